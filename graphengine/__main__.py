@@ -1,0 +1,7 @@
+"""``python -m graphengine``."""
+
+import sys
+
+from graphengine.cli import main
+
+sys.exit(main())

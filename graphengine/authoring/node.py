@@ -1,0 +1,212 @@
+"""Turn a typed function into a node: its signature is the schema.
+
+    @node("Blur", category="image")
+    def blur(image: Image, radius: Annotated[float, Field(ge=0)] = 2.0) -> Image:
+        '''Blur a picture.
+
+        Args:
+            image: What to blur.
+            radius: Standard deviation of the Gaussian, in pixels.
+        '''
+
+The result is still a plain callable. Nothing is registered anywhere; a NodePack lists its functions.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
+
+from graphengine.authoring.annotations import read_input, socket_name
+from graphengine.authoring.context import Context
+from graphengine.authoring.docstrings import Docs, read_docstring
+from graphengine.core.definition import InputDefinition, NodeDefinition, OutputDefinition
+from graphengine.errors import DefinitionError
+
+__all__ = ["NodeFunction", "node"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Inputs = dict[str, Any]  # Any: literals of a saved workflow, of any JSON type
+Migration = Callable[[Inputs], Inputs]
+
+
+class NodeFunction(Generic[P, R]):
+    """A function with the definition read from its signature."""
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        definition: NodeDefinition,
+        *,
+        context_parameter: str | None,
+        fingerprint: Callable[..., object] | None,
+    ) -> None:
+        self.function = function
+        self.definition = definition
+        self.context_parameter = context_parameter
+        self.fingerprint = fingerprint
+        self.checks: list[Callable[..., None]] = []
+        self.migrations: dict[int, Migration] = {}
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+        self.__module__ = function.__module__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<node {self.definition.id} ({self.__module__}.{self.__name__})>"
+
+    def check(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Add a check across inputs; decorates a function whose parameters name the literals it reads.
+
+        It runs before the workflow does and raises ``InputError(input, message, remedy)``. When one of its inputs is
+        linked its value isn't known yet, and the check is made with the default left out: give such a parameter none.
+        """
+        unknown = [
+            name for name in inspect.signature(function).parameters if name not in self.definition.inputs_by_name
+        ]
+        if unknown:
+            raise DefinitionError(f"{_place(function)}: {unknown[0]!r} is no input of {self.definition.id}.")
+        self.checks.append(function)
+        self.definition = self.definition.model_copy(update={"has_check": True})
+        return function
+
+    def migrate_from(self, version: int) -> Callable[[Migration], Migration]:
+        """Add the step from a version of this node to the next one; it changes a saved node's inputs."""
+        if not 1 <= version < self.definition.version:
+            raise DefinitionError(
+                f"{_place(self.function)}: migrate_from({version}) is not below version={self.definition.version}."
+            )
+
+        def add(migration: Migration) -> Migration:
+            self.migrations[version] = migration
+            return migration
+
+        return add
+
+
+def node(
+    id: str,
+    *,
+    version: int = 1,
+    category: str,
+    outputs: str | None = None,
+    output_node: bool = False,
+    device: Literal["cpu", "gpu"] = "cpu",
+    cacheable: bool = True,
+    fingerprint: Callable[..., object] | None = None,
+    aliases: tuple[str, ...] = (),
+    status: Literal["stable", "experimental", "deprecated"] = "stable",
+    replaced_by: str | None = None,
+) -> Callable[[Callable[P, R]], NodeFunction[P, R]]:
+    """Make a function a node.
+
+    Args:
+        id: The node's ``type`` in files, PascalCase; packs other than the built-in one prefix theirs: ``mypack.Blur``.
+        version: Raise it when saved workflows would change meaning, and add ``migrate_from`` in the same change.
+        category: Where the library lists it, such as ``"image"`` or ``"image/colour"``.
+        outputs: Name of a single output; without it, its type's name in lower case.
+        output_node: It shows or saves something, so it runs although nobody reads its outputs.
+        device: ``"gpu"`` for work that belongs on the accelerator.
+        cacheable: False for a node whose result changes although its inputs don't.
+        fingerprint: Called with the literals its parameters name; a changed result means the node must run again.
+        aliases: Former ids; files that use them still load.
+
+    Raises:
+        DefinitionError: naming the file, the parameter and the remedy.
+    """
+
+    def decorate(function: Callable[P, R]) -> NodeFunction[P, R]:
+        if inspect.iscoroutinefunction(function):
+            raise DefinitionError(f"{_place(function)}: nodes are plain functions. Write 'def' instead of 'async def'.")
+        docs = read_docstring(inspect.getdoc(function) or "")
+        inputs, variables, context_parameter, returned = _read_signature(function, docs)
+        definition = NodeDefinition(
+            id=id,
+            version=version,
+            category=category,
+            doc=docs.summary,
+            inputs=inputs,
+            outputs=_read_outputs(function, returned, outputs, variables),
+            variables=variables,
+            output_node=output_node,
+            device=device,
+            cacheable=cacheable,
+            has_fingerprint=fingerprint is not None,
+            aliases=aliases,
+            status=status,
+            replaced_by=replaced_by,
+        )
+        return NodeFunction(function, definition, context_parameter=context_parameter, fingerprint=fingerprint)
+
+    return decorate
+
+
+def _read_signature(
+    function: Callable[..., object], docs: Docs
+) -> tuple[tuple[InputDefinition, ...], dict[str, str], str | None, Any]:  # Any: an annotation
+    """Read parameters into inputs; give also the type variables, the Context parameter and the return annotation."""
+    hints = _type_hints(function)
+    variables: dict[str, str] = {}
+    context_parameter: str | None = None
+    inputs: list[InputDefinition] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise DefinitionError(f"{_place(function)}: '*{parameter.name}' can't be an input. Name each input.")
+        if parameter.name not in hints:
+            raise DefinitionError(
+                f"{_place(function)}: parameter {parameter.name!r} has no type; the type is its socket. "
+                f"Annotate it, e.g. '{parameter.name}: Image'."
+            )
+        if hints[parameter.name] is Context:
+            context_parameter = parameter.name
+            continue
+        try:
+            inputs.append(read_input(parameter, hints[parameter.name], docs.entries.get(parameter.name, ""), variables))
+        except DefinitionError as error:
+            raise DefinitionError(f"{_place(function)}: parameter {parameter.name!r}: {error}") from None
+    if "return" not in hints:
+        raise DefinitionError(f"{_place(function)}: the return type is missing; it names the outputs. Add '-> Image'.")
+    return tuple(inputs), variables, context_parameter, hints["return"]
+
+
+def _type_hints(function: Callable[..., object]) -> Mapping[str, Any]:  # Any: annotations are any object
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise DefinitionError(
+            f"{_place(function)}: {error}. Types of inputs and outputs are read when the node is defined, "
+            "so import them at the top of the module, not under TYPE_CHECKING."
+        ) from error
+
+
+def _read_outputs(
+    function: Callable[..., object], returned: Any, name: str | None, variables: dict[str, str]
+) -> tuple[OutputDefinition, ...]:
+    if returned is types.NoneType:
+        return ()
+    try:
+        if _is_named_tuple(returned):
+            docs = read_docstring(inspect.getdoc(returned) or "")
+            return tuple(
+                OutputDefinition(name=field, type=socket_name(annotation, variables), doc=docs.entries.get(field, ""))
+                for field, annotation in typing.get_type_hints(returned, include_extras=True).items()
+            )
+        socket = socket_name(returned, variables)
+    except DefinitionError as error:
+        raise DefinitionError(f"{_place(function)}: return type: {error}") from None
+    default_name = "value" if socket.startswith(("$", "*")) or "|" in socket else socket.rsplit(".", 1)[-1].lower()
+    return (OutputDefinition(name=name or default_name, type=socket),)
+
+
+def _is_named_tuple(annotation: object) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, tuple) and hasattr(annotation, "_fields")
+
+
+def _place(function: Callable[..., object]) -> str:
+    return f"{function.__module__}.{getattr(function, '__name__', function)}"

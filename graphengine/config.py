@@ -1,0 +1,83 @@
+"""Settings: where things are and what may be used, read once and passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["Settings"]
+
+_PACKAGED_MODELS = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Paths, device and limits of one engine.
+
+    Attributes:
+        data: Folder for what outlives a run: resumable work, cached definitions, users' models and inputs.
+        output: Folder for what nodes save.
+        device: A torch device, such as "cpu", "cuda:0" or "mps".
+        cache_bytes: Budget of the memory cache.
+        roots: Folders with one subfolder a kind of file: ``<root>/checkpoints/<name>``. Searched in order.
+        beside: Folders in which file names are looked up directly, such as the workflow's own. Given by the command
+            line alone, it also allows absolute paths; a server leaves it empty.
+    """
+
+    data: Path
+    output: Path
+    device: str = "cpu"
+    cache_bytes: int = 2 * 1024**3
+    roots: tuple[Path, ...] = field(default=(_PACKAGED_MODELS,))
+    beside: tuple[Path, ...] = ()
+
+    @classmethod
+    def for_user(
+        cls,
+        *,
+        data: Path | None = None,
+        output: Path | None = None,
+        device: str | None = None,
+        beside: Iterable[Path] = (),
+    ) -> Settings:
+        """Make settings from what a user gave, the rest at its defaults."""
+        if data is None:
+            import platformdirs
+
+            data = platformdirs.user_data_path("graphengine")
+        data = data.expanduser().absolute()
+        roots = (data / "models", data, _PACKAGED_MODELS)
+        return cls(
+            data=data,
+            output=(output or Path("output")).expanduser().absolute(),
+            device=device or "cpu",
+            roots=roots,
+            beside=tuple(folder.absolute() for folder in beside),
+        )
+
+    def find_file(self, kind: str, name: str) -> Path | None:
+        """Find a file (or a folder, for kinds that are folders) by the name a user gave; None if there is none."""
+        if not name:
+            return None
+        for root in self.roots:
+            folder = (root / kind).resolve()
+            path = (folder / name).resolve()
+            if path.is_relative_to(folder) and path != folder and path.exists():
+                return path
+        for folder in self.beside:
+            path = (folder / name).resolve()
+            if path.exists():
+                return path
+        return None
+
+    def file_names(self, kind: str) -> list[str]:
+        """List the names that the roots offer for a kind of file."""
+        names = {
+            path.name
+            for root in self.roots
+            if (root / kind).is_dir()
+            for path in (root / kind).iterdir()
+            if not path.name.startswith(".")
+        }
+        return sorted(names)

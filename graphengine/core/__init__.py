@@ -1,0 +1,1 @@
+"""The graph: pure values and functions. Imports pydantic and networkx, never torch."""

@@ -1,0 +1,133 @@
+"""What happens during a run, as frozen values, numbered per job.
+
+Events go one way: from the executor to whoever shows or stores them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "AnyEvent",
+    "Event",
+    "JobFinished",
+    "JobStarted",
+    "NodeCached",
+    "NodeFailedEvent",
+    "NodeFinished",
+    "NodeMetrics",
+    "NodeProgress",
+    "NodeShowed",
+    "NodeStarted",
+    "NodeWarning",
+]
+
+
+class Event(BaseModel):
+    """Something that happened in a job; ``number`` counts from 1 without gaps."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+
+
+class JobStarted(Event):
+    """A run begins; ``steps`` is how many nodes it involves, cached ones included."""
+
+    type: Literal["job_started"] = "job_started"
+    steps: int
+
+
+class NodeStarted(Event):
+    """A node's function is about to be called."""
+
+    type: Literal["node_started"] = "node_started"
+    node: str
+    node_type: str
+
+
+class NodeProgress(Event):
+    """A node is ``done`` of ``total`` parts along."""
+
+    type: Literal["node_progress"] = "node_progress"
+    node: str
+    done: int
+    total: int
+
+
+class NodeMetrics(Event):
+    """A node measured something, such as a training step's loss."""
+
+    type: Literal["node_metrics"] = "node_metrics"
+    node: str
+    step: int
+    values: Mapping[str, float]
+
+
+class NodeWarning(Event):
+    """A node tells the user something that is not an error."""
+
+    type: Literal["node_warning"] = "node_warning"
+    node: str
+    message: str
+
+
+class NodeShowed(Event):
+    """A node wrote something for the user; ``path`` is absolute."""
+
+    type: Literal["node_showed"] = "node_showed"
+    node: str
+    path: str
+    temporary: bool = False
+
+
+class NodeFinished(Event):
+    """A node's function returned after this many seconds."""
+
+    type: Literal["node_finished"] = "node_finished"
+    node: str
+    seconds: float
+
+
+class NodeCached(Event):
+    """A node was not run: its outputs were kept from an equal run."""
+
+    type: Literal["node_cached"] = "node_cached"
+    node: str
+
+
+class NodeFailedEvent(Event):
+    """A node raised; ``inputs`` tells tensors by shape, dtype and device."""
+
+    type: Literal["node_failed"] = "node_failed"
+    node: str
+    node_type: str
+    message: str
+    inputs: Mapping[str, str]
+    traceback: str
+
+
+class JobFinished(Event):
+    """A run is over."""
+
+    type: Literal["job_finished"] = "job_finished"
+    state: Literal["done", "failed", "cancelled"]
+    seconds: float
+
+
+AnyEvent = Annotated[
+    JobStarted
+    | NodeStarted
+    | NodeProgress
+    | NodeMetrics
+    | NodeWarning
+    | NodeShowed
+    | NodeFinished
+    | NodeCached
+    | NodeFailedEvent
+    | JobFinished,
+    Field(discriminator="type"),
+]

@@ -1,0 +1,108 @@
+"""The Context that the executor hands to nodes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from graphengine.config import Settings
+from graphengine.core.events import NodeMetrics, NodeProgress, NodeShowed, NodeWarning
+from graphengine.engine.cache import Shown
+from graphengine.engine.outputs import OutputFolder
+from graphengine.errors import Cancelled, InputError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ExecutionContext", "RunServices"]
+
+T = TypeVar("T")
+
+
+@dataclass
+class RunServices:
+    """What the nodes of a run share.
+
+    Attributes:
+        workflow_json: The workflow to embed in what is saved; empty for none.
+        cancel: Set by whoever wants the run to stop.
+        kept: Objects kept between runs of one engine.
+    """
+
+    settings: Settings
+    workflow_json: str = ""
+    cancel: threading.Event = field(default_factory=threading.Event)
+    kept: dict[str, Any] = field(default_factory=dict)  # Any: whatever nodes keep
+
+
+class ExecutionContext:
+    """One node's view of the run; see ``authoring.Context``."""
+
+    def __init__(self, services: RunServices, node_id: str, emit: Callable[..., None]) -> None:
+        self.node_id = node_id
+        self.shown: list[Shown] = []
+        self._services = services
+        self._emit = emit
+
+    @property
+    def device(self) -> torch.device:
+        import torch
+
+        return torch.device(self._services.settings.device)
+
+    @property
+    def outputs(self) -> OutputFolder:
+        settings = self._services.settings
+        return OutputFolder(settings.output, settings.data / "temporary", self._services.workflow_json, self._show)
+
+    def progress(self, items: Iterable[T], *, total: int | None = None) -> Iterator[T]:
+        if total is None:
+            items = list(items)
+            total = len(items)
+        self.report_progress(0, total)
+        for done, item in enumerate(items, 1):
+            yield item
+            self.report_progress(done, total)
+
+    def report_progress(self, done: int, total: int) -> None:
+        self.check_cancelled()
+        self._emit(NodeProgress, node=self.node_id, done=done, total=total)
+
+    def report(self, step: int, **values: float) -> None:
+        self._emit(NodeMetrics, node=self.node_id, step=step, values=values)
+
+    def warn(self, message: str) -> None:
+        self._emit(NodeWarning, node=self.node_id, message=message)
+
+    def check_cancelled(self) -> None:
+        if self._services.cancel.is_set():
+            raise Cancelled
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._services.cancel.is_set()
+
+    def generator(self, seed: int) -> torch.Generator:
+        import torch
+
+        return torch.Generator("cpu").manual_seed(seed)
+
+    def state_folder(self, name: str) -> Path:
+        root = (self._services.settings.data / "state").resolve()
+        path = (root / name).resolve()
+        if not name or not path.is_relative_to(root) or path == root:
+            raise InputError("name", f"{name!r} can't name a folder.", "Give a name such as 'my_training'.")
+        return path
+
+    def keep(self, key: str, factory: Callable[[], Any]) -> Any:  # Any: whatever the factory makes
+        full_key = f"{self.node_id}/{key}"
+        if full_key not in self._services.kept:
+            self._services.kept[full_key] = factory()
+        return self._services.kept[full_key]
+
+    def _show(self, shown: Shown) -> None:
+        self.shown.append(shown)
+        self._emit(NodeShowed, node=self.node_id, path=str(shown.path), temporary=shown.temporary)

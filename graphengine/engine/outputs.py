@@ -1,0 +1,154 @@
+"""Where nodes write what the user keeps: whole files or none, never over another's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graphengine.engine.cache import Shown
+from graphengine.errors import FileFormatError, GraphEngineError, InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+    from graphengine.types import Image
+
+__all__ = ["METADATA_KEY", "OutputFolder", "read_embedded_workflow"]
+
+METADATA_KEY = "graphengine"
+"""The PNG text chunk that holds the workflow."""
+
+
+class OutputFolder:
+    """The output folder of a run, as one node sees it.
+
+    Args:
+        folder: Where kept files go.
+        temporary: Where previews go.
+        workflow_json: The workflow to embed in pictures, or an empty text for none.
+        show: Called with each thing that was written.
+    """
+
+    def __init__(self, folder: Path, temporary: Path, workflow_json: str, show: Callable[[Shown], None]) -> None:
+        self._folder = folder
+        self._temporary = temporary
+        self._workflow_json = workflow_json
+        self._show = show
+
+    def write_images(self, images: Image, prefix: str, *, temporary: bool = False) -> Sequence[Path]:
+        """Write each picture as PNG with its workflow inside; see ``authoring.context.Outputs``."""
+        from PIL import Image as pillow
+        from PIL.PngImagePlugin import PngInfo
+
+        metadata = PngInfo()
+        if self._workflow_json:
+            metadata.add_itxt(METADATA_KEY, self._workflow_json, zip=True)
+        paths = []
+        for image in images:
+            pixels = (image * 255).round().clamp(0, 255).byte().numpy()
+            picture = pillow.fromarray(pixels)
+            paths.append(self._write_numbered(picture, prefix, metadata, temporary))
+        return paths
+
+    def write_text(self, text: str, name: str) -> Path:
+        """Write a text file, whole or not at all, over an earlier one of that name."""
+        path = self._inside(self._folder, name)
+        with _whole_file(path) as draft:
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, path)
+        self._show(Shown(path))
+        return path
+
+    def folder(self, name: str) -> Path:
+        """Give the path of a folder that a node writes itself."""
+        path = self._inside(self._folder, name)
+        self._show(Shown(path))
+        return path
+
+    def _write_numbered(self, picture: Picture, prefix: str, metadata: object, temporary: bool) -> Path:
+        base = self._inside(self._temporary if temporary else self._folder, prefix)
+        with _whole_file(base) as draft:
+            picture.save(draft, format="PNG", pnginfo=metadata)
+            number = _last_number(base) + 1
+            while True:
+                path = base.with_name(f"{base.name}_{number:05d}.png")
+                try:
+                    os.link(draft, path)  # unlike a rename it fails if another run took the number
+                    break
+                except FileExistsError:
+                    number += 1
+        self._show(Shown(path, temporary))
+        return path
+
+    def _inside(self, folder: Path, name: str) -> Path:
+        path = (folder / name).resolve()
+        if not name or name.endswith(("/", "\\")) or not path.is_relative_to(folder.resolve()) or path == folder:
+            raise InputError(
+                "filename_prefix", f"{name!r} leads out of the output folder.", "Give a name such as 'portraits/anna'."
+            )
+        return path
+
+
+def read_embedded_workflow(path: Path) -> bytes:
+    """Give the workflow that a picture was made by, as JSON text.
+
+    Raises:
+        FileFormatError: if the file is no whole PNG, or carries no workflow of graphengine.
+    """
+    from PIL import Image as pillow
+
+    try:
+        with pillow.open(path) as picture:
+            picture.load()
+            text = getattr(picture, "text", {}).get(METADATA_KEY)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise FileFormatError(f"{path}: the picture can't be read: {error}. Give a whole PNG.") from error
+    if text is None:
+        raise FileFormatError(f"{path}: the picture carries no workflow. Give one that graphengine saved.")
+    return str(text).encode()
+
+
+class _whole_file:
+    """A draft beside a path, gone at the end; a full disk becomes a message that says so."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Path:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{self._path.name}-", suffix=".part", dir=self._path.parent)
+        except OSError as error:
+            raise _cant_write(self._path, error) from error
+        os.close(handle)
+        os.chmod(name, 0o666 & ~_umask())
+        self._draft = Path(name)
+        return self._draft
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._draft.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _cant_write(self._path, error) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _last_number(base: Path) -> int:
+    pattern = re.compile(re.escape(base.name) + r"_(\d+)\.png")
+    numbers = (match[1] for name in os.listdir(base.parent) if (match := pattern.fullmatch(name)))
+    return max(map(int, numbers), default=0)
+
+
+def _cant_write(path: Path, error: OSError) -> GraphEngineError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return GraphEngineError(f"the disk is full: {path.name} was not saved in {path.parent}. Free some space.")
+    return GraphEngineError(f"can't write {path.name} in {path.parent}: {error.strerror or error}.")

@@ -1,0 +1,64 @@
+"""How many bytes a value holds, for the cache's budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping
+
+__all__ = ["size_bytes"]
+
+_SMALL = 64  # what a reference, or an object that isn't looked into, counts
+
+
+def size_bytes(value: object) -> int:
+    """Add up tensors, buffers and texts in a value; storage that is shared within it counts once.
+
+    Objects of unknown classes count a token amount: what they share with the rest of the process can't be known.
+    """
+    seen: set[int] = set()
+    return sum(_parts(value, seen))
+
+
+def _parts(value: object, seen: set[int]) -> Iterator[int]:
+    stack = [value]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, bool | int | float | None):
+            yield _SMALL
+            continue
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, str | bytes | bytearray):
+            yield sys.getsizeof(each)
+        elif isinstance(each, Mapping):
+            stack.extend(each.keys())
+            stack.extend(each.values())
+        elif isinstance(each, list | tuple | set | frozenset):
+            yield _SMALL
+            stack.extend(each)
+        elif dataclasses.is_dataclass(each) and not isinstance(each, type):
+            stack.extend(getattr(each, one.name) for one in dataclasses.fields(each))
+        else:
+            yield _tensors(each, seen)
+
+
+def _tensors(value: object, seen: set[int]) -> int:
+    """Count a tensor or a module of tensors, without importing torch: where there are any, it is loaded."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return _SMALL
+    if isinstance(value, torch.nn.Module):
+        tensors = [*value.parameters(), *value.buffers()]
+    elif isinstance(value, torch.Tensor):
+        tensors = [value]
+    else:
+        return _SMALL
+    total = 0
+    for tensor in tensors:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in seen:
+            seen.add(storage.data_ptr())
+            total += storage.nbytes()
+    return total

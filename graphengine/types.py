@@ -1,0 +1,266 @@
+"""The socket vocabulary that packs share: what travels along a wire.
+
+Shapes use fixed letters: B batch, C channels, H W picture size in pixels, h w latent size, T tokens, D features.
+Values are immutable by convention: a node that changes one returns a new value that shares what it did not change.
+
+Importing this module loads neither torch nor diffusers, so that definitions can be read without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NewType, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase
+else:
+    Tensor = PreTrainedTokenizerBase = object  # NewType wants a class at import; torch and transformers stay unloaded
+
+Image = NewType("Image", Tensor)
+"""Pictures, float32 ``[B, H, W, 3]`` in 0…1, on the CPU."""
+
+Mask = NewType("Mask", Tensor)
+"""Coverage, float32 ``[B, H, W]`` in 0…1, on the CPU; 1 is selected."""
+
+Prediction = Literal["epsilon", "v_prediction", "sample", "mixing"]
+"""What a denoising network's raw output means.
+
+``epsilon`` the noise, ``v_prediction`` the velocity (Salimans & Ho 2022), ``sample`` the clean data. ``mixing`` is the
+from-scratch walk-through's own: the clean data, from a picture mixed linearly with uniform noise, without a timestep.
+"""
+
+
+SamplerName = Literal[
+    "euler",
+    "euler_ancestral",
+    "heun",
+    "dpm_2",
+    "dpm_2_ancestral",
+    "lms",
+    "dpmpp_2s_ancestral",
+    "dpmpp_2m",
+    "dpmpp_2m_sde",
+    "dpmpp_sde",
+    "ddim",
+    "ddpm",
+    "uni_pc",
+    "lcm",
+    "diffusers:DDIMScheduler",
+    "diffusers:DDPMScheduler",
+    "diffusers:DEISMultistepScheduler",
+    "diffusers:DPMSolverMultistepScheduler",
+    "diffusers:DPMSolverSinglestepScheduler",
+    "diffusers:EulerAncestralDiscreteScheduler",
+    "diffusers:EulerDiscreteScheduler",
+    "diffusers:HeunDiscreteScheduler",
+    "diffusers:KDPM2AncestralDiscreteScheduler",
+    "diffusers:KDPM2DiscreteScheduler",
+    "diffusers:LCMScheduler",
+    "diffusers:LMSDiscreteScheduler",
+    "diffusers:PNDMScheduler",
+    "diffusers:SASolverScheduler",
+    "diffusers:TCDScheduler",
+    "diffusers:UniPCMultistepScheduler",
+]
+"""Algorithms that step from noise to data: our own, then diffusers' schedulers, bit for bit as in its pipelines."""
+
+ScheduleName = Literal["normal", "karras", "exponential", "simple", "sgm_uniform", "ddim_uniform", "beta"]
+"""Which noise levels a sampler visits."""
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Latents in the model's own units (about unit variance), as VAEEncode gives and VAEDecode takes them.
+
+    Attributes:
+        samples: float32 ``[B, C, h, w]`` on the CPU.
+        noise_mask: float32 ``[B or 1, H, W]`` in 0…1 or None; 1 is repainted, 0 keeps its latent bit for bit.
+    """
+
+    samples: Tensor
+    noise_mask: Mask | None = None
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """A prompt as the model reads it.
+
+    Attributes:
+        embedding: float32 ``[B, T, D]``, the text encoder's last hidden state.
+        pooled: float32 ``[B, D]``, the state at the end-of-text token.
+    """
+
+    embedding: Tensor
+    pooled: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A denoising network with what is needed to call it.
+
+    Attributes:
+        network: A diffusers ``UNet2DConditionModel`` or ``UNet2DModel``, or a ``BasicUNet``; in eval mode.
+        prediction: What the network's raw output means.
+        scheduler_config: A diffusers scheduler's configuration; its betas define the noise levels.
+        latent_channels: C of the latents it denoises.
+        latent_factor: Picture pixels per latent cell, along one side; 1 for a pixel-space model.
+        source: Where it came from, in the user's words: a checkpoint's name, or "TrainLoop".
+    """
+
+    network: nn.Module
+    prediction: Prediction
+    scheduler_config: Mapping[str, object]
+    latent_channels: int = 4
+    latent_factor: int = 8
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A tokenizer and its text encoder.
+
+    Attributes:
+        text_encoder: A transformers ``CLIPTextModel`` in eval mode.
+        tokenizer: A transformers ``CLIPTokenizer``; its ``model_max_length`` is T.
+        source: Where it came from, in the user's words.
+    """
+
+    text_encoder: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Vae:
+    """An autoencoder between pictures and latents.
+
+    Attributes:
+        autoencoder: A diffusers ``AutoencoderKL`` in eval mode; its config has scaling_factor and shift_factor.
+        source: Where it came from, in the user's words.
+    """
+
+    autoencoder: nn.Module
+    source: str = ""
+
+
+ExampleField = Literal["images", "captions", "latents", "labels"]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A batch of training examples; a field that was not asked for, or that the dataset lacks, is None.
+
+    Attributes:
+        images: float32 ``[B, C, H, W]`` in -1…1, as networks take them.
+        captions: B strings.
+        latents: float32 ``[B, C, h, w]``, the training target of a supervised latent space, in the model's units.
+        labels: attribute name -> int64 ``[B]``, for pre-training a text encoder; -1 where the caption does not say.
+    """
+
+    images: Tensor | None = None
+    captions: Sequence[str] | None = None
+    latents: Tensor | None = None
+    labels: Mapping[str, Tensor] | None = None
+
+
+class Dataset(Protocol):
+    """Examples to train on, by number.
+
+    An example is a pure function of its number, so that training resumes exactly: the position in the data is a number.
+    """
+
+    @property
+    def length(self) -> int | None:
+        """How many examples there are; None means endless (drawn from the number)."""
+
+    @property
+    def fields(self) -> Collection[ExampleField]:
+        """What this dataset can give."""
+
+    @property
+    def digest(self) -> str:
+        """A hash of everything that decides the examples; a checkpoint remembers it."""
+
+    def examples(self, indices: Sequence[int], fields: Collection[ExampleField]) -> Examples:
+        """Give the examples with these numbers, only the fields asked for."""
+
+
+LossName = Literal["mse", "l1", "huber"]
+LossWeighting = Literal["none", "sqrt_one_minus_alphas", "min_snr"]
+LearningRateSchedule = Literal["constant", "cosine", "linear"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train: everything that decides the weights, besides the network, the data, the steps and the seed.
+
+    Attributes:
+        batch_size: Examples a step, ≥ 1.
+        optimizer: ``adamw`` decays the weights apart from the gradient, ``adam`` within it.
+        learning_rate: The highest rate, reached after ``warmup_steps``.
+        lr_schedule: After the warm-up: ``constant``, or down to 0 at the last step along a ``cosine`` or a line.
+        warmup_steps: Steps over which the rate rises from 0.
+        max_grad_norm: Gradients are scaled down to this norm; 0 leaves them alone.
+        ema_decay: The result is a moving average of the weights with this decay; 0 gives the last weights.
+        loss: How a prediction's distance from its target counts.
+        loss_weighting: What the noise level changes about that: ``sqrt_one_minus_alphas`` favours noisy examples,
+            ``min_snr`` caps nearly clean ones (Hang et al. 2023, arXiv:2303.09556).
+        min_snr_gamma: The cap of ``min_snr``.
+        caption_dropout: Share of captions replaced by the empty one, which guidance needs.
+        train_text_encoder: Train the text encoder along with the denoiser.
+        kl_weight: Autoencoder without latents to learn: weight of the divergence from a unit Gaussian.
+        latent_weight: Autoencoder with latents to learn: weight of the distance to them.
+        latent_noise: Autoencoder: the decoder sees latents with noise of up to this standard deviation.
+        analytic_share: Autoencoder with latents to learn: share of pictures decoded from those, not from the encoder's.
+        precision: ``bfloat16`` runs networks in mixed precision; weights and the optimizer stay float32.
+        attention: ``manual`` writes attention out in matrix products, much faster to train with on a CPU.
+        checkpoint_every: Steps between saved states. Does not change the weights.
+        keep_checkpoints: Saved states that are kept, the newest. Does not change the weights.
+    """
+
+    batch_size: int = 32
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = 1e-4
+    lr_schedule: LearningRateSchedule = "constant"
+    warmup_steps: int = 0
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    ema_decay: float = 0.0
+    loss: LossName = "mse"
+    loss_weighting: LossWeighting = "none"
+    min_snr_gamma: float = 5.0
+    caption_dropout: float = 0.1
+    train_text_encoder: bool = False
+    kl_weight: float = 1e-6
+    latent_weight: float = 1.0
+    latent_noise: float = 0.0
+    analytic_share: float = 0.5
+    precision: Literal["float32", "bfloat16"] = "float32"
+    attention: Literal["default", "manual"] = "default"
+    checkpoint_every: int = 500
+    keep_checkpoints: int = 2
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a training went through.
+
+    Attributes:
+        steps: Steps trained, those of an earlier run that this one resumed included.
+        losses: The loss of each step.
+        learning_rates: The learning rate of each step.
+        grad_norms: The gradients' norm at each step, before clipping.
+        notices: What the user should know, such as a state that could not be saved.
+    """
+
+    steps: int
+    losses: Sequence[float]
+    learning_rates: Sequence[float]
+    grad_norms: Sequence[float]
+    notices: Sequence[str] = ()
+
+
+Tokenizer = NewType("Tokenizer", PreTrainedTokenizerBase)
+"""A transformers ``CLIPTokenizer`` for captions; its ``model_max_length`` is T."""
