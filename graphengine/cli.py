@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
     from graphengine.errors import NodeFailed
 
     targets = options.targets.split(",") if options.targets else None
-    services = RunServices(settings, workflow_json="" if options.no_metadata else workflow.dump())
+    services = RunServices(settings, None if options.no_metadata else workflow)
     display = EventLines(sys.stdout) if options.json else ProgressDisplay(workflow)
     with _cancel_on_interrupt(services.cancel), display:
         try:

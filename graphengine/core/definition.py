@@ -143,6 +143,6 @@ class NodeDefinition(_Plain):
         return frozenset(definition.name for definition in self.inputs if definition.lazy)
 
     @cached_property
-    def key_prefix(self) -> bytes:
+    def key_prefix(self) -> tuple[str, int, str, str]:
         """What this node kind adds to the cache keys of its nodes."""
-        return repr((self.id, self.version, self.pack, self.pack_version)).encode()
+        return (self.id, self.version, self.pack, self.pack_version)

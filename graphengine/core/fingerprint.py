@@ -5,26 +5,24 @@ from __future__ import annotations
 from hashlib import blake2b
 from pathlib import Path
 
-__all__ = ["file_version", "literal_bytes", "step_key"]
+__all__ = ["canonical", "file_version", "step_key"]
 
 
-def literal_bytes(value: object) -> bytes:
-    """Encode a JSON value so that different values differ, and so do 1, 1.0 and True."""
+def step_key(*parts: object) -> bytes:
+    """Hash the parts of a step's identity into its 16-byte cache key.
+
+    Parts are texts, bytes, numbers, and tuples of them; different parts give different keys, and so do 1, 1.0 and True.
+    """
+    return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def canonical(value: object) -> object:
+    """Bring a JSON value to a form whose ``repr`` doesn't depend on the order of keys."""
     if isinstance(value, dict):
-        items = sorted(value.items())
-        return b"{" + b",".join(literal_bytes(key) + b":" + literal_bytes(item) for key, item in items) + b"}"
+        return ("object", *sorted((key, canonical(item)) for key, item in value.items()))
     if isinstance(value, list | tuple):
-        return b"[" + b",".join(map(literal_bytes, value)) + b"]"
-    return repr(value).encode("utf-8", "surrogatepass")
-
-
-def step_key(*parts: bytes) -> bytes:
-    """Hash the parts of a step's identity into its 16-byte cache key."""
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(len(part).to_bytes(4, "little"))
-        digest.update(part)
-    return digest.digest()
+        return ("list", *map(canonical, value))
+    return value
 
 
 def file_version(path: Path) -> str:

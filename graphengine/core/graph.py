@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -272,9 +273,8 @@ class _Checker:
 
     def _order(self, edges: nx.DiGraph) -> Iterable[str]:
         """Order nodes so that sources come first; report a cycle, if there is one, with its nodes in order."""
-        order = list(nx.topological_sort(edges)) if nx.is_directed_acyclic_graph(edges) else None
-        if order is not None:
-            return order
+        with suppress(nx.NetworkXUnfeasible):
+            return list(nx.topological_sort(edges))
         for component in nx.strongly_connected_components(edges):
             start = next(iter(component))
             if len(component) == 1 and not edges.has_edge(start, start):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from graphengine.core.definition import NodeDefinition
-from graphengine.core.fingerprint import literal_bytes, step_key
+from graphengine.core.fingerprint import canonical, step_key
 from graphengine.core.graph import FileValue, Graph, GraphNode
 
 __all__ = ["Plan", "Step", "make_plan"]
@@ -132,27 +132,30 @@ def _key(
     definition = node.definition
     if not definition.cacheable:
         return None
-    parts = [definition.key_prefix]
-    if definition.device == "gpu":
-        parts.append(environment.encode())
-    for name, value in sorted(node.literals.items()):
-        # a file counts by its name and version, not by where it lies
-        known = ("file", value.path.name, value.version) if isinstance(value, FileValue) else value
-        parts += (name.encode(), literal_bytes(known))
-    for name, (source, position) in sorted(sources.items()):
+    linked = []
+    for name, (source, position) in sources.items():
         source_key = steps[source].key
         if source_key is None:
             return None
-        parts += (name.encode(), source_key, b"%d" % position)
+        linked.append((name, source_key, position))
+    linked.sort()
+    literals = sorted((name, _identity(value)) for name, value in node.literals.items())
+    fingerprint: object = None
     if definition.has_fingerprint:
-        fingerprint = fingerprint_of(definition)
-        if fingerprint is None:
-            return None
-        names = inspect.signature(fingerprint).parameters
-        if not names.keys() <= node.literals.keys():
+        function = fingerprint_of(definition)
+        names = inspect.signature(function).parameters if function is not None else {}
+        if function is None or not names.keys() <= node.literals.keys():
             return None  # it reads a linked input, whose value isn't known yet
-        parts.append(literal_bytes(fingerprint(**{name: _plain(node.literals[name]) for name in names})))
-    return step_key(*parts)
+        fingerprint = canonical(function(**{name: _plain(node.literals[name]) for name in names}))
+    numbers = environment if definition.device == "gpu" else ""
+    return step_key(definition.key_prefix, literals, linked, numbers, fingerprint)
+
+
+def _identity(value: object) -> object:
+    """Give what a literal adds to a key: a file counts by its name and version, not by where it lies."""
+    if isinstance(value, FileValue):
+        return ("file", value.path.name, value.version)
+    return canonical(value) if isinstance(value, dict | list) else value
 
 
 def _plain(value: object) -> object:

@@ -31,7 +31,7 @@ def is_variable(type_name: str) -> bool:
 
 def is_scalar(type_name: str) -> bool:
     """Tell whether an input of this type can be given a literal."""
-    return type_name == ANY or any(member in SCALARS for member in members(type_name))
+    return type_name in SCALARS or type_name == ANY or any(member in SCALARS for member in members(type_name))
 
 
 def accepts(input_type: str, output_type: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Collection
+from functools import lru_cache
 
 from graphengine.config import Settings
 from graphengine.core.events import Event
@@ -67,11 +68,12 @@ class Engine:
             environment=numeric_environment(self.settings.device),
             fingerprint_of=lambda definition: self.registry.function(definition).fingerprint,
         )
-        services = services or RunServices(self.settings, workflow_json=workflow.dump())
+        services = services or RunServices(self.settings, workflow)
         services.kept = self._kept
         return self._executor.run(plan, services, emit)
 
 
+@lru_cache
 def numeric_environment(device: str) -> str:
     """Name what numbers depend on besides inputs: the device's kind and the libraries' versions."""
     versions = (f"{name} {importlib.metadata.version(name)}" for name in ("torch", "diffusers", "transformers"))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphengine.config import Settings
 from graphengine.core.events import NodeMetrics, NodeProgress, NodeShowed, NodeWarning
+from graphengine.core.workflow import Workflow
 from graphengine.engine.cache import Shown
 from graphengine.engine.outputs import OutputFolder
 from graphengine.errors import Cancelled, InputError
@@ -27,15 +29,20 @@ class RunServices:
     """What the nodes of a run share.
 
     Attributes:
-        workflow_json: The workflow to embed in what is saved; empty for none.
+        workflow: The workflow to embed in what is saved; None for none.
         cancel: Set by whoever wants the run to stop.
         kept: Objects kept between runs of one engine.
     """
 
     settings: Settings
-    workflow_json: str = ""
+    workflow: Workflow | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
     kept: dict[str, Any] = field(default_factory=dict)  # Any: whatever nodes keep
+
+    @cached_property
+    def workflow_json(self) -> str:
+        """The text to embed, made when the first picture is saved."""
+        return self.workflow.dump() if self.workflow is not None else ""
 
 
 class ExecutionContext:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 __all__ = ["size_bytes"]
 
@@ -16,32 +16,28 @@ def size_bytes(value: object) -> int:
 
     Objects of unknown classes count a token amount: what they share with the rest of the process can't be known.
     """
+    total = 0
     seen: set[int] = set()
-    return sum(_parts(value, seen))
-
-
-def _parts(value: object, seen: set[int]) -> Iterator[int]:
     stack = [value]
     while stack:
         each = stack.pop()
         if isinstance(each, bool | int | float | None):
-            yield _SMALL
-            continue
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        if isinstance(each, str | bytes | bytearray):
-            yield sys.getsizeof(each)
-        elif isinstance(each, Mapping):
-            stack.extend(each.keys())
-            stack.extend(each.values())
-        elif isinstance(each, list | tuple | set | frozenset):
-            yield _SMALL
-            stack.extend(each)
-        elif dataclasses.is_dataclass(each) and not isinstance(each, type):
-            stack.extend(getattr(each, one.name) for one in dataclasses.fields(each))
-        else:
-            yield _tensors(each, seen)
+            total += _SMALL
+        elif id(each) not in seen:
+            seen.add(id(each))
+            if isinstance(each, tuple | list | set | frozenset):
+                total += _SMALL
+                stack.extend(each)
+            elif isinstance(each, str | bytes | bytearray):
+                total += sys.getsizeof(each)
+            elif isinstance(each, Mapping):
+                stack.extend(each.keys())
+                stack.extend(each.values())
+            elif dataclasses.is_dataclass(each) and not isinstance(each, type):
+                stack.extend(getattr(each, field.name) for field in dataclasses.fields(each))
+            else:
+                total += _tensors(each, seen)
+    return total
 
 
 def _tensors(value: object, seen: set[int]) -> int:
