@@ -217,6 +217,7 @@ class Recipe:
         precision: ``bfloat16`` runs networks in mixed precision; weights and the optimizer stay float32.
         attention: ``manual`` writes attention out in matrix products, much faster to train with on a CPU.
         checkpoint_every: Steps between saved states. Does not change the weights.
+        checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Does not change the weights.
         keep_checkpoints: Saved states that are kept, the newest. Does not change the weights.
     """
 
@@ -240,6 +241,7 @@ class Recipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     attention: Literal["default", "manual"] = "default"
     checkpoint_every: int = 500
+    checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
 
 

@@ -1,0 +1,49 @@
+"""Turn prompts into what the denoiser reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from graphengine.types import Clip, Conditioning
+
+
+def encode(clip: Clip, text: str, *, device: torch.device | str = "cpu") -> Conditioning:
+    """Encode a prompt, padded or cut to the encoder's length; the same numbers as StableDiffusionPipeline's.
+
+    Args:
+        text: Any; an empty text is how a missing prompt is encoded.
+        device: Where to compute; the text encoder is moved there.
+
+    Returns:
+        ``embedding`` [1, T, D] is the last hidden state, ``pooled`` [1, D] the state at the first end-of-text token;
+        float32, on the CPU.
+    """
+    tokenizer: Any = clip.tokenizer  # Any: calling a tokenizer gives an untyped BatchEncoding
+    limit = token_limit(clip)
+    tokens = tokenizer(text, padding="max_length", max_length=limit, truncation=True, return_tensors="pt")
+    with torch.no_grad():
+        output = clip.text_encoder.to(device)(tokens.input_ids.to(device), attention_mask=None)
+    return Conditioning(
+        embedding=output.last_hidden_state.to("cpu", torch.float32),  # [1, T, D]
+        pooled=output.pooler_output.to("cpu", torch.float32),  # [1, D]
+    )
+
+
+def cut_off(clip: Clip, text: str) -> str | None:
+    """Give the end of a prompt that is too long for the encoder, in the user's spelling; None if all of it fits."""
+    tokenizer: Any = clip.tokenizer  # Any: as above
+    tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    room = token_limit(clip) - 2  # one token marks the start, one the end
+    if len(tokens["input_ids"]) <= room:
+        return None
+    first, _end = tokens["offset_mapping"][room]
+    return text[first:]
+
+
+def token_limit(clip: Clip) -> int:
+    """How many tokens the encoder reads, its start and end marks included."""
+    config: Any = clip.text_encoder.config  # Any: transformers' configuration, untyped
+    # A tokenizer saved without a limit says 1e30.
+    return int(min(clip.tokenizer.model_max_length, config.max_position_embeddings))

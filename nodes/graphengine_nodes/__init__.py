@@ -1,0 +1,19 @@
+"""The built-in node pack; found exactly as third-party packs are."""
+
+from graphengine import NodePack
+
+pack = NodePack(
+    "graphengine",
+    modules=[
+        "graphengine_nodes.loaders",
+        "graphengine_nodes.conditioning",
+        "graphengine_nodes.latents",
+        "graphengine_nodes.sampling",
+        "graphengine_nodes.masks",
+        "graphengine_nodes.images",
+        "graphengine_nodes.logic",
+        "graphengine_nodes.networks",
+        "graphengine_nodes.datasets",
+        "graphengine_nodes.training",
+    ],
+)

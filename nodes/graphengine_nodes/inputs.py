@@ -1,0 +1,17 @@
+"""Kinds of inputs that several nodes share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from graphengine import Widget
+
+Seed = Annotated[int, Field(ge=0, le=2**64 - 1), Widget("seed")]
+Side = Annotated[int, Field(ge=1, le=16384)]
+SideOrZero = Annotated[int, Field(ge=0, le=16384)]
+Offset = Annotated[int, Field(ge=-16384, le=16384)]
+Steps = Annotated[int, Field(ge=1, le=10000)]
+Share = Annotated[float, Field(ge=0, le=1), Widget("slider", step=0.01)]
+Text = Annotated[str, Widget("textarea")]

@@ -1,0 +1,61 @@
+"""Open checkpoints and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from graphengine import FilesIn, Widget, node
+from graphengine.types import Clip, Image, Mask, Model, Vae
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint's three parts.
+
+    Attributes:
+        model: Removes noise; for KSampler.
+        clip: Reads prompts; for CLIPEncode.
+        vae: Turns latents into pictures and back; for VAEDecode and VAEEncode.
+    """
+
+    model: Model
+    clip: Clip
+    vae: Vae
+
+
+class Picture(NamedTuple):
+    """A picture file.
+
+    Attributes:
+        image: The picture; every frame of an animation, as a batch.
+        mask: What is transparent in it; nothing if it has no transparency.
+    """
+
+    image: Image
+    mask: Mask
+
+
+@node("LoadCheckpoint", category="loaders")
+def load_checkpoint(ckpt_name: Annotated[Path, FilesIn("checkpoints")] = Path("embedded")) -> Checkpoint:
+    """Open a checkpoint and give its three parts.
+
+    Args:
+        ckpt_name: A diffusers folder in models/checkpoints; "embedded" is the small model that comes along.
+    """
+    from graphengine.diffusion import checkpoints
+
+    return Checkpoint(*checkpoints.load(ckpt_name))
+
+
+@node("LoadImage", category="image")
+def load_image(image: Annotated[Path, FilesIn("input"), Widget("image")]) -> Picture:
+    """Open a picture from the input folder.
+
+    Photos are turned the right way up. PNG, JPEG, WebP, TIFF, GIF and more, grey, 16-bit and CMYK too.
+
+    Args:
+        image: The picture file.
+    """
+    from graphengine.diffusion import images
+
+    return Picture(*images.load(image))

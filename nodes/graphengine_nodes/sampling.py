@@ -1,0 +1,82 @@
+"""Make pictures out of noise."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from graphengine import Context, InputError, Widget, node
+from graphengine.types import Conditioning, Latent, Model, SamplerName, ScheduleName
+from graphengine_nodes.inputs import Seed, Share, Steps
+
+
+@node("KSampler", category="sampling", device="gpu")
+def ksampler(
+    ctx: Context,
+    model: Model,
+    seed: Seed = 0,
+    steps: Steps = 20,
+    cfg: Annotated[float, Field(ge=0, le=100), Widget("slider", step=0.1, to=20)] = 7.0,
+    sampler_name: SamplerName = "euler",
+    scheduler: ScheduleName = "normal",
+    *,
+    positive: Conditioning,
+    negative: Conditioning,
+    latent_image: Latent,
+    denoise: Share = 1.0,
+    add_noise: Annotated[bool, Widget("checkbox", advanced=True)] = True,
+    start_at_step: Annotated[int, Field(ge=0, le=10000), Widget("number", advanced=True)] = 0,
+    end_at_step: Annotated[int, Field(ge=1, le=10000), Widget("number", advanced=True)] | None = None,
+    return_with_leftover_noise: Annotated[bool, Widget("checkbox", advanced=True)] = False,
+) -> Latent:
+    """Denoise a latent step by step.
+
+    Args:
+        model: From LoadCheckpoint or TrainLoop.
+        seed: The same seed gives the same picture; each picture of a batch has its own noise.
+        steps: Model evaluations. 20 is plenty for most samplers; distilled models need 1–8.
+        cfg: How strongly to follow the prompt. 1 disables guidance and halves the time; 3–8 suits most models.
+        sampler_name: How each step is made. euler and dpmpp_2m are safe choices; "ancestral" and "sde" add noise on the
+            way. Those with "diffusers:" equal diffusers' pipelines.
+        scheduler: At which noise levels the steps lie; karras spends more of them on details.
+        positive: What you want to see.
+        negative: What you don't want to see; an empty prompt is fine.
+        latent_image: Starting point; blank from EmptyLatent, or an encoded picture.
+        denoise: Share of the schedule that is run; 1 starts from pure noise, 0.3 keeps most of the picture.
+        add_noise: Off when the latent has noise already, from AddNoise or an earlier KSampler.
+        start_at_step: First step to run, to go on where another KSampler stopped.
+        end_at_step: Step to stop before; leave open to run all.
+        return_with_leftover_noise: Keep the noise that is left at end_at_step, for the KSampler that goes on.
+    """
+    from graphengine.diffusion import sampling
+
+    return sampling.sample(
+        model,
+        latent_image,
+        seed=seed,
+        steps=steps,
+        cfg=cfg,
+        sampler_name=sampler_name,
+        scheduler=scheduler,
+        positive=positive,
+        negative=negative,
+        denoise=denoise,
+        add_noise=add_noise,
+        start_at_step=start_at_step,
+        end_at_step=end_at_step,
+        return_with_leftover_noise=return_with_leftover_noise,
+        device=ctx.device,
+        on_step=lambda done, total, _denoised: ctx.report_progress(done, total),
+    )
+
+
+@ksampler.check
+def _(steps: int, start_at_step: int, end_at_step: int | None) -> None:
+    end = steps if end_at_step is None else end_at_step
+    if end > steps:
+        raise InputError("end_at_step", f"{end} is past the last of {steps} steps.", f"Choose at most {steps}.")
+    if start_at_step >= end:
+        raise InputError(
+            "start_at_step", f"{start_at_step} leaves no step to run before step {end}.", f"Choose at most {end - 1}."
+        )
