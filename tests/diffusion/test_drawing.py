@@ -1,0 +1,252 @@
+"""Drawn scenes: a pure function of the number, captions that are true, latents that match the pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from graphengine.diffusion.captions import write_captions
+from graphengine.diffusion.drawing import (
+    DISTANCES,
+    PICTURE_MEAN,
+    PICTURE_SCALE,
+    DrawnShapes,
+    draw_latents,
+    draw_pictures,
+    scene_distances,
+)
+from graphengine.diffusion.numbered_random import numbered_uniform
+from graphengine.diffusion.scenes import BACKGROUNDS, COLOURS, EXTENT, HELD_OUT, PLACES, SHAPES, SIZES
+from graphengine.errors import InputError
+from graphengine.types import ExampleField
+
+ALL: tuple[ExampleField, ...] = ("images", "captions", "latents", "labels")
+
+
+def test_numbers_are_a_pure_function_of_seed_row_and_column() -> None:
+    together = numbered_uniform(3, range(100), 7)
+    assert np.array_equal(together[40:60], numbered_uniform(3, range(40, 60), 7))
+    assert np.array_equal(together[:, :5], numbered_uniform(3, range(100), 5))
+    assert not np.isclose(together, numbered_uniform(4, range(100), 7)).any()
+
+
+def test_numbers_are_uniform_and_uncorrelated() -> None:
+    """Over 20,000 rows, means stay within 5 standard errors of 1/2, correlations of neighbours within 5 of 0."""
+    draws = numbered_uniform(2**64 - 1, range(2**63, 2**63 + 20_000), 4)
+    assert np.abs(draws.mean(axis=0) - 0.5).max() < 5 * np.sqrt(1 / 12 / 20_000)
+    columns = np.concatenate([draws[:-1], draws[1:]], axis=1)
+    correlations = np.corrcoef(columns, rowvar=False) - np.eye(8)
+    assert np.abs(correlations).max() < 5 / np.sqrt(20_000)
+
+
+def test_an_example_depends_on_its_number_only() -> None:
+    dataset = DrawnShapes(seed=11)
+    together = dataset.examples([5, 900, 31], ALL)
+    alone = dataset.examples([31], ALL)
+    assert together.images is not None
+    assert alone.images is not None
+    assert together.latents is not None
+    assert alone.latents is not None
+    assert together.captions is not None
+    assert alone.captions is not None
+    assert together.labels is not None
+    assert alone.labels is not None
+    assert torch.equal(together.images[2], alone.images[0])
+    assert torch.equal(together.latents[2], alone.latents[0])
+    assert together.captions[2] == alone.captions[0]
+    assert {name: values[2].item() for name, values in together.labels.items()} == {
+        name: values[0].item() for name, values in alone.labels.items()
+    }
+
+
+def test_gives_only_the_fields_asked_for() -> None:
+    examples = DrawnShapes().examples(range(2), ["captions"])
+    assert examples.captions is not None
+    assert len(examples.captions) == 2
+    assert (examples.images, examples.latents, examples.labels) == (None, None, None)
+
+
+def test_pictures_are_in_range_and_vary() -> None:
+    images = DrawnShapes(size=64).examples(range(32), ["images"]).images
+    assert images is not None
+    assert images.shape == (32, 3, 64, 64)
+    assert images.min() >= -1
+    assert images.max() <= 1
+    assert len({image.numpy().tobytes() for image in images}) == 32
+
+
+def test_latents_are_the_pooled_picture_of_about_unit_variance() -> None:
+    """Cells average 16 points instead of 64 pixels, so single cells on an outline may be 0.03 of full scale off."""
+    scenes = DrawnShapes(seed=2).scenes(range(256))
+    latents = draw_latents(scenes, 128)
+    pooled = torch.nn.functional.avg_pool2d(draw_pictures(scenes, 128), 8)
+    error = latents[:, :3] * PICTURE_SCALE + PICTURE_MEAN - pooled
+    assert latents.shape == (256, 4, 16, 16)
+    assert error.abs().max() < 0.04
+    assert error.square().mean().sqrt() < 0.002
+    assert latents.mean(dim=(0, 2, 3)).abs().max() < 0.3
+    assert latents.std(dim=(0, 2, 3)).min() > 0.8
+    assert latents.std(dim=(0, 2, 3)).max() < 1.3
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_distances_have_unit_slope_and_their_outline_stays_within_reach(shape: str) -> None:
+    """A signed distance changes by one per unit of way almost everywhere: everywhere but on ridges."""
+    axis = torch.linspace(-2, 2, 401, dtype=torch.float64)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    distance = DISTANCES[shape](x, y)
+    down, right = torch.gradient(distance, spacing=(axis, axis))
+    slope = (down**2 + right**2).sqrt()[1:-1, 1:-1]
+    assert ((slope - 1).abs() < 0.02).double().mean() > 0.97
+    assert (distance[(x.abs() > EXTENT + 0.01) | (y.abs() > EXTENT + 0.01)] > 0).all()
+    assert distance[200, 200] < 0
+
+
+def test_shapes_stay_inside_the_picture_and_never_overlap() -> None:
+    scenes = DrawnShapes(seed=3, two_objects=0.5).scenes(range(2000))
+    distances = scene_distances(scenes, 64)
+    assert (distances > 0)[:, :, [0, -1]].all()
+    assert (distances > 0)[:, :, :, [0, -1]].all()
+    assert ((distances < 0).sum(dim=1) <= 1).all()
+
+
+def test_held_out_pairs_never_occur_in_training() -> None:
+    colours = list(COLOURS)
+    train = DrawnShapes(seed=1, two_objects=0.5).scenes(range(20_000))
+    shown = {
+        (colours[colour], SHAPES[shape])
+        for which in (0, 1)
+        for colour, shape in zip(train.colour[:, which], train.shape[:, which], strict=True)
+    }
+    assert shown == {(colour, shape) for colour in COLOURS for shape in SHAPES} - set(HELD_OUT)
+    held_out = DrawnShapes(seed=1, two_objects=0.5, split="held_out").scenes(range(2000))
+    firsts = zip(held_out.colour[:, 0], held_out.shape[:, 0], strict=True)
+    assert {(colours[colour], SHAPES[shape]) for colour, shape in firsts} == set(HELD_OUT)
+
+
+def test_objects_differ_in_colour_from_background_and_each_other() -> None:
+    scenes = DrawnShapes(seed=1, two_objects=0.5).scenes(range(5000))
+    backgrounds = np.array(list(BACKGROUNDS.values()))[scenes.background]
+    colours = np.array(list(COLOURS.values()))[scenes.colour]
+    assert (np.linalg.norm(colours[:, 0] - backgrounds, axis=1) > 0.3).all()
+    assert (np.linalg.norm(colours[:, 1] - backgrounds, axis=1)[scenes.two] > 0.3).all()
+    assert (scenes.colour[:, 0] != scenes.colour[:, 1])[scenes.two].all()
+
+
+SYNONYMS = {
+    "circle": {"circle", "disc", "ball"},
+    "square": {"square", "box"},
+    "cyan": {"cyan", "turquoise"},
+    "purple": {"purple", "violet"},
+    "grey": {"grey", "gray"},
+    "small": {"small", "little", "tiny"},
+    "medium": {"medium", "medium-sized"},
+    "big": {"big", "large", "huge"},
+    "centre": {"centre", "center", "middle"},
+    "top": {"top", "upper"},
+    "bottom": {"bottom", "lower"},
+}
+"""Written out again, so that a word in the wrong list fails."""
+
+
+def _says(caption: str, name: str) -> bool:
+    words = caption.rstrip(".").replace(",", " ").split()
+    return any(word in SYNONYMS.get(name, {name}) for word in words)
+
+
+def test_captions_say_what_is_told_and_nothing_else() -> None:
+    scenes = DrawnShapes(seed=4, two_objects=0.0, loose=0.7).scenes(range(3000))
+    told = scenes.told
+    attributes = (
+        (SHAPES, scenes.shape[:, 0], told.shape),
+        (tuple(SIZES), scenes.size[:, 0], told.size[:, 0]),
+    )
+    for row, caption in enumerate(write_captions(scenes)):
+        for names, values, is_told in attributes:
+            said = [name for name in names if _says(caption, name)]
+            assert said == ([names[values[row]]] if is_told[row] else []), caption
+        colours = {list(COLOURS)[scenes.colour[row, 0]]} if told.colour[row] else set()
+        if told.background[row]:
+            colours.add(list(BACKGROUNDS)[scenes.background[row]])
+        assert {name for name in {*COLOURS, *BACKGROUNDS} if _says(caption, name)} == colours, caption
+        place_words = {name for name in ("top", "bottom", "left", "right", "centre") if _says(caption, name)}
+        assert place_words == (set(PLACES[scenes.place[row]].split()) if told.place[row] else set()), caption
+
+
+def test_relations_hold_in_the_picture() -> None:
+    scenes = DrawnShapes(seed=6, two_objects=1.0).scenes(range(2000))
+    right, down = scenes.x[:, 0] - scenes.x[:, 1], scenes.y[:, 0] - scenes.y[:, 1]
+    sideways = scenes.relation < 2
+    assert (np.abs(right) > np.abs(down))[sideways].all()
+    assert (np.abs(down) > np.abs(right))[~sideways].all()
+    leading = np.where(sideways, right, down)
+    assert ((leading < 0) == (scenes.relation % 2 == 0)).all()
+
+
+def test_two_objects_are_told_in_order() -> None:
+    scenes = DrawnShapes(seed=6, two_objects=1.0).scenes(range(500))
+    for row, caption in enumerate(write_captions(scenes)):
+        words = caption.rstrip(".").replace(",", " ").split()
+        positions = []
+        for which in (0, 1):
+            names = SYNONYMS.get(SHAPES[scenes.shape[row, which]], {SHAPES[scenes.shape[row, which]]})
+            found = [place for place, word in enumerate(words) if word in names]
+            positions.append(found[0] if which == 0 else found[-1])
+        assert positions[0] < positions[1], caption
+
+
+def test_widening_starts_strict_and_ends_varied() -> None:
+    dataset = DrawnShapes(seed=1, widen_from=1000, widen_to=3000, two_objects=0.4, loose=0.5)
+    strict, varied = dataset.scenes(range(1000)), dataset.scenes(range(3000, 5000))
+    middle = dataset.scenes(range(1900, 2100))
+    assert not strict.two.any()
+    assert strict.told.place.all()
+    assert strict.told.size[:, 0].all()
+    assert strict.told.background.all()
+    assert np.abs(strict.radius[:, 0] / np.array(list(SIZES.values()))[strict.size[:, 0]] - 1).max() <= 0.04
+    assert 0.35 < varied.two.mean() < 0.45
+    assert 0.1 < middle.two.mean() < 0.3
+    assert np.abs(varied.radius[:, 0] / np.array(list(SIZES.values()))[varied.size[:, 0]] - 1).max() > 0.12
+
+
+def test_labels_say_minus_one_where_the_caption_is_silent() -> None:
+    dataset = DrawnShapes(seed=9, loose=1.0, two_objects=0.3)
+    labels = dataset.examples(range(2000), ["labels"]).labels
+    assert labels is not None
+    scenes = dataset.scenes(range(2000))
+    assert torch.equal(labels["two"] == 1, torch.from_numpy(scenes.two))
+    assert torch.equal(labels["place"] >= 0, torch.from_numpy(scenes.told.place))
+    assert torch.equal(labels["tells_place"] == 1, labels["place"] >= 0)
+    assert (labels["shape2"][labels["two"] == 0] == -1).all()
+    assert (labels["colour2"][labels["two"] == 1] >= 0).all()
+    assert set(labels["place"].tolist()) == set(range(-1, len(PLACES)))
+
+
+def test_digest_changes_with_every_setting() -> None:
+    changed = [
+        DrawnShapes(seed=1),
+        DrawnShapes(size=64),
+        DrawnShapes(spread=0.5),
+        DrawnShapes(two_objects=0.1),
+        DrawnShapes(loose=0.1),
+        DrawnShapes(widen_to=5),
+        DrawnShapes(split="held_out"),
+    ]
+    digests = {dataset.digest for dataset in [DrawnShapes(), *changed]}
+    assert len(digests) == 8
+    assert DrawnShapes().digest == DrawnShapes().digest
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        pytest.param({"size": 100}, "size", id="size"),
+        pytest.param({"spread": 1.5}, "spread", id="spread"),
+        pytest.param({"loose": -0.1}, "loose", id="loose"),
+        pytest.param({"widen_from": 10, "widen_to": 5}, "widen_to", id="order"),
+    ],
+)
+def test_refuses_settings_out_of_range(settings: dict[str, int], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        DrawnShapes(**settings)  # type: ignore[arg-type]  # parametrised settings have one type for all

@@ -1,0 +1,84 @@
+"""The judge must be right about true pictures before it may judge made ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from graphengine.diffusion.drawing import DrawnShapes, draw_pictures
+from graphengine.diffusion.scenes import BACKGROUNDS, COLOURS, PLACES, RELATIONS, SHAPES, SIZES
+from tests.quality.claims import claims_of, verdict
+from tests.quality.judge import look_at
+
+PICTURES = 200
+
+
+@pytest.mark.parametrize("two_objects", [0.0, 1.0], ids=["one object", "two objects"])
+@pytest.mark.parametrize("split", ["train", "held_out"])
+def test_judge_is_right_about_drawn_pictures(two_objects: float, split: str) -> None:
+    dataset = DrawnShapes(seed=5, two_objects=two_objects, loose=0.3, split=split)  # type: ignore[arg-type]  # two literals
+    scenes = dataset.scenes(range(PICTURES))
+    pictures = draw_pictures(scenes, 128).permute(0, 2, 3, 1).numpy()
+    right: dict[str, list[bool]] = {}
+    for claims, picture in zip(claims_of(scenes), pictures, strict=True):
+        for name, is_right in verdict(claims, look_at(picture)).items():
+            right.setdefault(name, []).append(is_right)
+    expected = {"background", "colour", "shape", "size"} | ({"relation"} if two_objects else {"position"})
+    assert set(right) == expected
+    assert {name: np.mean(values) >= 0.99 for name, values in right.items()} == dict.fromkeys(expected, True)
+
+
+def test_judge_measures_place_and_radius() -> None:
+    scenes = DrawnShapes(seed=8, two_objects=0.0).scenes(range(100))
+    for row, picture in enumerate(draw_pictures(scenes, 128).permute(0, 2, 3, 1).numpy()):
+        (seen,) = look_at(picture).objects
+        assert abs(seen.x - scenes.x[row, 0]) < 0.006
+        assert abs(seen.y - scenes.y[row, 0]) < 0.006
+        assert abs(seen.radius / scenes.radius[row, 0] - 1) < 0.05
+
+
+def test_judge_is_wrong_about_pictures_of_something_else() -> None:
+    """Claims of one scene against the picture of the next: what agrees by chance is rare."""
+    scenes = DrawnShapes(seed=5, two_objects=0.0, loose=0.0).scenes(range(PICTURES))
+    pictures = draw_pictures(scenes, 128).permute(0, 2, 3, 1).numpy()
+    shifted = np.roll(pictures, 1, axis=0)
+    verdicts = [verdict(c, look_at(p)) for c, p in zip(claims_of(scenes), shifted, strict=True)]
+    assert np.mean([all(one.values()) for one in verdicts]) < 0.02
+    for name, chance in {"shape": 1 / 5, "position": 1 / 9, "size": 1 / 3, "background": 1 / 7}.items():
+        assert abs(np.mean([one[name] for one in verdicts]) - chance) < 0.15
+
+
+def test_judge_sees_nothing_on_an_empty_picture_and_no_shape_in_a_blob() -> None:
+    empty = np.ones((128, 128, 3), dtype=np.float32)
+    assert look_at(empty).objects == ()
+    assert look_at(empty).background == "white"
+    bar = empty.copy()
+    bar[60:66, 20:110] = COLOURS["red"]
+    assert [seen.shape for seen in look_at(bar).objects] == ["none"]
+    assert [seen.colour for seen in look_at(bar).objects] == ["red"]
+
+
+def test_judge_counts_objects() -> None:
+    """A second object in a one-object prompt's picture makes its shape wrong."""
+    scenes = DrawnShapes(seed=5, two_objects=0.0).scenes(range(1))
+    (claims,) = claims_of(scenes)
+    picture = draw_pictures(scenes, 128)[0].permute(1, 2, 0).numpy()
+    assert verdict(claims, look_at(picture))["shape"]
+    spoiled = picture.copy()
+    far_x, far_y = (4 if centre > 0.5 else 104 for centre in (scenes.x[0, 0], scenes.y[0, 0]))
+    spoiled[far_y : far_y + 20, far_x : far_x + 20] = 1 - spoiled[1, 1]
+    assert len(look_at(spoiled).objects) == 2
+    assert not verdict(claims, look_at(spoiled))["shape"]
+
+
+def test_claims_name_what_captions_tell() -> None:
+    scenes = DrawnShapes(seed=2, two_objects=0.5, loose=0.5).scenes(range(300))
+    for row, claims in enumerate(claims_of(scenes)):
+        told = scenes.told
+        assert (claims.background is not None) == told.background[row]
+        assert claims.background in (None, list(BACKGROUNDS)[scenes.background[row]])
+        assert len(claims.objects) == 1 + int(scenes.two[row])
+        assert claims.objects[0].shape in (None, SHAPES[scenes.shape[row, 0]])
+        assert claims.objects[0].size in (None, list(SIZES)[scenes.size[row, 0]])
+        assert claims.position in (None, PLACES[scenes.place[row]])
+        assert claims.relation in (None, RELATIONS[scenes.relation[row]])
