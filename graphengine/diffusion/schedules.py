@@ -1,0 +1,225 @@
+"""Which noise levels a sampler visits.
+
+A model is trained at levels ``sigma[t] = sqrt((1 - a) / a)``, a = alphas_cumprod[t]: the standard deviation of the
+noise beside data of unscaled size (the variables of Karras et al. 2022, in which our own samplers work). A schedule
+picks ``steps`` of them, or levels between them, from high to low, and ends at 0.
+
+Levels between two trained ones are found by interpolating log(sigma) in the timestep, so a schedule is not bound to
+table entries, and asking for more steps than were trained does not give a level twice. The two schedules that are
+defined by whole timesteps, ``simple`` and ``ddim_uniform``, refuse more steps than the table has.
+
+>>> levels = TrainedLevels.of(model.scheduler_config)
+>>> sampling_sigmas(levels, "karras", steps=20)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
+
+from graphengine.diffusion.objectives import alphas_cumprod
+from graphengine.errors import InputError
+from graphengine.types import ScheduleName
+
+FloatArray = NDArray[np.float64]
+
+_SMALLEST_ALPHA = 2.0**-24
+"""With zero terminal SNR the last level would be infinite; this makes it 4096, as diffusers' Euler schedulers do."""
+
+_LONGEST_GRID = 100_000
+"""A small ``denoise`` asks for a long grid to cut its end from; beyond this, float32 levels start to coincide."""
+
+
+@dataclass(frozen=True)
+class TrainedLevels:
+    """The noise levels that a model was trained at, and the way between them and timesteps.
+
+    Attributes:
+        log_sigmas: float64 ``[T]``, log of the level at each timestep, increasing.
+    """
+
+    log_sigmas: FloatArray
+
+    @classmethod
+    def of(cls, scheduler_config: Mapping[str, object]) -> TrainedLevels:
+        """Read the levels off the betas of a diffusers scheduler's configuration.
+
+        Raises:
+            InputError: if the configuration does not describe rising noise levels.
+        """
+        try:
+            alphas = alphas_cumprod(scheduler_config).double().clamp(min=_SMALLEST_ALPHA).numpy()
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise _unusable(str(error)) from error
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_sigmas = 0.5 * np.log((1 - alphas) / alphas)
+        if len(log_sigmas) < 2 or not np.isfinite(log_sigmas).all() or not (np.diff(log_sigmas) > 0).all():
+            raise _unusable("its betas do not give noise levels that rise from each timestep to the next")
+        return cls(log_sigmas)
+
+    def __len__(self) -> int:
+        return len(self.log_sigmas)
+
+    @property
+    def sigma_min(self) -> float:
+        """The level at timestep 0."""
+        return float(np.exp(self.log_sigmas[0]))
+
+    @property
+    def sigma_max(self) -> float:
+        """The level at the last timestep."""
+        return float(np.exp(self.log_sigmas[-1]))
+
+    def sigmas_at(self, timesteps: NDArray[np.floating]) -> FloatArray:
+        """Give the levels at timesteps in 0…T-1, whole or between."""
+        sigmas: FloatArray = np.exp(np.interp(timesteps, np.arange(len(self)), self.log_sigmas))
+        return sigmas
+
+    def sigma(self, timestep: float) -> float:
+        """Give the level at one timestep in 0…T-1, whole or between."""
+        return float(np.exp(np.interp(timestep, np.arange(len(self)), self.log_sigmas)))
+
+    def timestep(self, sigma: float) -> float:
+        """Give the timestep of a level above 0; levels out of range count as the nearest end."""
+        return float(np.interp(np.log(sigma), self.log_sigmas, np.arange(len(self))))
+
+
+def sampling_sigmas(levels: TrainedLevels, name: ScheduleName, *, steps: int, denoise: float = 1.0) -> Tensor:
+    """Lay out the noise levels of a run.
+
+    Args:
+        levels: What the model was trained at.
+        name: A key of ``SCHEDULES``.
+        steps: Number of intervals, ≥ 1.
+        denoise: Share of the schedule that is run, above 0 to 1: of a grid of ``int(steps / denoise)`` intervals, the
+            last ``steps``.
+
+    Returns:
+        Float32 ``[steps + 1]`` on the CPU, strictly decreasing, last element 0.
+
+    Raises:
+        InputError: if a value is out of range, or the schedule has fewer levels than are asked for.
+    """
+    if steps < 1:
+        raise InputError("steps", f"{steps} is too small.", "Choose 1 or more.")
+    if not 0 < denoise <= 1:
+        raise InputError("denoise", f"{denoise!r} is out of range.", "Choose a value above 0, to 1.")
+    if name not in SCHEDULES:
+        raise InputError("scheduler", f"there is no schedule {name!r}.", f"Choose one of {', '.join(SCHEDULES)}.")
+    total = int(steps / denoise)
+    if total > _LONGEST_GRID:
+        raise InputError(
+            "denoise",
+            f"{steps} steps over the last {denoise!r} of the schedule need a grid of {total} steps.",
+            f"Choose fewer steps or a larger denoise, so that steps / denoise is at most {_LONGEST_GRID}.",
+        )
+    grid = np.append(SCHEDULES[name](levels, total), 0.0)
+    sigmas = torch.from_numpy(grid[-(steps + 1) :]).float()
+    if not bool((sigmas.diff() < 0).all()):
+        raise _too_many_steps(name, total, "levels that float32 can tell apart")
+    return sigmas
+
+
+def normal(levels: TrainedLevels, steps: int) -> FloatArray:
+    """Space levels evenly in the timestep, from the last one to 0 itself.
+
+    Returns:
+        Float64 ``[steps]``, decreasing, above 0; the closing 0 is left to the caller. So do all schedules here.
+
+    Source: "linspace" in Lin et al. 2023, arXiv:2305.08891, table 2.
+    """
+    return levels.sigmas_at(np.linspace(len(levels) - 1.0, 0.0, steps))
+
+
+def sgm_uniform(levels: TrainedLevels, steps: int) -> FloatArray:
+    """Space levels evenly in the timestep, one interval above 0, as Stability's generative-models do."""
+    return levels.sigmas_at(np.linspace(len(levels) - 1.0, 0.0, steps + 1)[:-1])
+
+
+def simple(levels: TrainedLevels, steps: int) -> FloatArray:
+    """Take whole timesteps at even distances, counted down from the last one.
+
+    Source: "trailing" in Lin et al. 2023, arXiv:2305.08891, table 2.
+    """
+    trained = len(levels)
+    if steps > trained:
+        raise _too_many_steps("simple", steps, f"{trained} trained timesteps")
+    return levels.sigmas_at(np.round(trained - np.arange(steps) * (trained / steps)) - 1)
+
+
+def ddim_uniform(levels: TrainedLevels, steps: int) -> FloatArray:
+    """Take whole timesteps at even whole distances, counted up from 1; the first level is below the highest.
+
+    Source: "leading" in Lin et al. 2023, arXiv:2305.08891, table 2, with Stable Diffusion's offset of 1.
+    """
+    trained = len(levels)
+    if steps >= trained:
+        raise _too_many_steps("ddim_uniform", steps, f"{trained - 1} trained timesteps above 0")
+    return levels.sigmas_at(np.arange(steps)[::-1] * (trained // steps) + 1.0)
+
+
+def karras(levels: TrainedLevels, steps: int, *, rho: float = 7.0) -> FloatArray:
+    """Space levels densely near the data.
+
+    Args:
+        levels: Its two ends are kept.
+        steps: Number of levels above 0, ≥ 1.
+        rho: Curvature; 1 is linear, larger spends more steps at low noise.
+
+    Source: Karras et al. 2022, arXiv:2206.00364, eq. 5.
+    """
+    start, end = levels.sigma_max ** (1 / rho), levels.sigma_min ** (1 / rho)
+    sigmas: FloatArray = np.linspace(start, end, steps) ** rho
+    return sigmas
+
+
+def exponential(levels: TrainedLevels, steps: int) -> FloatArray:
+    """Space levels evenly in log(sigma).
+
+    Source: the uniform-logSNR grid of Lu et al. 2022, arXiv:2206.00927, section 3.2.
+    """
+    return np.exp(np.linspace(levels.log_sigmas[-1], levels.log_sigmas[0], steps))
+
+
+def beta(levels: TrainedLevels, steps: int, *, alpha_parameter: float = 0.6, beta_parameter: float = 0.6) -> FloatArray:
+    """Space levels by the quantiles of a beta distribution over the timestep: densely at both ends.
+
+    Timesteps are not rounded, so levels stay apart where the distribution crowds them.
+
+    Source: Lee et al. 2024, "Beta Sampling is All You Need", arXiv:2407.12173.
+    """
+    quantiles = stats.beta.ppf(1 - np.arange(steps) / steps, alpha_parameter, beta_parameter)
+    return levels.sigmas_at(quantiles * (len(levels) - 1))
+
+
+SCHEDULES: Mapping[ScheduleName, Callable[[TrainedLevels, int], FloatArray]] = {
+    "normal": normal,
+    "karras": karras,
+    "exponential": exponential,
+    "simple": simple,
+    "sgm_uniform": sgm_uniform,
+    "ddim_uniform": ddim_uniform,
+    "beta": beta,
+}
+
+
+def _too_many_steps(name: str, total: int, available: str) -> InputError:
+    return InputError(
+        "steps",
+        f"schedule {name!r} would need {total} levels (steps / denoise), and has only {available}.",
+        "Choose fewer steps, or the karras, exponential or sgm_uniform schedule.",
+    )
+
+
+def _unusable(reason: str) -> InputError:
+    return InputError(
+        "model",
+        f"its scheduler configuration gives no noise levels: {reason}.",
+        "Sampling works for models trained with betas (DDPM, Stable Diffusion), not for flow matching.",
+    )
