@@ -62,14 +62,10 @@ class Settings:
             return None
         for root in self.roots:
             folder = (root / kind).resolve()
-            path = (folder / name).resolve()
-            if path.is_relative_to(folder) and path != folder and path.exists():
+            path = _existing(folder, name)
+            if path is not None and path.is_relative_to(folder) and path != folder:
                 return path
-        for folder in self.beside:
-            path = (folder / name).resolve()
-            if path.exists():
-                return path
-        return None
+        return next((path for folder in self.beside if (path := _existing(folder, name)) is not None), None)
 
     def file_names(self, kind: str) -> list[str]:
         """List the names that the roots offer for a kind of file."""
@@ -81,3 +77,11 @@ class Settings:
             if not path.name.startswith(".")
         }
         return sorted(names)
+
+
+def _existing(folder: Path, name: str) -> Path | None:
+    try:
+        path = (folder / name).resolve()
+        return path if path.exists() else None
+    except (OSError, ValueError):  # too long, or with characters that no file name has
+        return None

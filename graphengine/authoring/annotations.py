@@ -28,7 +28,7 @@ from graphengine.authoring.context import Lazy
 from graphengine.core.definition import InputDefinition, WidgetDefinition
 from graphengine.errors import DefinitionError
 
-__all__ = ["FilesIn", "Widget", "read_input", "socket_name"]
+__all__ = ["FilesIn", "Widget", "read_input", "socket_name", "unwrap"]
 
 _SCALAR_NAMES: Mapping[object, str] = {int: "INT", float: "FLOAT", str: "STRING", bool: "BOOLEAN", object: "*"}
 
@@ -85,10 +85,10 @@ def read_input(parameter: inspect.Parameter, annotation: Any, doc: str, variable
         facts["default"] = default.value if isinstance(default, enum.Enum) else default
         if isinstance(default, Path):
             facts["default"] = str(default)
-    inner, metadata = _unwrap(annotation)
+    inner, metadata = unwrap(annotation)
     if get_origin(inner) is Lazy:
         facts["lazy"] = True
-        inner, more = _unwrap(get_args(inner)[0])
+        inner, more = unwrap(get_args(inner)[0])
         metadata = [*metadata, *more]
     for mark in metadata:
         _read_mark(mark, facts)
@@ -104,7 +104,7 @@ def read_input(parameter: inspect.Parameter, annotation: Any, doc: str, variable
     return InputDefinition(**facts)
 
 
-def _unwrap(annotation: Any) -> tuple[Any, list[object]]:
+def unwrap(annotation: Any) -> tuple[Any, list[object]]:
     """Take ``Annotated`` and ``| None`` off, keeping what was annotated."""
     metadata: list[object] = []
     while True:

@@ -14,13 +14,14 @@ The result is still a plain callable. Nothing is registered anywhere; a NodePack
 
 from __future__ import annotations
 
+import enum
 import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
-from graphengine.authoring.annotations import read_input, socket_name
+from graphengine.authoring.annotations import read_input, socket_name, unwrap
 from graphengine.authoring.context import Context
 from graphengine.authoring.docstrings import Docs, read_docstring
 from graphengine.core.definition import InputDefinition, NodeDefinition, OutputDefinition
@@ -49,6 +50,7 @@ class NodeFunction(Generic[P, R]):
         self.definition = definition
         self.context_parameter = context_parameter
         self.fingerprint = fingerprint
+        self._enums = _enums_of(function)
         self.checks: list[Callable[..., None]] = []
         self.migrations: dict[int, Migration] = {}
         self.__doc__ = function.__doc__
@@ -56,6 +58,9 @@ class NodeFunction(Generic[P, R]):
         self.__module__ = function.__module__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        for name, kind in self._enums.items():
+            if isinstance(kwargs.get(name), bool | int | float | str):
+                kwargs[name] = kind(kwargs[name])  # files hold the value, the function takes the member
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -183,6 +188,16 @@ def _type_hints(function: Callable[..., object]) -> Mapping[str, Any]:  # Any: a
             f"{_place(function)}: {error}. Types of inputs and outputs are read when the node is defined, "
             "so import them at the top of the module, not under TYPE_CHECKING."
         ) from error
+
+
+def _enums_of(function: Callable[..., object]) -> dict[str, type[enum.Enum]]:
+    """Give the parameters whose choices are the members of an Enum."""
+    found = {}
+    for name, annotation in _type_hints(function).items():
+        inner, _ = unwrap(annotation)
+        if inspect.isclass(inner) and issubclass(inner, enum.Enum):
+            found[name] = inner
+    return found
 
 
 def _read_outputs(

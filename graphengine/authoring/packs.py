@@ -58,7 +58,7 @@ class NodePack:
                     f"{function.__module__}.{function.__name__}: version {function.definition.version} has no step "
                     f"from version {min(missing)}. Add '@{function.__name__}.migrate_from({min(missing)})'."
                 )
-            function.definition = function.definition.model_copy(update={"pack": self.name, "pack_version": version})
+            function.definition = function.definition.in_pack(self.name, version)
             yield function
 
 

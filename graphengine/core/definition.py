@@ -122,6 +122,11 @@ class NodeDefinition(_Plain):
     status: Literal["stable", "experimental", "deprecated"] = "stable"
     replaced_by: str | None = None
 
+    def in_pack(self, name: str, version: str) -> NodeDefinition:
+        """Give the definition as a pack's; not ``model_copy``, which would keep what was derived from the old one."""
+        fields = {field: getattr(self, field) for field in NodeDefinition.model_fields}
+        return NodeDefinition(**fields | {"pack": name, "pack_version": version})
+
     @cached_property
     def inputs_by_name(self) -> dict[str, InputDefinition]:
         """Inputs by their names."""

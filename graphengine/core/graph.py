@@ -18,13 +18,15 @@ import networkx as nx
 from graphengine.core import sockets
 from graphengine.core.definition import InputDefinition, NodeDefinition
 from graphengine.core.fingerprint import file_version
-from graphengine.core.literals import check_literal, not_a_choice, with_article
+from graphengine.core.literals import check_literal, not_a_choice, shown, with_article
 from graphengine.core.registry import Definitions, RunnableNode
 from graphengine.core.workflow import Link, Workflow, link_of, split_reference
 from graphengine.errors import InputError, InvalidWorkflow, Problem
 
 __all__ = ["FileValue", "Files", "Graph", "GraphNode", "build_graph", "check"]
 
+
+_MOST_GUESSES = 20  # comparing one name with the ids of a large file takes tens of milliseconds
 
 FunctionOf = Callable[[NodeDefinition], RunnableNode]
 
@@ -129,6 +131,7 @@ class _Checker:
     literals: dict[str, dict[str, Any]] = field(default_factory=dict)
     links: dict[str, dict[str, Link]] = field(default_factory=dict)
     output_types: dict[Link, str] = field(default_factory=dict)
+    near: dict[str, str | None] = field(default_factory=dict)
 
     def run(self, targets: Collection[str] | None) -> tuple[Graph, list[Problem]]:
         for id_, node in self.workflow.nodes.items():
@@ -171,7 +174,7 @@ class _Checker:
         if type_name.startswith(("subgraph:", "file:")):
             message, remedy = "sub-graphs can't be run by this version yet.", "Put its nodes into the workflow itself."
             return Problem("unsupported", message, remedy, id_, type_name)
-        near = self.definitions.nearest(type_name)
+        near = self._nearest_kind(type_name)
         remedy = f"Did you mean {near!r}? " if near else ""
         packs = "".join(f" Pack {each.pack!r} failed to load: {each.error}" for each in self.definitions.failures)
         return Problem(
@@ -202,13 +205,16 @@ class _Checker:
                 literals[name] = self._check_value(id_, kind, definition, value)
             elif self._source_exists(id_, kind, name, link):
                 links[name] = link
-        if len(literals) + len(links) < len(inputs):  # cheaper than a set difference for each sound node
+        if not inputs.keys() <= kind.inputs_by_name.keys():
             self._check_names(id_, kind, inputs)
         self.literals[id_], self.links[id_] = literals, links
         if kind.has_check and self.function_of is not None:
             self._run_own_checks(id_, kind, self.function_of(kind))
 
     def _check_value(self, id_: str, kind: NodeDefinition, definition: InputDefinition, value: object) -> Any:
+        if type(value) is dict and "$link" in value:
+            self._add(id_, kind, definition.name, _malformed_link(value))
+            return None
         coerced, problem = check_literal(definition, value)
         if problem is not None:
             self._add(id_, kind, definition.name, problem)
@@ -241,10 +247,13 @@ class _Checker:
     def _source_exists(self, id_: str, kind: NodeDefinition, name: str, link: Link) -> bool:
         source, output = link
         source_kind = self.kinds.get(source)
+        if not output:
+            self._add(id_, kind, name, _malformed_link({"$link": source}))
+            return False
         if source_kind is None:
             if source not in self.workflow.nodes:  # an unknown kind of node is reported by itself
-                near = difflib.get_close_matches(source, self.workflow.nodes, n=1)
-                remedy = f"Did you mean {near[0]!r}? " if near else ""
+                near = self._nearest_node(source)
+                remedy = f"Did you mean {near!r}? " if near else ""
                 message = f"linked to {f'{source}.{output}'!r}, but there is no node {source!r}."
                 self._add(id_, kind, name, Problem("dangling_link", message, f"{remedy}Link it to a node of the file."))
             return False
@@ -255,10 +264,26 @@ class _Checker:
             return False
         return True
 
+    def _nearest_kind(self, type_name: str) -> str | None:
+        key = f"type {type_name}"
+        if key not in self.near and len(self.near) < _MOST_GUESSES:
+            self.near[key] = self.definitions.nearest(type_name)
+        return self.near.get(key)
+
+    def _nearest_node(self, name: str) -> str | None:
+        """Give the node id most like this one; each name is compared with all ids once, and not without end."""
+        if name not in self.near and len(self.near) < _MOST_GUESSES:
+            self.near[name] = next(iter(difflib.get_close_matches(name, self.workflow.nodes, n=1)), None)
+        return self.near.get(name)
+
     def _run_own_checks(self, id_: str, kind: NodeDefinition, function: RunnableNode) -> None:
         """Run the checks that are code, on literals that are right by themselves."""
         wrong = {problem.input for problem in self.problems if problem.node == id_}
-        known = {name: value for name, value in self.literals[id_].items() if name not in wrong}
+        known = {
+            name: value.path if type(value) is FileValue else value
+            for name, value in self.literals[id_].items()
+            if name not in wrong
+        }
         for own_check in function.checks:
             parameters = inspect.signature(own_check).parameters
             missing = [name for name, each in parameters.items() if name not in known and each.default is each.empty]
@@ -272,21 +297,23 @@ class _Checker:
     # Nodes together
 
     def _order(self, edges: nx.DiGraph) -> Iterable[str]:
-        """Order nodes so that sources come first; report a cycle, if there is one, with its nodes in order."""
+        """Order nodes so that sources come first; report cycles, each with its nodes in order."""
         with suppress(nx.NetworkXUnfeasible):
             return list(nx.topological_sort(edges))
-        for component in nx.strongly_connected_components(edges):
-            start = next(iter(component))
-            if len(component) == 1 and not edges.has_edge(start, start):
-                continue
-            cycle = [source for source, _ in nx.find_cycle(edges.subgraph(component))]
-            first = cycle.index(min(cycle))
-            ids = [*cycle[first:], *cycle[:first]]
-            shown = " → ".join([*ids, ids[0]] if len(ids) <= 12 else [*ids[:6], "…", *ids[-5:], ids[0]])
-            message = f"the nodes feed each other in a circle: {shown}."
-            remedy = "Remove one of these links."
-            self.problems.append(Problem("cycle", message, remedy, ids[0], self.kinds[ids[0]].id, extra={"cycle": ids}))
-        return self.kinds
+        components = [sorted(each) for each in nx.strongly_connected_components(edges)]
+        components.reverse()  # they come with the last readers first
+        for component in components:
+            if len(component) > 1 or edges.has_edge(component[0], component[0]):
+                self._report_cycle([source for source, _ in nx.find_cycle(edges.subgraph(component))])
+        return [id_ for component in components for id_ in component]
+
+    def _report_cycle(self, cycle: list[str]) -> None:
+        first = cycle.index(min(cycle))
+        ids = [*cycle[first:], *cycle[:first]]
+        circle = " → ".join([*ids, ids[0]] if len(ids) <= 12 else [*ids[:6], "…", *ids[-5:], ids[0]])
+        message = f"the nodes feed each other in a circle: {circle}."
+        remedy = "Remove one of these links."
+        self.problems.append(Problem("cycle", message, remedy, ids[0], self.kinds[ids[0]].id, extra={"cycle": ids}))
 
     def _check_links(self, id_: str, kind: NodeDefinition) -> None:
         bound: dict[str, str] = {}
@@ -308,7 +335,7 @@ class _Checker:
 
     def _wrong_link(self, link: Link, given: str, wanted: str) -> Problem:
         converters = self._converters(given, wanted)
-        names = " or ".join(f"{'an' if name[0] in 'AEIOU' else 'a'} {name}" for name in converters)
+        names = " or ".join(map(with_article, converters))
         remedy = f"Put {names} node between them." if converters else f"Link it to {with_article(wanted)}."
         message = f"linked to {'.'.join(link)!r}, {with_article(given)}; it takes {with_article(wanted)}."
         return Problem("wrong_link_type", message, remedy, extra={"converters": converters})
@@ -328,6 +355,7 @@ class _Checker:
     def _given_by_declared_inputs(self) -> dict[str, dict[str, object]]:
         """Give the values that declared inputs put into nodes, by node; check where they lead."""
         given: dict[str, dict[str, object]] = {}
+        led_to: dict[str, str] = {}
         for name, declared in self.workflow.inputs.items():
             for reference in declared.to:
                 node, input_name = split_reference(reference)
@@ -339,6 +367,9 @@ class _Checker:
                 elif link_of(self.workflow.nodes[node].inputs.get(input_name)) is not None:
                     message = f"it leads to {reference!r}, which is linked already."
                     self.problems.append(Problem("linked_twice", message, "Take the link or this out.", input=name))
+                elif led_to.setdefault(reference, name) != name:
+                    message = f"it leads to {reference!r}, and so does {led_to[reference]!r}."
+                    self.problems.append(Problem("linked_twice", message, "Take one of them out.", input=name))
                 elif declared.default is not None:
                     given.setdefault(node, {})[input_name] = declared.default
             self._check_declared_range(name)
@@ -374,12 +405,17 @@ class _Checker:
             return
         for target in targets:
             if target not in self.workflow.nodes:
-                near = difflib.get_close_matches(target, self.workflow.nodes, n=1)
-                remedy = f"Did you mean {near[0]!r}?" if near else "Give ids of nodes in the file."
+                near = self._nearest_node(target)
+                remedy = f"Did you mean {near!r}?" if near else "Give ids of nodes in the file."
                 self.problems.append(Problem("unknown_target", f"there is no node {target!r} to run.", remedy))
 
     def _add(self, id_: str, kind: NodeDefinition, name: str, problem: Problem) -> None:
         self.problems.append(replace(problem, node=id_, node_type=kind.id, input=name))
+
+
+def _malformed_link(value: Mapping[str, object]) -> Problem:
+    message = f"{shown(value)} is no link."
+    return Problem("malformed_link", message, 'Write {"$link": "node.output"}, and nothing else beside it.')
 
 
 def _missing(definition: InputDefinition) -> Problem:

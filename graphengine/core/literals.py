@@ -12,7 +12,7 @@ from graphengine.core import sockets
 from graphengine.core.definition import InputDefinition
 from graphengine.errors import Problem
 
-__all__ = ["check_literal", "with_article"]
+__all__ = ["check_literal", "not_a_choice", "shown", "with_article"]
 
 _TYPES_IN_WORDS = {"INT": "a whole number", "FLOAT": "a number", "STRING": "a text", "BOOLEAN": "true or false"}
 _MISMATCH = object()
@@ -29,15 +29,13 @@ def check_literal(definition: InputDefinition, value: object) -> tuple[Any, Prob
     if value is None and not definition.required and definition.default is None:
         return None, None
     if not sockets.is_scalar(definition.type):
-        return None, Problem(
-            "not_linked",
-            f"it takes a link to {with_article(definition.type)}, not the value {_shown(value)}.",
-            f"Link an output of type {definition.type}.",
-        )
+        what = "any output" if sockets.is_variable(definition.type) else with_article(definition.type)
+        message = f"it takes a link to {what}, not the value {shown(value)}."
+        return None, Problem("not_linked", message, 'Write it as {"$link": "node.output"}.')
     coerced = _coerce(definition.type, value)
     if coerced is _MISMATCH:
         wanted = " or ".join(_TYPES_IN_WORDS.get(each, each) for each in sockets.members(definition.type))
-        return None, Problem("wrong_type", f"{_shown(value)} is not {wanted}.", f"Give {wanted}.")
+        return None, Problem("wrong_type", f"{shown(value)} is not {wanted}.", f"Give it {wanted}.")
     return coerced, _check_limits(definition, coerced) if definition.is_bounded else None
 
 
@@ -47,7 +45,7 @@ def _coerce(type_name: str, value: object) -> object:
         if member == "INT" and kind is int:
             return value
         if member == "FLOAT" and kind is float:
-            return value
+            return value if math.isfinite(value) else _MISMATCH  # type: ignore[arg-type]  # a float, as kind says
         if member == "STRING" and kind is str:
             return value
         if (member == "BOOLEAN" and kind is bool) or member == sockets.ANY:
@@ -82,57 +80,69 @@ def _check_number(definition: InputDefinition, value: float) -> Problem | None:
     if (definition.minimum is not None and value < definition.minimum) or (
         definition.exclusive_minimum is not None and value <= definition.exclusive_minimum
     ):
-        return Problem("value_too_small", f"{value!r} is too small.", remedy)
+        return Problem("value_too_small", f"{shown(value)} is too small.", remedy)
     if (definition.maximum is not None and value > definition.maximum) or (
         definition.exclusive_maximum is not None and value >= definition.exclusive_maximum
     ):
-        return Problem("value_too_large", f"{value!r} is too large.", remedy)
+        return Problem("value_too_large", f"{shown(value)} is too large.", remedy)
     step = definition.multiple_of
-    if step and not math.isclose(value / step, round(value / step), abs_tol=1e-9):
-        below = math.floor(value / step) * step
-        return Problem(
-            "not_a_multiple", f"{value!r} is not a multiple of {step}.", f"Choose {below} or {below + step}, say."
-        )
+    if step and not _is_multiple(value, step):
+        below = value // step * step
+        inside = [each for each in (below, below + step) if not _is_outside(definition, each)]
+        remedy = f"Choose {' or '.join(map(str, inside))}, say." if inside else remedy
+        return Problem("not_a_multiple", f"{shown(value)} is not a multiple of {step}.", remedy)
     return None
+
+
+def _is_multiple(value: float, step: float) -> bool:
+    if isinstance(value, int) and isinstance(step, int):
+        return value % step == 0
+    ratio = float(value) / step
+    return math.isinf(ratio) or math.isclose(ratio, round(ratio), abs_tol=1e-9)
+
+
+def _is_outside(definition: InputDefinition, value: float) -> bool:
+    return (definition.minimum is not None and value < definition.minimum) or (
+        definition.maximum is not None and value > definition.maximum
+    )
 
 
 def _range_in_words(definition: InputDefinition) -> str:
     low, high = definition.minimum, definition.maximum
-    if definition.exclusive_minimum is not None:
-        return f"Choose a value above {definition.exclusive_minimum}" + (
-            f" and up to {high}." if high is not None else "."
-        )
-    if definition.exclusive_maximum is not None:
-        return f"Choose a value below {definition.exclusive_maximum}."
+    above, below = definition.exclusive_minimum, definition.exclusive_maximum
     if low is not None and high is not None:
         return f"Choose a value from {low} to {high}."
-    return f"Choose a value of at least {low}." if low is not None else f"Choose a value of at most {high}."
+    start = f"of at least {low}" if low is not None else f"above {above}" if above is not None else ""
+    end = f"of at most {high}" if high is not None else f"below {below}" if below is not None else ""
+    return f"Choose a value {' and '.join(part for part in (start, end) if part)}."
 
 
 def _check_text(definition: InputDefinition, value: str) -> Problem | None:
     if definition.min_length is not None and len(value) < definition.min_length:
-        return Problem("text_too_short", f"{_shown(value)} is too short.", f"Give at least {definition.min_length}.")
+        remedy = f"Give at least {definition.min_length} character{'s' if definition.min_length > 1 else ''}."
+        return Problem("text_too_short", f"{shown(value)} is too short.", remedy)
     if definition.max_length is not None and len(value) > definition.max_length:
         remedy = f"Give at most {definition.max_length} characters."
         return Problem("text_too_long", f"the text has {len(value)} characters.", remedy)
     if definition.pattern is not None and not re.search(definition.pattern, value):
-        return Problem("wrong_text", f"{_shown(value)} does not fit.", f"It must match {definition.pattern}.")
+        return Problem("wrong_text", f"{shown(value)} does not fit.", f"It must match {definition.pattern}.")
     return None
 
 
 def not_a_choice(value: object, choices: tuple[object, ...]) -> Problem:
     """Say that a value isn't among the choices, and which one is most like it."""
-    shown = ", ".join(map(str, choices[:12])) + (f", … ({len(choices)} in all)" if len(choices) > 12 else "")
+    listed = ", ".join(map(str, choices[:12])) + (f", … ({len(choices)} in all)" if len(choices) > 12 else "")
     near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
     guess = f"Did you mean {near[0]!r}? " if near else ""
-    return Problem("not_a_choice", f"{_shown(value)} is not one of its choices.", f"{guess}Choose one of: {shown}.")
+    return Problem("not_a_choice", f"{shown(value)} is not one of its choices.", f"{guess}Choose one of: {listed}.")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Show a literal in a message, shortened if it is long."""
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, bool | None) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def with_article(type_name: str) -> str:
-    """Put "a" or "an" before a socket type."""
-    return f"{'an' if type_name[:1] in 'AEIOU' else 'a'} {type_name}"
+    """Put "a" or "an" before a socket type or a node's kind."""
+    return f"{'an' if type_name[:1] in 'AEIOU' else 'a'} {type_name.replace('|', ' or ')}"

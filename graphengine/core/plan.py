@@ -48,7 +48,7 @@ class Plan:
 
     Attributes:
         targets: Indices of the steps that the run is for.
-        outputs: The workflow's declared outputs: name -> step index and position; those within the plan.
+        outputs: The workflow's declared outputs: name -> step index and position; those of targets.
     """
 
     steps: tuple[Step, ...]
@@ -80,7 +80,7 @@ def make_plan(
             whose work belongs on the accelerator.
         fingerprint_of: A node's fingerprint function, called with the literals that it names.
     """
-    ids = graph.default_targets() if targets is None else list(dict.fromkeys(targets))
+    ids = dict.fromkeys(graph.default_targets() if targets is None else targets)
     order = _depth_first(graph, ids)
     index_of = {id_: index for index, id_ in enumerate(order)}
     steps: list[Step] = []
@@ -90,7 +90,7 @@ def make_plan(
         key = _key(node, sources, steps, environment, fingerprint_of)
         lazy = node.definition.lazy_inputs
         steps.append(Step(index, node, key, sources, lazy & sources.keys() if lazy else lazy))
-    outputs = {name: _source(graph, index_of, link) for name, link in graph.outputs.items() if link[0] in index_of}
+    outputs = {name: _source(graph, index_of, link) for name, link in graph.outputs.items() if link[0] in ids}
     return Plan(tuple(steps), tuple(index_of[id_] for id_ in ids), outputs)
 
 
@@ -152,9 +152,9 @@ def _key(
 
 
 def _identity(value: object) -> object:
-    """Give what a literal adds to a key: a file counts by its name and version, not by where it lies."""
+    """Give what a literal adds to a key; a file counts by its path too, as unpacked ones may have one version."""
     if isinstance(value, FileValue):
-        return ("file", value.path.name, value.version)
+        return ("file", os.fspath(value.path), value.version)
     return canonical(value) if isinstance(value, dict | list) else value
 
 

@@ -6,13 +6,25 @@ both ends, declared ``inputs``/``outputs`` make the file a function, layout stay
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from graphengine.errors import FileFormatError, InvalidWorkflow, Problem
 
@@ -29,10 +41,12 @@ __all__ = [
 
 FORMAT = "graphengine"
 VERSION = 1
+_DEEPEST = 100  # levels of objects and lists; recursive readers and writers give up at a few hundred
 
 NodeId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_:-]+$")]
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_:/-]+\..+$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+Number = StrictFloat | StrictInt
 Json = Any  # Any: a JSON value; pydantic's JsonValue would validate each one again, node by node
 Link = tuple[str, str]
 
@@ -46,8 +60,8 @@ class DeclaredInput(_Strict):
 
     type: str
     default: Json = None
-    min: float | int | None = None
-    max: float | int | None = None
+    min: Number | None = None
+    max: Number | None = None
     doc: str = ""
     to: tuple[Reference, ...] = ()
 
@@ -63,7 +77,7 @@ class Node(_Strict):
     """A node in a workflow; ``inputs`` holds literals and ``{"$link": "node.output"}``."""
 
     type: str
-    type_version: int = Field(default=1, ge=1)
+    type_version: int = Field(default=1, ge=1, strict=True)
     inputs: dict[str, Json] = Field(default_factory=dict)
     title: str | None = None
     mode: Literal["normal", "muted", "bypassed"] = "normal"
@@ -92,18 +106,26 @@ class Workflow(BaseModel):
     lock: dict[str, Json] = Field(default_factory=dict)
     ui: dict[str, Json] = Field(default_factory=dict)
 
+    @field_validator("version", mode="before")
+    @classmethod
+    def _true_is_no_version(cls, version: object) -> object:
+        if isinstance(version, bool | float):  # they equal 1, as far as Python is concerned
+            raise ValueError("it must be 1")
+        return version
+
     @model_validator(mode="after")
     def _only_marked_extras(self) -> Workflow:
-        for name in self.__pydantic_extra__ or {}:
-            if not name.startswith("x-"):
-                raise ValueError(f"unknown field {name!r}; a program's own data goes into fields that start with 'x-'")
+        unknown = [repr(name) for name in self.__pydantic_extra__ or {} if not name.startswith("x-")]
+        if unknown:
+            fields = f"unknown field{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}"
+            raise ValueError(f"{fields}; a program's own data goes into fields that start with 'x-'")
         return self
 
     def dump(self) -> str:
         """Write the canonical form: sorted keys, two spaces, LF; fields at their defaults are left out."""
-        document = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        document |= {"format": FORMAT, "version": VERSION}
-        for id_, node in document.get("nodes", {}).items():
+        document = self.model_dump(by_alias=True, exclude_defaults=True)
+        document = {"nodes": {}} | document | {"format": FORMAT, "version": VERSION}
+        for id_, node in document["nodes"].items():
             node["type_version"] = self.nodes[id_].type_version
         return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -134,13 +156,18 @@ class Workflow(BaseModel):
         return self.model_copy(update={"inputs": inputs, "nodes": updated})
 
     def _unknown_setting(self, name: str) -> Problem:
-        known = ", ".join(self.inputs) or "none"
-        return Problem(
-            "unknown_setting",
-            f"there is no declared input {name!r}.",
-            f"Declared inputs: {known}. For a node's own input write node.input, e.g. sampler.steps.",
-            input=name,
-        )
+        node_id, dot, _ = name.partition(".")
+        if dot:
+            near = difflib.get_close_matches(node_id, self.nodes, n=1)
+            message = f"there is no node {node_id!r}."
+            remedy = "Write the id of a node of this workflow, a dot, and its input's name."
+        else:
+            near = difflib.get_close_matches(name, self.inputs, n=1)
+            message = f"there is no declared input {name!r}."
+            known = ", ".join(self.inputs) or "none"
+            remedy = f"Declared inputs: {known}. For a node's own input write node.input, e.g. sampler.steps."
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        return Problem("unknown_setting", message, guess + remedy, input=name)
 
 
 def link_of(value: object) -> Link | None:
@@ -174,10 +201,16 @@ def parse_workflow(text: str | bytes, source: str = "workflow") -> Workflow:
             f"{source}: it is in format version {version}, and this graphengine reads up to {VERSION}. "
             "Upgrade graphengine, or save the file again with the older version."
         )
+    missing = [_missing_field(name) for name in ("version", "nodes") if name not in document]
     try:
-        return Workflow.model_validate(document)
+        workflow = Workflow.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise InvalidWorkflow([_structure_problem(each) for each in error.errors()], source) from None
+        found = [*missing, *map(_structure_problem, error.errors())]
+        # the members of a union complain one by one, in the same words
+        raise InvalidWorkflow(list({problem.message: problem for problem in found}.values()), source) from None
+    if missing:
+        raise InvalidWorkflow(missing, source)
+    return workflow
 
 
 def load_workflow(path: Path) -> Workflow:
@@ -189,7 +222,15 @@ def _parse_json(text: str | bytes, source: str) -> Json:
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_no_duplicates)
+        if not text.strip():
+            raise _BadJson("the file is empty. Give a workflow (JSON) or a PNG made by one.")
+        document = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_no_duplicates
+        )
+        _refuse_depth(document)
+        if "\\u" in text or not text.isascii():
+            _refuse_half_characters(document)
+        return document
     except UnicodeDecodeError:
         raise FileFormatError(
             f"{source}: it is not a text file. Give a workflow (JSON) or a PNG made by one."
@@ -200,9 +241,14 @@ def _parse_json(text: str | bytes, source: str) -> Json:
             "Correct the place, or export the workflow again."
         ) from None
     except RecursionError:
-        raise FileFormatError(f"{source}: it is nested too deeply to be a workflow.") from None
+        raise FileFormatError(f"{source}: {_TOO_DEEP}") from None
     except _BadJson as error:
         raise FileFormatError(f"{source}: {error}") from None
+    except ValueError:  # Python's limit on the digits of an int; its message is about Python
+        raise FileFormatError(f"{source}: a number has too many digits. Write one that a program can use.") from None
+
+
+_TOO_DEEP = f"it is nested too deeply to be a workflow. Use at most {_DEEPEST} levels of objects and lists."
 
 
 class _BadJson(ValueError):
@@ -223,40 +269,95 @@ def _finite(text: str) -> float:
 def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise _BadJson(f"the name {twice!r} stands twice in one object. Rename one; node ids must differ.")
     return mapping
+
+
+def _refuse_depth(document: Json) -> None:
+    level = [document] if isinstance(document, dict | list) else []
+    for _ in range(_DEEPEST):
+        level = [
+            child
+            for each in level
+            for child in (each.values() if type(each) is dict else each)
+            if type(child) is dict or type(child) is list
+        ]
+        if not level:
+            return
+    raise _BadJson(_TOO_DEEP)
+
+
+def _refuse_half_characters(document: Json) -> None:
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])
+        raise _BadJson(f"a text holds {half}, which is half a character. Write the whole character.") from None
 
 
 def _what_else(document: Json) -> str:
     """Say whose file this is, if it isn't ours."""
     remedy = 'Save it as a graphengine workflow: its first fields are "format": "graphengine", "version": 1.'
     if not isinstance(document, dict):
-        return f"it is JSON, but a {type(document).__name__} and no workflow. {remedy}"
+        return f"it is JSON, but {_in_words(document)} and no workflow. {remedy}"
     nodes = document.get("nodes")
     if isinstance(nodes, list) and "links" in document:
         return "it is a ComfyUI workflow as its editor saves it, which this version can't import yet."
-    if isinstance(nodes, list) and "edges" in document:
+    if isinstance(nodes, list | dict) and "edges" in document:
         return "it is an InvokeAI workflow, which this version can't import yet."
-    if document and all(isinstance(each, dict) and "class_type" in each for each in document.values()):
+    prompt = document["prompt"] if isinstance(document.get("prompt"), dict) else document
+    if prompt and all(isinstance(each, dict) and "class_type" in each for each in prompt.values()):
         return "it is a ComfyUI prompt (API format), which this version can't import yet."
     if "_class_name" in document:
-        return f"it is a diffusers configuration ({document['_class_name']}), no workflow. {remedy}"
-    return f'it is JSON, but no graphengine workflow: the field "format" is {document.get("format")!r}. {remedy}'
+        return f"it is a diffusers configuration ({_short(document['_class_name'])}), no workflow. {remedy}"
+    field = f"is {_short(document['format'])}" if "format" in document else "is missing"
+    return f'it is JSON, but no graphengine workflow: the field "format" {field}. {remedy}'
+
+
+def _in_words(value: Json) -> str:
+    words = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return words.get(type(value), "a number")
+
+
+def _short(value: Json) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+_WRONG_TYPES = {
+    "dict_type": "it must be an object, {…}",
+    "model_type": "it must be an object, {…}",
+    "tuple_type": "it must be a list, […]",
+    "string_type": "it must be a text",
+    "int_type": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "float_type": "it must be a number",
+}
+
+
+def _missing_field(name: str) -> Problem:
+    return Problem("bad_structure", f"field {name!r}: this is missing.", "Add it.")
 
 
 def _structure_problem(error: Mapping[str, Any]) -> Problem:  # Any: pydantic's error record
     place = [str(part) for part in error["loc"]]
     node = place[1] if len(place) > 1 and place[0] == "nodes" else None
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message, remedy = "unknown field", "Take it out; a program's own data goes into 'ui'."
-    elif error["type"] == "missing":
-        message, remedy = "this field is missing", "Add it."
-    elif error["type"] == "string_pattern_mismatch":
-        message = f"{error['input']!r} can't be a name here"
+    kind = error["type"]
+    message, remedy = str(error["msg"]).removeprefix("Value error, "), ""
+    if kind == "extra_forbidden":
+        message, remedy = "there is no such field", "Take it out; a program's own data goes into 'ui'."
+    elif kind == "missing":
+        message, remedy = "this is missing", "Add it."
+    elif kind == "string_pattern_mismatch":
+        message = f"{_short(error['input'])} can't be a name here"
         remedy = "Node ids are made of letters, digits, '_', ':' and '-'; references are written node.name."
-    else:
-        remedy = ""
-    return Problem("bad_structure", f"{'.'.join(place) or 'the file'}: {message}.", remedy, node=node)
+    elif kind == "literal_error":
+        message = f"it must be {error['ctx']['expected']}"
+    elif kind == "greater_than_equal":
+        message = f"it must be at least {error['ctx']['ge']}"
+    elif kind in _WRONG_TYPES:
+        message = "it must be a number" if place[-1] in ("float", "int") else _WRONG_TYPES[kind]
+        place = place[:-1] if place[-1] in ("float", "int") else place  # a member of a union is no place in the file
+    where = ".".join(part for part in (place if node is None else place[2:]) if part != "[key]")
+    return Problem("bad_structure", f"field {where!r}: {message}." if where else f"{message}.", remedy, node=node)

@@ -13,7 +13,7 @@ from graphengine.config import Settings
 from graphengine.core.events import NodeMetrics, NodeProgress, NodeShowed, NodeWarning
 from graphengine.core.workflow import Workflow
 from graphengine.engine.cache import Shown
-from graphengine.engine.outputs import OutputFolder
+from graphengine.engine.outputs import OutputFolder, path_inside
 from graphengine.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
@@ -48,8 +48,9 @@ class RunServices:
 class ExecutionContext:
     """One node's view of the run; see ``authoring.Context``."""
 
-    def __init__(self, services: RunServices, node_id: str, emit: Callable[..., None]) -> None:
+    def __init__(self, services: RunServices, node_id: str, emit: Callable[..., None], *, node_type: str = "") -> None:
         self.node_id = node_id
+        self._node_type = node_type
         self.shown: list[Shown] = []
         self._services = services
         self._emit = emit
@@ -98,14 +99,13 @@ class ExecutionContext:
         return torch.Generator("cpu").manual_seed(seed)
 
     def state_folder(self, name: str) -> Path:
-        root = (self._services.settings.data / "state").resolve()
-        path = (root / name).resolve()
-        if not name or not path.is_relative_to(root) or path == root:
+        path = path_inside(self._services.settings.data / "state", name)
+        if path is None:
             raise InputError("name", f"{name!r} can't name a folder.", "Give a name such as 'my_training'.")
         return path
 
     def keep(self, key: str, factory: Callable[[], Any]) -> Any:  # Any: whatever the factory makes
-        full_key = f"{self.node_id}/{key}"
+        full_key = f"{self._node_type} {self.node_id}/{key}"  # another workflow may call another kind of node the same
         if full_key not in self._services.kept:
             self._services.kept[full_key] = factory()
         return self._services.kept[full_key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +29,7 @@ from graphengine.core.plan import Plan, Step
 from graphengine.core.registry import Registry, RunnableNode
 from graphengine.engine.cache import MemoryCache, Result, Shown
 from graphengine.engine.context import ExecutionContext, RunServices
-from graphengine.errors import Cancelled, GraphEngineError, InputError, NodeFailed
+from graphengine.errors import Cancelled, GraphEngineError, NodeFailed
 
 __all__ = ["Executor", "RunResult"]
 
@@ -96,7 +97,7 @@ class _Run:
         self.services = services
         self.table: dict[int, Result] = {}
         self.unread = list(plan.readers)
-        self.kept_for_result = {*plan.targets, *(source for source, _ in plan.outputs.values())}
+        self.kept_for_result = set(plan.targets)
         self.shown: list[Shown] = []
         self._emit = emit
         self._number = 0
@@ -160,6 +161,7 @@ class _Run:
         if result is None or not all(shown.path.exists() for shown in result.shown):
             return False
         self.table[step.index] = result
+        self._release(step)
         self.emit(NodeCached, node=step.node.id)
         for shown in result.shown:
             self.shown.append(shown)
@@ -172,11 +174,13 @@ class _Run:
         arguments = self._arguments(step)
         context: ExecutionContext | None = None
         if function.context_parameter is not None:
-            context = arguments[function.context_parameter] = ExecutionContext(self.services, node.id, self.emit)
+            context = arguments[function.context_parameter] = self._context(step)
         self.emit(NodeStarted, node=node.id, node_type=node.definition.id)
         started = time.perf_counter()
         try:
             values = _as_outputs(function, function(**arguments))
+        except NodeFailed:  # a node that this one asked for lazily; it was blamed already
+            raise
         except Exception as error:  # a border: a node's own code may raise anything
             raise self._failed(step, function, arguments, error) from error
         seconds = time.perf_counter() - started
@@ -188,6 +192,9 @@ class _Run:
             self.cache.put(step.key, result)
         self.emit(NodeFinished, node=node.id, seconds=seconds)
         self._release(step)
+
+    def _context(self, step: Step) -> ExecutionContext:
+        return ExecutionContext(self.services, step.node.id, self.emit, node_type=step.node.definition.id)
 
     def _arguments(self, step: Step) -> dict[str, Any]:  # Any: of each input's own type
         arguments = {
@@ -207,11 +214,20 @@ class _Run:
         return self.table[source].values[position]
 
     def _release(self, step: Step) -> None:
-        """Let go of values whose last reader this step was, and of its own if nobody reads them."""
-        for source, _ in step.sources.values():
-            self.unread[source] -= 1
-            if self.unread[source] == 0 and source not in self.kept_for_result:
-                self.table.pop(source, None)
+        """Let go of values whose last reader this step was, and of its own if nobody reads them.
+
+        A source that was never computed won't read its own sources either: a lazy branch that was not chosen, the
+        ancestry that a cached step hides.
+        """
+        done = [step]
+        while done:
+            for source, _ in done.pop().sources.values():
+                self.unread[source] -= 1
+                if self.unread[source] == 0 and source not in self.kept_for_result:
+                    if source in self.table:
+                        del self.table[source]
+                    else:
+                        done.append(self.plan.steps[source])
         if self.unread[step.index] == 0 and step.index not in self.kept_for_result:
             del self.table[step.index]
 
@@ -220,8 +236,6 @@ class _Run:
     ) -> NodeFailed:
         inputs = {name: describe(value) for name, value in arguments.items() if name != function.context_parameter}
         message = str(error) if isinstance(error, GraphEngineError) else f"{type(error).__name__}: {error}"
-        if isinstance(error, InputError):
-            message = str(error)
         node = step.node
         self.emit(
             NodeFailedEvent,
@@ -247,7 +261,9 @@ def describe(value: object) -> str:
         return f"{text} on {getattr(value, 'device', 'cpu')}"
     if isinstance(value, list | tuple):
         return f"{type(value).__name__} of {len(value)}"
-    if isinstance(value, bool | int | float | str | None) or hasattr(value, "__fspath__"):
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, bool | int | float | str | None):
         text = repr(value)
         return text if len(text) <= 200 else f"{text[:197]}…"
     parts = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
     from graphengine.types import Image
 
-__all__ = ["METADATA_KEY", "OutputFolder", "read_embedded_workflow"]
+__all__ = ["METADATA_KEY", "OutputFolder", "path_inside", "read_embedded_workflow"]
 
 METADATA_KEY = "graphengine"
 """The PNG text chunk that holds the workflow."""
+
+_LARGEST_COMPRESSED = 1024 * 1024 - 1  # pillow reads no more from a compressed chunk, against decompression bombs
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK)
 
 
 class OutputFolder:
@@ -47,7 +50,8 @@ class OutputFolder:
 
         metadata = PngInfo()
         if self._workflow_json:
-            metadata.add_itxt(METADATA_KEY, self._workflow_json, zip=True)
+            small = len(self._workflow_json.encode()) <= _LARGEST_COMPRESSED
+            metadata.add_itxt(METADATA_KEY, self._workflow_json, zip=small)
         paths = []
         for image in images:
             pixels = (image * 255).round().clamp(0, 255).byte().numpy()
@@ -75,23 +79,29 @@ class OutputFolder:
         with _whole_file(base) as draft:
             picture.save(draft, format="PNG", pnginfo=metadata)
             number = _last_number(base) + 1
-            while True:
-                path = base.with_name(f"{base.name}_{number:05d}.png")
-                try:
-                    os.link(draft, path)  # unlike a rename it fails if another run took the number
-                    break
-                except FileExistsError:
-                    number += 1
+            while not _take_name(draft, path := base.with_name(f"{base.name}_{number:05d}.png")):
+                number += 1
         self._show(Shown(path, temporary))
         return path
 
     def _inside(self, folder: Path, name: str) -> Path:
-        path = (folder / name).resolve()
-        if not name or name.endswith(("/", "\\")) or not path.is_relative_to(folder.resolve()) or path == folder:
-            raise InputError(
-                "filename_prefix", f"{name!r} leads out of the output folder.", "Give a name such as 'portraits/anna'."
-            )
+        path = path_inside(folder, name)
+        if path is None:
+            message = f"{name!r} names nothing inside the output folder."
+            raise InputError("filename_prefix", message, "Give a name such as 'portraits/anna'.")
         return path
+
+
+def path_inside(folder: Path, name: str) -> Path | None:
+    """Give the path of a name below a folder; None if it leads out of it, or is no name."""
+    root = folder.resolve()
+    try:
+        path = (root / name).resolve()
+        os.fsencode(path)
+    except (OSError, ValueError):  # with characters that no file name has
+        return None
+    inside = path.is_relative_to(root) and path != root and not name.endswith(("/", "\\"))
+    return path if inside else None
 
 
 def read_embedded_workflow(path: Path) -> bytes:
@@ -106,7 +116,7 @@ def read_embedded_workflow(path: Path) -> bytes:
         with pillow.open(path) as picture:
             picture.load()
             text = getattr(picture, "text", {}).get(METADATA_KEY)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
         raise FileFormatError(f"{path}: the picture can't be read: {error}. Give a whole PNG.") from error
     if text is None:
         raise FileFormatError(f"{path}: the picture carries no workflow. Give one that graphengine saved.")
@@ -120,14 +130,12 @@ class _whole_file:
         self._path = path
 
     def __enter__(self) -> Path:
+        self._draft = self._path.with_name(f".{secrets.token_hex(8)}.part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{self._path.name}-", suffix=".part", dir=self._path.parent)
+            self._draft.touch(exist_ok=False)
         except OSError as error:
             raise _cant_write(self._path, error) from error
-        os.close(handle)
-        os.chmod(name, 0o666 & ~_umask())
-        self._draft = Path(name)
         return self._draft
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -136,10 +144,21 @@ class _whole_file:
             raise _cant_write(self._path, error) from error
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _take_name(draft: Path, path: Path) -> bool:
+    """Give a draft its name; False if another run took it meanwhile, which a rename would not notice."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        os.replace(draft, path)
+    return True
 
 
 def _last_number(base: Path) -> int:

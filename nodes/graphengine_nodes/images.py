@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated
 
 from pydantic import Field
 
-from graphengine import Context, node
+from graphengine import Context, InputError, node
 from graphengine.diffusion.options import Crop, Resampling
 from graphengine.types import Image, Mask
 from graphengine_nodes.inputs import Offset, SideOrZero, Text
@@ -26,6 +27,15 @@ def save_image(
     return images
 
 
+@save_image.check
+def _(filename_prefix: str) -> None:
+    parts = PurePath(filename_prefix).parts
+    if ".." in parts or PurePath(filename_prefix).is_absolute() or filename_prefix.endswith(("/", "\\")):
+        raise InputError(
+            "filename_prefix", f"{filename_prefix!r} leads out of the output folder.", "Give a name such as 'trip/day'."
+        )
+
+
 @node("PreviewImage", category="image", output_node=True, outputs="images")
 def preview_image(ctx: Context, images: Image) -> Image:
     """Show pictures without keeping them, and pass them on.
@@ -35,6 +45,24 @@ def preview_image(ctx: Context, images: Image) -> Image:
     """
     ctx.outputs.write_images(images, "preview", temporary=True)
     return images
+
+
+@node("ImageBatch", category="image")
+def image_batch(image1: Image, image2: Image) -> Image:
+    """Put pictures into one batch, one after the other.
+
+    Args:
+        image1: The first pictures; they decide the size.
+        image2: The pictures that follow. Those of another size are resized, and what doesn't fit is cut off.
+    """
+    import torch
+
+    from graphengine.diffusion import images
+
+    height, width = image1.shape[1:3]
+    if image2.shape[1:3] != image1.shape[1:3]:
+        image2 = images.resize(image2, width, height, method="bilinear", crop="center")
+    return Image(torch.cat([image1, image2]))
 
 
 @node("ImageScale", category="image")

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from graphengine_nodes.conditioning import clip_encode
 
 from graphengine.diffusion import conditioning
+from graphengine_nodes.conditioning import clip_encode
 from tests.diffusion.tiny_checkpoint import tiny_clip
 from tests.nodes.running import Run
 

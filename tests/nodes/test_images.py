@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from graphengine_nodes import images as nodes
 from PIL import Image as Picture
 
 from graphengine.errors import InputError
 from graphengine.types import Image, Mask
+from graphengine_nodes import images as nodes
 from tests.nodes.running import Run
 
 
@@ -31,7 +31,7 @@ def test_saving_writes_each_picture_and_passes_them_on(tmp_path: Path) -> None:
 
 
 def test_prefix_cannot_leave_the_output_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="leads out of the output folder"):
+    with pytest.raises(InputError, match="names nothing inside the output folder"):
         nodes.save_image(Run(tmp_path).context, noise(), "../elsewhere")
     assert not list(tmp_path.rglob("*.png"))
 
@@ -76,3 +76,18 @@ def test_inpainting_keeps_unmasked_pixels_bit_for_bit() -> None:
 def test_inputs_have_their_public_names_and_order(function: object, inputs: str) -> None:
     definition = function.definition  # type: ignore[attr-defined]  # nodes of several signatures
     assert [each.name for each in definition.inputs] == inputs.split()
+
+
+def test_batching_resizes_what_follows_to_the_first() -> None:
+    larger = Image(torch.rand(2, 12, 16, 3))
+    batch = nodes.image_batch(noise(1), larger)
+    assert batch.shape == (3, 6, 8, 3)
+    assert torch.equal(batch[:1], noise(1))
+
+
+@pytest.mark.parametrize("prefix", ["../elsewhere", "/etc/picture", "trip/"])
+def test_prefix_outside_the_output_folder_is_refused_before_the_run(prefix: str) -> None:
+    (check,) = nodes.save_image.checks
+    with pytest.raises(InputError, match="leads out of the output folder"):
+        check(prefix)
+    check("trip/day")

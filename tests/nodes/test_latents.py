@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from graphengine_nodes import latents as nodes
 
 from graphengine.errors import InputError
 from graphengine.types import Image, Latent, Mask
+from graphengine_nodes import latents as nodes
 from tests.diffusion.tiny_checkpoint import tiny_model, tiny_vae
 from tests.nodes.running import Run
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from graphengine_nodes.loaders import load_checkpoint, load_image
 from PIL import Image as Picture
 
 from graphengine.diffusion import checkpoints
 from graphengine.errors import InputError, ModelFileError
+from graphengine_nodes.loaders import load_checkpoint, load_image
 from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model, tiny_vae
 
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from graphengine_nodes.logic import switch
 
 from graphengine import Lazy
+from graphengine_nodes.logic import switch
 
 
 def never() -> str:

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from graphengine_nodes import masks as nodes
 
 from graphengine.errors import InputError
 from graphengine.types import Image, Mask
+from graphengine_nodes import masks as nodes
 
 
 def test_the_default_mask_is_the_middle() -> None:

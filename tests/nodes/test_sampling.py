@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from graphengine_nodes.latents import add_noise, empty_latent
-from graphengine_nodes.sampling import ksampler
 
 from graphengine.diffusion import conditioning
 from graphengine.errors import Cancelled, InputError
+from graphengine_nodes.latents import add_noise, empty_latent
+from graphengine_nodes.sampling import ksampler
 from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model
 from tests.nodes.running import Run
 

@@ -1,0 +1,89 @@
+"""Random numbers of a training step, as a pure function of (seed, step).
+
+Nothing draws from torch's global generator, so a training that resumes at a step needs no random state from a file, and
+what else the process draws changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+def derive_seed(seed: int, *names: int | str) -> int:
+    """Mix a seed with names into an independent one, 0 … 2^63 - 1."""
+    text = "/".join(str(part) for part in (seed, *names))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+class StepRandom:
+    """The random numbers of one step: drawn on the CPU, so that a seed means the same on every device."""
+
+    def __init__(self, seed: int, step: int, device: torch.device | str = "cpu") -> None:
+        self._generator = torch.Generator().manual_seed(derive_seed(seed, "step", step))
+        self._device = device
+
+    def normal(self, *shape: int) -> Tensor:
+        """Draw standard normal numbers, float32."""
+        return torch.randn(shape, generator=self._generator).to(self._device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Draw numbers uniform in 0 ≤ x < 1, float32."""
+        return torch.rand(shape, generator=self._generator).to(self._device)
+
+    def integers(self, below: int, *shape: int) -> Tensor:
+        """Draw whole numbers uniform in 0 … below - 1, int64."""
+        return torch.randint(below, shape, generator=self._generator).to(self._device)
+
+
+@contextmanager
+def seeded_globally(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Seed torch's global generators for this block, then put them back.
+
+    For what takes no generator: the initial weights of layers, and dropout.
+    """
+    device = torch.device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        # torch.manual_seed would seed every device there is, and formats a stack trace while CUDA is not in use.
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        yield
+
+
+class BatchOrder:
+    """Which examples each step sees.
+
+    An endless dataset gives its examples in order. A finite one is shuffled anew each epoch, each example comes once an
+    epoch, and the batch in which an epoch ends goes on with the next: none is dropped.
+
+    Args:
+        length: Examples in the dataset, ≥ 1; None if it is endless.
+        batch_size: Examples a step; may be more than there are.
+        seed: Decides the order of a finite dataset.
+    """
+
+    def __init__(self, length: int | None, batch_size: int, seed: int) -> None:
+        self._length = length
+        self._batch_size = batch_size
+        self._seed = seed
+        self._orders: dict[int, list[int]] = {}  # epoch -> its order, for the epochs of the last batch
+
+    def indices(self, step: int) -> Sequence[int]:
+        """Give the numbers of the examples of a step, counted from 0."""
+        first = step * self._batch_size
+        positions = range(first, first + self._batch_size)
+        if self._length is None:
+            return positions
+        epochs = range(first // self._length, positions[-1] // self._length + 1)
+        self._orders = {epoch: self._orders.get(epoch) or self._shuffle(epoch, self._length) for epoch in epochs}
+        return [self._orders[position // self._length][position % self._length] for position in positions]
+
+    def _shuffle(self, epoch: int, length: int) -> list[int]:
+        generator = torch.Generator().manual_seed(derive_seed(self._seed, "epoch", epoch))
+        order: list[int] = torch.randperm(length, generator=generator).tolist()
+        return order

@@ -1,0 +1,138 @@
+"""The training loop: a generator of step results, so that whoever runs it decides when to show, pause or stop.
+
+Everything random is a function of the seed and the step, and so is the place in the data. A training that stops after
+any step and resumes from its saved state therefore gives the same weights, bit for bit on the CPU, as one that did not.
+
+    training = train(model, dataset, recipe, steps=1000, seed=0, state_dir=folder)
+    for result in training: ...          # closing the generator saves the state, then stops
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar, cast
+
+import torch
+
+from graphengine.diffusion.step_random import derive_seed, seeded_globally
+from graphengine.diffusion.training_autoencoder import AutoencoderTask
+from graphengine.diffusion.training_denoisers import DenoisingTask, MixingTask
+from graphengine.diffusion.training_run import StepResult, TrainingDiverged, TrainingRun
+from graphengine.diffusion.training_state import StateFolder, TrainingStateError
+from graphengine.diffusion.training_tasks import Trainable, TrainingTask, manual_attention
+from graphengine.diffusion.training_text import TextTask
+from graphengine.errors import InputError
+from graphengine.types import Clip, Dataset, Model, Recipe, Report, Vae
+
+__all__ = ["StepResult", "Trained", "TrainingDiverged", "TrainingStateError", "train"]
+
+Subject = TypeVar("Subject", Model, Vae, Clip)
+
+
+@dataclass(frozen=True)
+class Trained(Generic[Subject]):
+    """What a training gives.
+
+    Attributes:
+        subject: A new value of the kind that was given; the one given is unchanged.
+        clip: The text encoder, if it was trained along with a denoiser.
+        report: What the training went through.
+    """
+
+    subject: Subject
+    clip: Clip | None
+    report: Report
+
+
+def train(
+    subject: Subject,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    steps: int,
+    seed: int,
+    clip: Clip | None = None,
+    vae: Vae | None = None,
+    state_dir: Path | Callable[[str], Path] | None = None,
+    device: torch.device | str = "cpu",
+) -> Generator[StepResult, None, Trained[Subject]]:
+    """Train a denoiser, an autoencoder or a text encoder; one result is given after each step.
+
+    Closing the generator (or letting go of it) between steps saves the state, if there is a ``state_dir``, and stops.
+
+    Args:
+        subject: What to train. Its weights are copied first.
+        dataset: Gives images, and captions, latents or labels if the subject needs them.
+        steps: Steps in all, ≥ 1; those that a resumed state has had count.
+        seed: Decides batches, noise, timesteps and dropout.
+        clip: The text encoder of a denoiser that reads captions; trained along if the recipe says so.
+        vae: The frozen autoencoder of a denoiser of latents, for a dataset that has none.
+        state_dir: Where states are saved and resumed from, or a function that gives this from the training's key (a
+            hash of all that decides the weights); None saves nothing.
+        device: Where to compute. The result is on the CPU.
+
+    Raises:
+        InputError: if dataset, subject and recipe don't fit each other.
+        TrainingStateError: if the saved state is of another training or can't be read.
+        TrainingDiverged: if the loss or its gradients are no longer numbers.
+    """
+    _check(dataset, recipe, steps)
+    with seeded_globally(derive_seed(seed, "new weights")):
+        task = _make_task(subject, dataset, recipe, torch.device(device), clip=clip, vae=vae)
+    run = TrainingRun(task, dataset, recipe, steps=steps, seed=seed, device=torch.device(device))
+    place = state_dir(run.key) if callable(state_dir) else state_dir
+    folder = StateFolder(place, run.identity, recipe.keep_checkpoints) if place else None
+    state = folder.load(at_most=steps) if folder else None
+    if state:
+        run.restore(state)
+    saved, saved_at = run.step, time.monotonic()
+    with ExitStack() as stack:
+        if recipe.attention == "manual":
+            stack.enter_context(manual_attention(task.trained.values()))
+        try:
+            while run.step < steps:
+                result = run.advance()
+                if folder and _is_save_due(recipe, run.step, steps, minutes=(time.monotonic() - saved_at) / 60):
+                    run.note(folder.save(run.state()))
+                    saved, saved_at = run.step, time.monotonic()
+                yield result
+        except GeneratorExit:
+            if folder and saved < run.step:
+                folder.save(run.state())
+            raise
+    run.finish()
+    trained, trained_clip = task.result()
+    return Trained(cast(Subject, trained), trained_clip, run.report())
+
+
+def _is_save_due(recipe: Recipe, step: int, steps: int, *, minutes: float) -> bool:
+    overdue = 0 < recipe.checkpoint_minutes <= minutes
+    return step == steps or step % recipe.checkpoint_every == 0 or overdue
+
+
+def _check(dataset: Dataset, recipe: Recipe, steps: int) -> None:
+    if dataset.length == 0:
+        raise InputError("dataset", "it is empty.", "Choose one with at least one example.")
+    positive = {"batch_size": recipe.batch_size, "checkpoint_every": recipe.checkpoint_every}
+    positive |= {"keep_checkpoints": recipe.keep_checkpoints, "steps": steps}
+    for name, value in positive.items():
+        if value < 1:
+            raise InputError(name, f"{value} is too small.", "Choose 1 or more.")
+
+
+def _make_task(
+    subject: Trainable, dataset: Dataset, recipe: Recipe, device: torch.device, *, clip: Clip | None, vae: Vae | None
+) -> TrainingTask:
+    match subject:
+        case Vae():
+            return AutoencoderTask(subject, dataset, recipe, device)
+        case Clip():
+            return TextTask(subject, dataset, device)
+        case Model(prediction="mixing"):
+            return MixingTask(subject, dataset, recipe, device)
+        case Model():
+            return DenoisingTask(subject, dataset, recipe, device, clip=clip, vae=vae)

@@ -1,0 +1,188 @@
+"""Train denoisers: with timesteps, with or without captions, and the walk-through's mixing without timesteps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from graphengine.diffusion.conditioning import token_limit
+from graphengine.diffusion.objectives import NoiseLevels, distances, mix_with_noise
+from graphengine.diffusion.step_random import StepRandom
+from graphengine.diffusion.training_tasks import (
+    check_samples,
+    choose_fields,
+    config_of,
+    finished,
+    frozen_on,
+    given,
+    trainable_copy,
+)
+from graphengine.diffusion.walkthrough import predict_clean
+from graphengine.errors import InputError
+from graphengine.types import Clip, Dataset, ExampleField, Examples, Model, Recipe, Vae
+
+
+class MixingTask:
+    """Predict the clean picture from one mixed with uniform noise; the from-scratch walk-through's objective."""
+
+    def __init__(self, model: Model, dataset: Dataset, recipe: Recipe, device: torch.device) -> None:
+        self.fields = choose_fields(dataset, ["images"], "Training a mixing model")
+        self._model = model
+        self._recipe = recipe
+        self._network = trainable_copy(model.network, device)
+        self.trained = {"network": self._network}
+        self.frozen: dict[str, torch.nn.Module] = {}
+        self.facts: dict[str, str | float] = {"prediction": model.prediction}
+
+    def losses(self, examples: Examples, random: StepRandom) -> dict[str, Tensor]:
+        pictures = (given(examples.images, "images") + 1) / 2  # uniform noise lives in 0…1, and so do the pictures here
+        check_samples(pictures, self._network, "images")
+        noise = random.uniform(*pictures.shape)
+        amounts = random.uniform(len(pictures))
+        predicted = predict_clean(self._network, mix_with_noise(pictures, noise, amounts))
+        return {"denoising": distances(self._recipe.loss, predicted, pictures).mean()}
+
+    def result(self) -> tuple[Model, Clip | None]:
+        return replace(self._model, network=finished(self._network), source="TrainLoop"), None
+
+
+class DenoisingTask:
+    """Predict noise, velocity or clean samples at random timesteps, unconditional or from captions.
+
+    Samples are the dataset's pictures for a model in pixel space, else its latents, else its pictures encoded by a
+    frozen autoencoder.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        dataset: Dataset,
+        recipe: Recipe,
+        device: torch.device,
+        *,
+        clip: Clip | None,
+        vae: Vae | None,
+    ) -> None:
+        self._model = model
+        self._recipe = recipe
+        self._clip = _check_clip(model, clip, recipe)
+        self._levels = NoiseLevels(model.scheduler_config, device)
+        self._weights = self._levels.weights(recipe.loss_weighting, model.prediction, gamma=recipe.min_snr_gamma)
+        self._sample_field: ExampleField = _sample_field(model, dataset, vae)
+        wanted: list[ExampleField] = [self._sample_field, "captions"] if self._clip else [self._sample_field]
+        self.fields: Sequence[ExampleField] = choose_fields(dataset, wanted, "Training this model")
+        self._network = trainable_copy(model.network, device)
+        self.trained = {"network": self._network}
+        self.frozen: dict[str, torch.nn.Module] = {}
+        self.facts: dict[str, str | float] = {"prediction": model.prediction, "noise levels": self._levels.digest}
+        self._autoencoder = frozen_on(vae.autoencoder, device) if self._encodes_pictures and vae else None
+        if self._autoencoder:
+            self.frozen["autoencoder"] = self._autoencoder
+        self._text_encoder = None
+        if self._clip and recipe.train_text_encoder:
+            self.trained["text_encoder"] = self._text_encoder = trainable_copy(self._clip.text_encoder, device)
+        elif self._clip:
+            self.frozen["text_encoder"] = self._text_encoder = frozen_on(self._clip.text_encoder, device)
+
+    def losses(self, examples: Examples, random: StepRandom) -> dict[str, Tensor]:
+        samples = self._samples(examples, random)  # [B, C, h, w]
+        check_samples(samples, self._network, self._sample_field)
+        timesteps = random.integers(len(self._levels), len(samples))
+        noise = random.normal(*samples.shape)
+        predicted = self._predict(self._levels.noised(samples, noise, timesteps), timesteps, examples, random)
+        target = self._levels.target(self._model.prediction, samples, noise, timesteps)
+        errors = distances(self._recipe.loss, predicted, target)  # [B]
+        return {"denoising": (errors * self._weights[timesteps]).mean()}
+
+    def result(self) -> tuple[Model, Clip | None]:
+        model = replace(self._model, network=finished(self._network), source="TrainLoop")
+        if self._clip and "text_encoder" in self.trained:
+            return model, replace(self._clip, text_encoder=finished(self.trained["text_encoder"]), source="TrainLoop")
+        return model, None
+
+    @property
+    def _encodes_pictures(self) -> bool:
+        return self._model.latent_factor > 1 and self._sample_field == "images"
+
+    def _samples(self, examples: Examples, random: StepRandom) -> Tensor:
+        if self._sample_field == "latents":
+            return given(examples.latents, "latents")
+        pictures = given(examples.images, "images")
+        if self._autoencoder is None:
+            return pictures
+        autoencoder: Any = self._autoencoder  # Any: diffusers is untyped
+        with torch.no_grad():
+            posterior = autoencoder.encode(pictures).latent_dist
+            latents: Tensor = posterior.mean + posterior.std * random.normal(*posterior.mean.shape)
+        config = config_of(self._autoencoder)
+        shift, scale = float(config.shift_factor or 0), float(config.scaling_factor)
+        return (latents - shift) * scale
+
+    def _predict(self, noised: Tensor, timesteps: Tensor, examples: Examples, random: StepRandom) -> Tensor:
+        if self._clip is None or self._text_encoder is None:
+            predicted: Tensor = self._network(noised, timesteps).sample
+            return predicted
+        dropped = (random.uniform(len(noised)) < self._recipe.caption_dropout).tolist()
+        captions = ["" if drop else caption for caption, drop in zip(examples.captions or (), dropped, strict=True)]
+        with torch.set_grad_enabled("text_encoder" in self.trained):
+            embedding, _pooled, _real = encode_captions(self._clip, self._text_encoder, captions, noised.device)
+        predicted = self._network(noised, timesteps, encoder_hidden_states=embedding).sample
+        return predicted
+
+
+def encode_captions(
+    clip: Clip, text_encoder: torch.nn.Module, captions: Sequence[str], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Encode captions as CLIPEncode does, with gradients if they are on.
+
+    Returns:
+        The last hidden state ``[B, T, D]``, the state at the end-of-text token ``[B, D]``, and which tokens are the
+        caption's own rather than padding, int64 ``[B, T]``.
+    """
+    tokenizer: Any = clip.tokenizer  # Any: calling a tokenizer gives an untyped BatchEncoding
+    tokens = tokenizer(
+        list(captions), padding="max_length", max_length=token_limit(clip), truncation=True, return_tensors="pt"
+    )
+    output = text_encoder(tokens.input_ids.to(device))
+    return output.last_hidden_state, output.pooler_output, tokens.attention_mask.to(device)
+
+
+def _sample_field(model: Model, dataset: Dataset, vae: Vae | None) -> ExampleField:
+    if model.latent_factor == 1:
+        return "images"
+    if "latents" in dataset.fields:
+        return "latents"
+    if vae is None:
+        raise InputError(
+            "vae",
+            "it is missing: the model denoises latents, and the dataset gives pictures only.",
+            "Link the autoencoder whose latents the model denoises.",
+        )
+    return "images"
+
+
+def _check_clip(model: Model, clip: Clip | None, recipe: Recipe) -> Clip | None:
+    if not isinstance(model.network, UNet2DConditionModel):
+        if recipe.train_text_encoder:
+            raise InputError("recipe", "it trains the text encoder, but this model reads no text.", "Turn that off.")
+        return None
+    if clip is None:
+        raise InputError("clip", "it is missing: the model reads captions.", "Link a text encoder.")
+    added = config_of(model.network).addition_embed_type
+    if added not in (None, "text"):
+        raise InputError(
+            "model",
+            f"it needs more than captions: {added}.",
+            "Models of this kind, such as SDXL, can't be trained yet.",
+        )
+    reads, gives = config_of(model.network).cross_attention_dim, config_of(clip.text_encoder).hidden_size
+    if reads != gives:
+        raise InputError(
+            "clip", f"its text states are {gives} wide; the model reads {reads}.", "Link the text encoder made for it."
+        )
+    return clip

@@ -1,0 +1,253 @@
+"""One training between its steps: what changes while it runs, and how to save and restore that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator  # type: ignore[import-untyped]  # accelerate ships no types
+from accelerate.state import AcceleratorState  # type: ignore[import-untyped]  # as above
+from diffusers.optimization import get_scheduler
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+from torch.optim import Adam, AdamW, Optimizer
+
+from graphengine.diffusion.step_random import BatchOrder, StepRandom, derive_seed, seeded_globally
+from graphengine.diffusion.training_state import Identity, TrainingState
+from graphengine.diffusion.training_tasks import TrainingTask, digest_of
+from graphengine.errors import GraphEngineError
+from graphengine.types import Dataset, Examples, Recipe, Report
+
+_NOT_IDENTITY = {
+    "checkpoint_every",
+    "checkpoint_minutes",
+    "keep_checkpoints",
+}  # of a Recipe: they don't change the weights
+_HISTORY = ("losses", "learning_rates", "grad_norms")
+
+
+class TrainingDiverged(GraphEngineError):
+    """The loss or its gradients are no longer numbers."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step of a training.
+
+    Attributes:
+        step: Steps done, this one included.
+        steps: Steps in all.
+        parts: What the loss is the sum of, by name.
+        learning_rate: That this step used.
+        grad_norm: The gradients' norm before clipping.
+        items_per_s: Examples a second, averaged over the last steps.
+        notices: What the user should know since the last step, such as a state that could not be saved.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    parts: Mapping[str, float]
+    learning_rate: float
+    grad_norm: float
+    items_per_s: float
+    notices: tuple[str, ...] = ()
+
+
+class TrainingRun:
+    """A task with its optimizer, schedule and moving average, after some number of steps.
+
+    Attributes:
+        step: Steps done.
+        identity: What decides the weights; see StateFolder.
+    """
+
+    def __init__(
+        self, task: TrainingTask, dataset: Dataset, recipe: Recipe, *, steps: int, seed: int, device: torch.device
+    ) -> None:
+        self._task = task
+        self._dataset = dataset
+        self._recipe = recipe
+        self._steps = steps
+        self._seed = seed
+        self._device = device
+        self.step = 0
+        self.identity = _identity(task, dataset, recipe, steps=steps, seed=seed)
+        self._accelerator = _make_accelerator(device, recipe)
+        self._order = BatchOrder(dataset.length, recipe.batch_size, seed)
+        for module in task.trained.values():
+            module.train()
+        self._parameters = [parameter for module in task.trained.values() for parameter in module.parameters()]
+        self._optimizer = _make_optimizer(self._parameters, recipe)
+        self._schedule: Any = get_scheduler(  # Any: diffusers is untyped
+            "constant_with_warmup" if recipe.lr_schedule == "constant" else recipe.lr_schedule,
+            self._optimizer,
+            num_warmup_steps=recipe.warmup_steps,
+            num_training_steps=steps,
+        )
+        self._average: Any = None  # Any: diffusers is untyped
+        if recipe.ema_decay > 0:
+            self._average = EMAModel(self._parameters, decay=recipe.ema_decay, foreach=True)
+        self._history: dict[str, list[float]] = {name: [] for name in _HISTORY}
+        self._notices: list[str] = []
+        self._unseen_notices: list[str] = []
+        self._seconds_per_step = 0.0
+
+    @property
+    def key(self) -> str:
+        """A hash of the identity."""
+        text = json.dumps(self.identity, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def advance(self) -> StepResult:
+        """Do one step.
+
+        Raises:
+            TrainingDiverged: before the step changes any weight.
+        """
+        started = time.perf_counter()
+        examples = self._batch()
+        random = StepRandom(self._seed, self.step, self._device)
+        with seeded_globally(derive_seed(self._seed, "dropout", self.step), self._device), self._accelerator.autocast():
+            parts = self._task.losses(examples, random)
+            loss = torch.stack(list(parts.values())).sum()
+        self._check_finite("loss", loss.item())
+        self._accelerator.backward(loss)
+        grad_norm = float(self._accelerator.clip_grad_norm_(self._parameters, self._recipe.max_grad_norm or math.inf))
+        self._check_finite("gradient", grad_norm)
+        learning_rate = float(self._schedule.get_last_lr()[0])
+        self._optimizer.step()
+        self._schedule.step()
+        self._optimizer.zero_grad()
+        if self._average:
+            self._average.step(self._parameters)
+        self.step += 1
+        for name, value in zip(_HISTORY, (loss.item(), learning_rate, grad_norm), strict=True):
+            self._history[name].append(value)
+        return StepResult(
+            step=self.step,
+            steps=self._steps,
+            loss=loss.item(),
+            parts={name: part.item() for name, part in parts.items()},
+            learning_rate=learning_rate,
+            grad_norm=grad_norm,
+            items_per_s=self._recipe.batch_size / self._smooth(time.perf_counter() - started),
+            notices=self._take_notices(),
+        )
+
+    def note(self, notice: str | None) -> None:
+        """Add something that the user should know, to the next step's result and to the report."""
+        if notice:
+            self._notices.append(notice)
+            self._unseen_notices.append(notice)
+
+    def state(self) -> TrainingState:
+        """Give all that the next step needs; the tensors are the live ones, so write them before it."""
+        tensors: dict[str, Tensor] = {}
+        for name, module in self._task.trained.items():
+            tensors |= {f"weights/{name}/{key}": tensor for key, tensor in module.state_dict().items()}
+        optimizer = self._optimizer.state_dict()
+        for index, values in optimizer["state"].items():
+            tensors |= {f"optimizer/{index}/{key}": tensor for key, tensor in values.items()}
+        if self._average:
+            tensors |= {f"average/{index}": tensor for index, tensor in enumerate(self._average.shadow_params)}
+        for name, history in self._history.items():
+            tensors[f"history/{name}"] = torch.tensor(history, dtype=torch.float64)
+        groups = [_without("params", group) for group in optimizer["param_groups"]]
+        schedule = _without("lr_lambdas", self._schedule.state_dict())
+        return TrainingState(self.step, tensors, {"groups": groups, "schedule": schedule, "notices": self._notices})
+
+    def restore(self, state: TrainingState) -> None:
+        """Continue from a state of a training with the same identity."""
+        for name, module in self._task.trained.items():
+            module.load_state_dict(_below(f"weights/{name}/", state.tensors))
+        fresh = self._optimizer.state_dict()["param_groups"]
+        saved: Any = state.settings  # Any: parsed JSON
+        self._optimizer.load_state_dict(
+            {
+                "state": {
+                    index: _below(f"optimizer/{index}/", state.tensors) for index in range(len(self._parameters))
+                },
+                "param_groups": [group | values for group, values in zip(fresh, saved["groups"], strict=True)],
+            }
+        )
+        self._schedule.load_state_dict(saved["schedule"] | {"lr_lambdas": [None] * len(fresh)})
+        if self._average:
+            averages = [state.tensors[f"average/{index}"] for index in range(len(self._parameters))]
+            self._average.shadow_params = [average.to(self._device) for average in averages]
+            self._average.optimization_step = state.step
+        self._history = {name: state.tensors[f"history/{name}"].tolist() for name in _HISTORY}
+        self._notices = list(saved["notices"])
+        self.step = state.step
+
+    def finish(self) -> None:
+        """Put the moving average, if there is one, in the place of the last weights."""
+        if self._average:
+            self._average.copy_to(self._parameters)
+
+    def report(self) -> Report:
+        """Tell what the training went through."""
+        history = {name: tuple(values) for name, values in self._history.items()}
+        return Report(steps=self.step, notices=tuple(self._notices), **history)
+
+    def _batch(self) -> Examples:
+        examples = self._dataset.examples(self._order.indices(self.step), self._task.fields)
+        return Examples(
+            images=None if examples.images is None else examples.images.to(self._device),
+            captions=examples.captions,
+            latents=None if examples.latents is None else examples.latents.to(self._device),
+            labels=examples.labels,
+        )
+
+    def _check_finite(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise TrainingDiverged(
+                f"the {what} is {value} at step {self.step + 1:,}; the weights are still those of step {self.step:,}.\n"
+                "  Choose a lower learning_rate, more warmup_steps or a smaller max_grad_norm, and precision float32; "
+                "then train again from the start."
+            )
+
+    def _smooth(self, seconds: float) -> float:
+        before = self._seconds_per_step or seconds
+        self._seconds_per_step = 0.9 * before + 0.1 * seconds
+        return self._seconds_per_step
+
+    def _take_notices(self) -> tuple[str, ...]:
+        taken = tuple(self._unseen_notices)
+        self._unseen_notices.clear()
+        return taken
+
+
+def _identity(task: TrainingTask, dataset: Dataset, recipe: Recipe, *, steps: int, seed: int) -> Identity:
+    chosen = {name: value for name, value in asdict(recipe).items() if name not in _NOT_IDENTITY}
+    weights = {f"starting weights of {name}": digest_of(module) for name, module in task.trained.items()}
+    frozen = {f"weights of {name}": digest_of(module) for name, module in task.frozen.items()}
+    # A falling learning rate was planned for a number of steps; a constant one goes on for more.
+    planned = {} if recipe.lr_schedule == "constant" else {"steps": steps}
+    return {**chosen, **weights, **frozen, **task.facts, **planned, "seed": seed, "dataset": dataset.digest}
+
+
+def _make_accelerator(device: torch.device, recipe: Recipe) -> Accelerator:
+    precision = {"float32": "no", "bfloat16": "bf16"}[recipe.precision]
+    # Accelerate keeps the first one's choices for the whole process; a second training may choose otherwise.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
+
+
+def _make_optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> Optimizer:
+    kind = AdamW if recipe.optimizer == "adamw" else Adam
+    return kind(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+
+
+def _without(name: str, values: Mapping[str, Any]) -> dict[str, Any]:  # Any: an optimizer's settings
+    return {key: value for key, value in values.items() if key != name}
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

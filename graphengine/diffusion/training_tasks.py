@@ -1,0 +1,153 @@
+"""What can be trained: each task holds its own copies of the weights, and turns a batch into a loss."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention, AttnProcessor
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from graphengine.diffusion.step_random import StepRandom
+from graphengine.errors import InputError
+from graphengine.types import Clip, Dataset, ExampleField, Examples, Model, Vae
+
+Trainable = Model | Vae | Clip
+
+
+class TrainingTask(Protocol):
+    """A thing to train, as the loop sees it; the loop decides mode and precision, a task holds no random state."""
+
+    @property
+    def fields(self) -> Collection[ExampleField]:
+        """What it asks of the dataset."""
+
+    @property
+    def trained(self) -> Mapping[str, nn.Module]:
+        """The modules whose weights change, by name; copies of those it was given, in float32."""
+
+    @property
+    def frozen(self) -> Mapping[str, nn.Module]:
+        """The modules it only calls, by name."""
+
+    @property
+    def facts(self) -> Mapping[str, str | float]:
+        """What else decides its losses, besides the recipe and the weights."""
+
+    def losses(self, examples: Examples, random: StepRandom) -> Mapping[str, Tensor]:
+        """Give the parts of the loss, each already weighted; their sum is what falls."""
+
+    def result(self) -> tuple[Trainable, Clip | None]:
+        """Give what was trained, of the kind that was given, and the text encoder if it was trained along."""
+
+
+def trainable_copy(module: nn.Module, device: torch.device) -> nn.Module:
+    """Copy a module to train it, in float32; the original may be in use elsewhere, or a mapped file."""
+    return copy.deepcopy(module).to(device).float().requires_grad_(True)
+
+
+def frozen_on(module: nn.Module, device: torch.device) -> nn.Module:
+    """Give a module to call on a device, in float32; the module itself where it fits, else a copy."""
+    weight = next(module.parameters())
+    if weight.device == device and weight.dtype == torch.float32:
+        return module
+    return copy.deepcopy(module).to(device).float()
+
+
+def finished(module: nn.Module) -> nn.Module:
+    """Make a trained module ready for use: on the CPU, in eval mode, without gradients."""
+    return module.to("cpu").eval().requires_grad_(False)
+
+
+def config_of(module: nn.Module) -> Any:  # Any: diffusers' and transformers' configurations are untyped
+    """Give a network's configuration."""
+    return module.config
+
+
+def given(value: Tensor | None, field: ExampleField) -> Tensor:
+    """Return a batch's field, which the dataset promised."""
+    if value is None:
+        raise InputError("dataset", f"it promised {field!r} but a batch came without.", "Correct the dataset's fields.")
+    return value
+
+
+def choose_fields(dataset: Dataset, wanted: Sequence[ExampleField], purpose: str) -> Sequence[ExampleField]:
+    """Check that a dataset can give what a task needs.
+
+    Raises:
+        InputError: naming what it lacks.
+    """
+    missing = [field for field in wanted if field not in dataset.fields]
+    if missing:
+        raise InputError(
+            "dataset",
+            f"{purpose} needs {' and '.join(missing)}; this dataset gives {', '.join(dataset.fields) or 'nothing'}.",
+            "Choose a dataset that gives them.",
+        )
+    return wanted
+
+
+def check_samples(samples: Tensor, network: nn.Module, what: str) -> None:
+    """Refuse a batch whose channels or size the network can't work on.
+
+    Raises:
+        InputError: naming what it has and what is needed.
+    """
+    config = config_of(network)
+    expected = config.in_channels
+    if samples.shape[1] != expected:
+        raise InputError(
+            "dataset",
+            f"its {what} have {samples.shape[1]} channels; the network reads {expected}.",
+            f"Choose a dataset with {expected} channels, or make the network with {samples.shape[1]}.",
+        )
+    if isinstance(network, UNet2DConditionModel):
+        return  # it pads odd sizes itself
+    multiple = 2 ** (len(config.get("block_out_channels", (1, 1, 1))) - 1)  # BasicUNet has three levels
+    if any(side % multiple for side in samples.shape[2:]):
+        height, width = samples.shape[2:]
+        raise InputError(
+            "dataset",
+            f"its {what} are {width} x {height}; the network halves them {multiple.bit_length() - 1} times.",
+            f"Choose a size that is a multiple of {multiple}.",
+        )
+
+
+def digest_of(module: nn.Module) -> str:
+    """Hash a module's weights with their names and shapes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def manual_attention(modules: Collection[nn.Module]) -> Iterator[None]:
+    """Write attention out in matrix products for this block, as the backward pass of SDPA is slow on CPUs.
+
+    Measured on one core: SDPA's backward pass took 46 % of a training step.
+    """
+    layers: list[Any] = [  # Any: diffusers is untyped
+        layer for module in modules for layer in module.modules() if isinstance(layer, Attention)
+    ]
+    encoders: list[Any] = [module for module in modules if isinstance(module, PreTrainedModel)]  # Any: as above
+    processors = [layer.processor for layer in layers]
+    implementations = [encoder.config._attn_implementation for encoder in encoders]
+    for layer in layers:
+        layer.set_processor(AttnProcessor())
+    for encoder in encoders:
+        encoder.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        for layer, processor in zip(layers, processors, strict=True):
+            layer.set_processor(processor)
+        for encoder, implementation in zip(encoders, implementations, strict=True):
+            encoder.set_attn_implementation(implementation)

@@ -1,0 +1,70 @@
+"""Pre-train a text encoder: from a caption, say what its picture shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from graphengine.diffusion.step_random import StepRandom
+from graphengine.diffusion.training_denoisers import encode_captions
+from graphengine.diffusion.training_tasks import choose_fields, config_of, finished, trainable_copy
+from graphengine.errors import InputError
+from graphengine.types import Clip, Dataset, Examples
+
+_CLASSES = 64  # of each attribute; a dataset does not say how many it has, and unused ones cost nothing
+
+
+class TextTask:
+    """Classify what captions say, with throw-away linear heads.
+
+    One head for each attribute reads the state at the end-of-text token, another the mean state of the caption's
+    tokens, so that both what a denoiser's time embedding and what its attention read carry the meaning. That a caption
+    does not say something is a class too: it keeps the encoder from guessing.
+    """
+
+    def __init__(self, clip: Clip, dataset: Dataset, device: torch.device) -> None:
+        self.fields = choose_fields(dataset, ["captions", "labels"], "Training a text encoder")
+        self._clip = clip
+        self._encoder = trainable_copy(clip.text_encoder, device)
+        width: int = config_of(self._encoder).hidden_size
+        attributes = sorted(dataset.examples([0], ["labels"]).labels or {})
+        if not attributes:
+            raise InputError("dataset", "its labels name no attribute.", "Choose a dataset whose labels are known.")
+        self._heads = nn.ModuleDict(
+            {f"{reader}_{name}": nn.Linear(width, _CLASSES + 1) for reader in ("pooled", "mean") for name in attributes}
+        ).to(device)
+        self.trained: Mapping[str, nn.Module] = {"text_encoder": self._encoder, "heads": self._heads}
+        self.frozen: dict[str, nn.Module] = {}
+        self.facts: dict[str, str | float] = {}
+
+    def losses(self, examples: Examples, random: StepRandom) -> dict[str, Tensor]:
+        """Give the cross entropy of each attribute, averaged over the captions and both heads."""
+        del random
+        device = next(self._heads.parameters()).device
+        hidden, pooled, real = encode_captions(self._clip, self._encoder, examples.captions or (), device)
+        mean = (hidden * real.unsqueeze(-1)).sum(1) / real.sum(1, keepdim=True)  # [B, D]
+        return {
+            attribute: self._cross_entropy(attribute, labels.to(device), pooled=pooled, mean=mean)
+            for attribute, labels in (examples.labels or {}).items()
+        }
+
+    def result(self) -> tuple[Clip, Clip | None]:
+        return replace(self._clip, text_encoder=finished(self._encoder), source="TrainLoop"), None
+
+    def _cross_entropy(self, attribute: str, labels: Tensor, **states: Tensor) -> Tensor:
+        if int(labels.max()) >= _CLASSES:
+            raise InputError(
+                "dataset",
+                f"{attribute!r} has a label {int(labels.max())}; {_CLASSES - 1} is the highest that can be learnt.",
+                "Use fewer classes.",
+            )
+        classes = labels + 1  # 0: the caption does not say
+        errors = [
+            functional.cross_entropy(self._heads[f"{reader}_{attribute}"](state).float(), classes)
+            for reader, state in states.items()
+        ]
+        return torch.stack(errors).mean()

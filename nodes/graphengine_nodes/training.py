@@ -1,0 +1,208 @@
+"""Train networks: the loop, its recipe, and what to watch it by."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+
+from pydantic import Field
+
+from graphengine import Context, Widget, node
+from graphengine.types import (
+    Clip,
+    Dataset,
+    Image,
+    LearningRateSchedule,
+    LossName,
+    LossWeighting,
+    Model,
+    Recipe,
+    Report,
+    Vae,
+)
+from graphengine_nodes.inputs import Seed, Share
+
+if TYPE_CHECKING:
+    from graphengine.diffusion.training import StepResult, Trained
+
+Subject = TypeVar("Subject", Model, Vae, Clip)
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class TrainLoopOutputs(NamedTuple, Generic[Subject]):
+    """What a training gives.
+
+    Attributes:
+        model: What was trained, of the kind that was given.
+        clip: The text encoder: trained along if the recipe says so, else the one given.
+        report: Loss, learning rate and gradient norm of each step.
+    """
+
+    model: Subject
+    clip: Clip | None
+    report: Report
+
+
+@node("TrainLoop", category="training", device="gpu")
+def train_loop(
+    ctx: Context,
+    model: Subject,
+    dataset: Dataset,
+    recipe: Recipe,
+    steps: Annotated[int, Field(ge=1, le=100_000_000)] = 1000,
+    seed: Seed = 0,
+    clip: Clip | None = None,
+    vae: Vae | None = None,
+    name: str = "",
+) -> TrainLoopOutputs:  # type: ignore[type-arg]  # a node's return annotation names the class; Subject is a socket
+    """Train a denoiser, an autoencoder or a text encoder.
+
+    Stopping the run saves the training's state first; running the same workflow again continues from there, with the
+    same result as if it had not stopped.
+
+    Args:
+        model: What to train: a model, a vae or a clip. It is copied; the one linked stays as it is.
+        dataset: Examples to learn from: pictures, and captions for a model that reads text.
+        recipe: How to train, from TrainRecipe.
+        steps: Steps in all, those of earlier runs included.
+        seed: Decides the order of examples, noise and dropout: the same seed gives the same weights.
+        clip: The text encoder of a model that reads captions.
+        vae: The autoencoder that gives latents, where the dataset has only pictures.
+        name: Name of the saved state, to find it again. Left empty, each different training has its own.
+    """
+    from graphengine.diffusion.training import train
+
+    training = train(
+        model,
+        dataset,
+        recipe,
+        steps=steps,
+        seed=seed,
+        clip=clip,
+        vae=vae,
+        state_dir=lambda key: ctx.state_folder(f"training/{name or key}"),
+        device=ctx.device,
+    )
+    with closing(training):  # a Stop raises in here, and closing saves the state
+        trained = _watch(ctx, training)
+    return TrainLoopOutputs(trained.subject, trained.clip or clip, trained.report)
+
+
+def _watch(ctx: Context, training: Generator[StepResult, None, Trained[Any]]) -> Trained[Any]:  # Any: of three kinds
+    """Run a training to its end, reporting each step."""
+    while True:
+        try:
+            result = next(training)
+        except StopIteration as end:
+            trained: Trained[Any] = end.value
+            return trained
+        for notice in result.notices:
+            ctx.warn(notice)
+        ctx.report(
+            result.step,
+            loss=result.loss,
+            learning_rate=result.learning_rate,
+            grad_norm=result.grad_norm,
+            items_per_s=result.items_per_s,
+            **{f"loss_{part}": value for part, value in result.parts.items() if len(result.parts) > 1},
+        )
+        ctx.report_progress(result.step, result.steps)
+
+
+@node("TrainRecipe", category="training", outputs="recipe")
+def train_recipe(
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32,
+    optimizer: Literal["adamw", "adam"] = "adamw",
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4,
+    lr_schedule: LearningRateSchedule = "constant",
+    warmup_steps: Annotated[int, Field(ge=0)] = 0,
+    weight_decay: NotNegative = 0.01,
+    max_grad_norm: NotNegative = 1.0,
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    loss: LossName = "mse",
+    loss_weighting: LossWeighting = "none",
+    min_snr_gamma: Annotated[float, Field(gt=0)] = 5.0,
+    caption_dropout: Share = 0.1,
+    train_text_encoder: bool = False,
+    kl_weight: NotNegative = 1e-6,
+    latent_weight: NotNegative = 1.0,
+    latent_noise: NotNegative = 0.0,
+    analytic_share: Share = 0.5,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    attention: Literal["default", "manual"] = "default",
+    checkpoint_every: Annotated[int, Field(ge=1)] = 500,
+    checkpoint_minutes: NotNegative = 10.0,
+    keep_checkpoints: Annotated[int, Field(ge=1)] = 2,
+) -> Recipe:
+    """Choose how to train.
+
+    Args:
+        batch_size: Examples a step.
+        optimizer: adamw decays the weights apart from the gradient, adam within it.
+        learning_rate: The highest learning rate, reached after the warm-up.
+        lr_schedule: After the warm-up: constant, or down to 0 at the last step along a cosine or a line. Only constant
+            lets a training be given more steps later.
+        warmup_steps: Steps over which the learning rate rises from 0.
+        weight_decay: How strongly weights are drawn to 0.
+        max_grad_norm: Gradients are scaled down to this norm; 0 leaves them alone.
+        ema_decay: The result is a moving average of the weights; 0.998 averages about 500 steps, 0 gives the last ones.
+        loss: How far a prediction is from its target: squared (mse), absolute (l1), or squared up to 1 (huber).
+        loss_weighting: none, sqrt_one_minus_alphas (noisy examples count more), or min_snr (nearly clean ones less).
+        min_snr_gamma: The cap of min_snr.
+        caption_dropout: Share of captions replaced by the empty one, which a cfg above 1 needs.
+        train_text_encoder: Train the text encoder along with the model.
+        kl_weight: Autoencoders, where the dataset has no latents: weight of the divergence from a unit Gaussian.
+        latent_weight: Autoencoders, where the dataset has latents: weight of the distance to them.
+        latent_noise: Autoencoders: the decoder sees latents with noise of up to this standard deviation.
+        analytic_share: Autoencoders: share of pictures decoded from the dataset's latents, not from the encoder's.
+        precision: bfloat16 is faster where the processor has it; the weights stay float32.
+        attention: manual is much faster to train with on some CPUs; the result is used as usual.
+        checkpoint_every: Steps between saved states. Does not change the result.
+        checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Does not change the result.
+        keep_checkpoints: Saved states that are kept. Does not change the result.
+    """
+    return Recipe(
+        batch_size=batch_size,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        lr_schedule=lr_schedule,
+        warmup_steps=warmup_steps,
+        weight_decay=weight_decay,
+        max_grad_norm=max_grad_norm,
+        ema_decay=ema_decay,
+        loss=loss,
+        loss_weighting=loss_weighting,
+        min_snr_gamma=min_snr_gamma,
+        caption_dropout=caption_dropout,
+        train_text_encoder=train_text_encoder,
+        kl_weight=kl_weight,
+        latent_weight=latent_weight,
+        latent_noise=latent_noise,
+        analytic_share=analytic_share,
+        precision=precision,
+        attention=attention,
+        checkpoint_every=checkpoint_every,
+        checkpoint_minutes=checkpoint_minutes,
+        keep_checkpoints=keep_checkpoints,
+    )
+
+
+@node("LossPlot", category="training")
+def loss_plot(
+    report: Report,
+    smoothing: Annotated[float, Field(ge=0, lt=1), Widget("slider", step=0.01)] = 0.98,
+    width: Annotated[int, Field(ge=64, le=8192)] = 640,
+    height: Annotated[int, Field(ge=64, le=8192)] = 400,
+) -> Image:
+    """Draw a training's loss over its steps.
+
+    Args:
+        report: From TrainLoop.
+        smoothing: Decay of the moving average drawn over the losses; 0 draws the losses only.
+        width: Of the picture, in pixels.
+        height: Of the picture, in pixels.
+    """
+    from graphengine.diffusion.plots import plot_losses
+
+    return plot_losses(report, smoothing=smoothing, width=width, height=height)
