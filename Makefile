@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check slow bench clean
+.PHONY: demo test check slow bench train clean
 
 demo: $(VENV)/installed
 	$(BIN)/graphengine run workflows/text_to_image.json --out output
@@ -23,6 +23,13 @@ slow: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.bench
+
+# The embedded model, from nothing. Its parts are saved in the data folder; run it again to go on.
+train: $(VENV)/installed
+	$(BIN)/graphengine run workflows/train_text_encoder.json --out output
+	OMP_NUM_THREADS=1 $(BIN)/graphengine run workflows/train_autoencoder.json --out output & \
+	OMP_NUM_THREADS=1 $(BIN)/graphengine run workflows/train_unet.json --out output; wait
+	$(BIN)/graphengine run workflows/assemble_checkpoint.json --out output
 
 clean:
 	rm -rf $(VENV) output

@@ -1,0 +1,70 @@
+"""Measure and print a table with goals; ``--json FILE`` writes the figures too.
+
+The times of whole commands take the best of several; a busy machine makes every figure worse, never better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench import engine
+
+
+def command_seconds(*arguments: str, repeats: int = 5) -> float:
+    """Take the best time of a whole ``graphengine`` process."""
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "graphengine", *arguments], check=True, capture_output=True)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def measure(folder: Path) -> Iterator[tuple[str, float, str, float]]:
+    """Give rows of (what, figure, unit, goal)."""
+    settings = engine.settings_in(folder)
+    for shape in engine.SHAPES:
+        costs = {count: engine.microseconds_per_node(shape, count, settings) for count in (100, 1_000, 10_000)}
+        for count, cost in costs.items():
+            yield f"engine, {shape} of {count:,}", cost, "µs a node", 40
+        yield f"engine, {shape}: 10,000 against 100", costs[10_000] / costs[100], "×", 1.5
+    yield "check, 5,000 nodes", engine.check_milliseconds(5_000, settings), "ms", 100
+    yield "graphengine --help", command_seconds("--help"), "s", 0.25
+    small = "text_to_image.json"
+    command_seconds("check", small, repeats=1)  # definitions are read once
+    yield "graphengine check, small file", command_seconds("check", small), "s", 0.5
+
+    from tests.bench import sampling
+
+    for name, ratio in sampling.overheads():
+        yield f"KSampler over bare model calls, {name}", ratio, "×", 1.02
+    yield "picture of 128×128, 20 steps, one core", sampling.picture_seconds(), "s", 5
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    options = parser.parse_args()
+    figures = []
+    print(f"{'what':48} {'measured':>10} {'goal':>8}")
+    with tempfile.TemporaryDirectory() as folder:
+        for what, figure, unit, goal in measure(Path(folder)):
+            verdict = "" if figure <= goal else "  misses its goal"
+            print(f"{what:48} {figure:10.3g} {goal:8.3g} {unit}{verdict}", flush=True)
+            figures.append({"what": what, "measured": figure, "unit": unit, "goal": goal})
+    if options.json:
+        machine = {"processor": platform.machine(), "python": platform.python_version()}
+        options.json.write_text(json.dumps({"machine": machine, "figures": figures}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,659 @@
+"""Running plans: values, laziness, the cache, releases, cancelling, failures, events."""
+
+from __future__ import annotations
+
+import enum
+import gc
+import subprocess
+import sys
+import threading
+import traceback
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import pytest
+from pydantic import TypeAdapter
+
+from graphengine import Context, InputError, Lazy, NodePack, node
+from graphengine.config import Settings
+from graphengine.core.events import AnyEvent, Event, JobFinished, NodeFailedEvent, NodeProgress
+from graphengine.core.graph import check
+from graphengine.core.registry import Registry
+from graphengine.core.workflow import parse_workflow
+from graphengine.engine import Engine
+from graphengine.engine.context import RunServices
+from graphengine.errors import Cancelled, InvalidWorkflow, NodeFailed
+from graphengine.types import Image, Latent
+from tests.drawn import Seen, chain, drawn
+from tests.packs import arithmetic as arithmetic_pack
+
+T = TypeVar("T")
+MakeEngine = Callable[..., Engine]
+
+
+@pytest.fixture
+def engine_with(settings: Settings) -> MakeEngine:
+    def engine_with(*functions: Any, **changes: Any) -> Engine:  # Any: node functions of every signature; settings
+        pack = NodePack("own", functions=functions, version="1")
+        changed = Settings(**{**vars(settings), **changes})
+        return Engine(Registry([pack, arithmetic_pack.pack]), changed)
+
+    return engine_with
+
+
+# Values
+
+
+def test_values_travel_along_the_links(engine: Engine) -> None:
+    """
+    seven ──▶ divide ─quotient──▶ sum ──▶ out
+    two   ──────▲   └─remainder───▲
+    """
+    workflow = drawn(
+        {
+            "seven": ("Whole", {"value": 7}),
+            "two": ("Whole", {"value": 2}),
+            "divide": ("Divide", {"a": "@seven.number", "b": "@two.number"}),
+            "sum": ("Add", {"a": "@divide.quotient", "b": "@divide.remainder"}),
+            "out": ("Show", {"value": "@sum.sum"}),
+        },
+        outputs={"total": {"from": "sum.sum"}, "rest": {"from": "divide.remainder"}},
+    )
+    result = engine.run(workflow)
+    assert result.outputs == {"total": 4, "rest": 1}
+    assert result.targets == {"out": {"value": 4}, "sum": {"sum": 4}, "divide": {"quotient": 3, "remainder": 1}}
+
+
+def test_one_output_may_feed_two_inputs_of_one_node(engine: Engine) -> None:
+    workflow = drawn({"n": ("Number", {"value": 3}), "s": ("Add", {"a": "@n.number", "b": "@n.number"})})
+    assert engine.run(workflow, targets=["s"]).targets == {"s": {"sum": 6.0}}
+
+
+def test_an_optional_socket_may_be_left_open(engine: Engine) -> None:
+    nodes = {"box": ("Pack", {"number": 3}), "open": ("Unpack", {"box": "@box.box"})}
+    nodes["both"] = ("Unpack", {"box": "@box.box", "spare": "@box.box"})
+    assert engine.run(drawn(nodes), targets=["open", "both"]).targets == {"open": {"number": 3}, "both": {"number": 6}}
+
+
+def test_a_chain_of_20000_nodes_is_read_checked_planned_run_and_written(engine: Engine) -> None:
+    workflow = chain(20_000)
+    assert check(workflow, engine.registry.definitions, engine.settings) == []
+    assert engine.run(workflow).outputs == {"out": 20_000.0}
+    assert parse_workflow(workflow.dump()) == workflow
+
+
+def test_nothing_runs_when_anything_is_wrong(engine: Engine) -> None:
+    seen = Seen()
+    with pytest.raises(InvalidWorkflow):
+        engine.run(drawn({"x": "Tick", "out": ("Show", {"value": "@x.value"}), "bad": "Add"}), emit=seen.append)
+    assert seen == []
+
+
+def test_an_enum_input_receives_the_member(engine_with: MakeEngine) -> None:
+    @node("Tint", category="test", outputs="name")
+    def tint(first: Colour, second: Colour = Colour.BLUE) -> str:
+        """Name two colours."""
+        return f"{first.name} {second.name}"
+
+    assert tint(Colour.RED) == "RED BLUE"
+    result = engine_with(tint).run(drawn({"x": ("Tint", {"first": "red"})}, outputs={"name": {"from": "x.name"}}))
+    assert result.outputs == {"name": "RED BLUE"}
+
+
+# Outputs that don't fit
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Pair(NamedTuple):
+    """Two numbers."""
+
+    left: float
+    right: float
+
+
+@pytest.mark.parametrize("returned", [(1.0,), (1.0, 2.0, 3.0), 5.0, None, [1.0, 2.0]], ids=repr)
+def test_the_wrong_number_of_outputs_is_said(engine_with: MakeEngine, returned: object) -> None:
+    @node("Pair", category="test")
+    def pair() -> Pair:
+        """Promise two numbers."""
+        return returned  # type: ignore[return-value]  # the mistake
+
+    with pytest.raises(NodeFailed, match=r"it returned .* instead of its outputs \(left, right\)"):
+        engine_with(pair).run(drawn({"p": "Pair"}), targets=["p"])
+
+
+def test_a_plain_tuple_of_the_right_length_will_do(engine_with: MakeEngine) -> None:
+    @node("Pair", category="test")
+    def pair() -> Pair:
+        """Give two numbers."""
+        return 1.0, 2.0  # type: ignore[return-value]  # as people write it
+
+    result = engine_with(pair).run(drawn({"p": "Pair"}), targets=["p"])
+    assert result.targets == {"p": {"left": 1.0, "right": 2.0}}
+
+
+def test_a_single_output_may_be_a_tuple(engine_with: MakeEngine) -> None:
+    @node("Size", category="test", outputs="size")
+    def size() -> object:
+        """Give one value made of two."""
+        return (64, 32)
+
+    assert engine_with(size).run(drawn({"s": "Size"}), targets=["s"]).targets == {"s": {"size": (64, 32)}}
+
+
+# The cache
+
+
+def test_a_second_run_executes_nothing(engine: Engine) -> None:
+    """
+    one ──▶ sum ──▶ out
+    """
+    workflow = drawn({"one": "Number", "sum": ("Add", {"a": "@one.number"}), "out": ("Show", {"value": "@sum.sum"})})
+    first, second = Seen(), Seen()
+    results = [engine.run(workflow, emit=seen.append) for seen in (first, second)]
+    assert first.of("node_finished") == ["one", "sum", "out"]
+    assert second.kinds == ["job_started", "node_cached", "job_finished"]
+    assert results[0].targets == results[1].targets
+
+
+def test_only_what_comes_after_a_change_runs_again(engine: Engine) -> None:
+    """
+    one ──▶ sum ──▶ out     'sum' gets another literal
+    """
+    nodes = {"one": "Number", "sum": ("Add", {"a": "@one.number"}), "out": ("Show", {"value": "@sum.sum"})}
+    engine.run(drawn(nodes))
+    seen = Seen()
+    assert engine.run(drawn(nodes).with_settings({"sum.b": 5}), emit=seen.append).targets == {"out": {"value": 5.0}}
+    assert (seen.of("node_cached"), seen.of("node_finished")) == (["one"], ["sum", "out"])
+
+
+def test_a_cached_node_hides_its_ancestors(engine: Engine) -> None:
+    """
+    tick ──▶ …                          never cached, so it runs each time
+    one ──▶ slow ──▶ sum ──▶ out        'sum' is cached, so neither 'slow' nor 'one' must run again
+                      └────▶ new
+    """
+    nodes = {"one": "Number", "slow": ("Slow", {"value": "@one.number"}), "sum": ("Add", {"a": "@slow.value"})}
+    engine.run(drawn({**nodes, "out": ("Show", {"value": "@sum.sum"})}))
+    seen = Seen()
+    engine.run(drawn({**nodes, "new": ("Unpack", {"box": "@p.box"}), "p": ("Pack", {"number": "@sum.sum"})}), targets=["new"], emit=seen.append)
+    assert (seen.of("node_cached"), seen.of("node_started")) == (["sum"], ["p", "new"])
+
+
+def test_targets_with_a_cached_end_need_no_declared_outputs_of_their_ancestry(engine: Engine) -> None:
+    """
+    one (declared) ──▶ sum (target, cached)
+    """
+    workflow = drawn({"one": "Number", "sum": ("Add", {"a": "@one.number"})}, outputs={"first": {"from": "one.number"}})
+    for _ in range(2):
+        result = engine.run(workflow, targets=["sum"])
+        assert (result.outputs, result.targets) == ({}, {"sum": {"sum": 0.0}})
+
+
+def test_an_uncacheable_node_runs_each_time_with_all_after_it(engine: Engine) -> None:
+    workflow = drawn({"t": "Tick", "out": ("Show", {"value": "@t.value"})})
+    assert [engine.run(workflow).targets["out"]["value"] for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_failed_node_is_not_kept(engine: Engine) -> None:
+    workflow = drawn({"f": "Fail"}, outputs={"out": {"from": "f.value"}})
+    for _ in range(2):
+        with pytest.raises(NodeFailed):
+            engine.run(workflow)
+
+
+def test_what_a_node_kept_is_its_own(engine_with: MakeEngine) -> None:
+    """Another workflow may give another kind of node the same id."""
+
+    @node("Other", category="test", outputs="value", cacheable=False)
+    def other(ctx: Context) -> str:
+        """Keep a text where Tick keeps a counter."""
+        return str(ctx.keep("counter", lambda: "mine"))
+
+    engine = engine_with(other)
+    engine.run(drawn({"x": "Tick"}), targets=["x"])
+    assert engine.run(drawn({"x": "Other"}), targets=["x"]).targets == {"x": {"value": "mine"}}
+    assert engine.run(drawn({"x": "Tick"}), targets=["x"]).targets == {"x": {"value": 2}}
+
+
+# Releasing
+
+
+class Big:
+    """Stands for a tensor."""
+
+
+@pytest.fixture
+def watched() -> list[weakref.ref[Big]]:
+    return []
+
+
+@pytest.fixture
+def big_nodes(watched: list[weakref.ref[Big]]) -> list[Any]:  # Any: node functions of every signature
+    @node("MakeBig", category="test", cacheable=False)
+    def make_big(seed: int = 0) -> Big:
+        """Make something big."""
+        big = Big()
+        watched.append(weakref.ref(big))
+        return big
+
+    @node("UseBig", category="test", outputs="value")
+    def use_big(big: Big, value: float = 0.0) -> float:
+        """Read it."""
+        return value
+
+    @node("Living", category="test", outputs="count")
+    def living(after: float) -> int:
+        """Count what is still in memory."""
+        gc.collect()
+        return sum(ref() is not None for ref in watched)
+
+    return [make_big, use_big, living]
+
+
+def test_a_value_goes_after_its_last_reader(engine_with: MakeEngine, big_nodes: list[Any]) -> None:
+    """
+    big ──▶ use ──▶ living     when 'living' runs, nobody holds 'big' any more
+    """
+    nodes = {"big": "MakeBig", "use": ("UseBig", {"big": "@big.big"}), "living": ("Living", {"after": "@use.value"})}
+    assert engine_with(*big_nodes).run(drawn(nodes), targets=["living"]).targets == {"living": {"count": 0}}
+
+
+def test_a_value_stays_until_its_last_reader(engine_with: MakeEngine, big_nodes: list[Any]) -> None:
+    """
+    big ──▶ use ──▶ living ──▶ last
+     └────────────────────────▲
+    """
+    nodes = {
+        "big": "MakeBig",
+        "use": ("UseBig", {"big": "@big.big"}),
+        "living": ("Living", {"after": "@use.value"}),
+        "last": ("UseBig", {"big": "@big.big", "value": "@living.count"}),
+    }
+    assert engine_with(*big_nodes).run(drawn(nodes), targets=["last"]).targets == {"last": {"value": 1}}
+
+
+def test_a_branch_that_was_not_chosen_holds_nothing(engine_with: MakeEngine, big_nodes: list[Any]) -> None:
+    """
+    big ──▶ used ────────▶ pick ──▶ living     'unused' will never read 'big'
+     └────▶ unused ──(lazy)─▲
+    """
+    nodes = {
+        "big": "MakeBig",
+        "used": ("UseBig", {"big": "@big.big"}),
+        "unused": ("UseBig", {"big": "@big.big", "value": 1}),
+        "pick": ("Pick", {"condition": True, "if_true": "@used.value", "if_false": "@unused.value"}),
+        "living": ("Living", {"after": "@pick.value"}),
+    }
+    assert engine_with(*big_nodes).run(drawn(nodes), targets=["living"]).targets == {"living": {"count": 0}}
+
+
+def test_a_reader_that_is_cached_holds_nothing(engine_with: MakeEngine, settings: Settings) -> None:
+    """
+    source ──▶ kept ──────▶ living     'kept' comes from the cache and will not read 'source'
+      └──────▶ fresh ─────────▲
+    """
+    alive: list[weakref.ref[Big]] = []
+
+    @node("Source", category="test", fingerprint=lambda: 0)
+    def source() -> Big:
+        """Make something that the cache is too small for."""
+        big = Big()
+        alive.append(weakref.ref(big))
+        return big
+
+    @node("Read", category="test", outputs="value")
+    def read(big: Big, value: float = 0.0) -> float:
+        """Read it."""
+        return value
+
+    @node("Living", category="test", outputs="count", cacheable=False)
+    def living(a: float, b: float) -> int:
+        """Count what is still in memory."""
+        gc.collect()
+        return sum(ref() is not None for ref in alive)
+
+    engine = engine_with(source, read, living)
+    nodes = {"source": "Source", "kept": ("Read", {"big": "@source.big"})}
+    engine.run(drawn(nodes), targets=["kept"])
+    engine._executor._cache.drop(next(iter(engine._executor._cache._entries)))  # 'source', as if the budget were spent
+    nodes |= {"fresh": ("Read", {"big": "@source.big", "value": 1})}
+    nodes |= {"living": ("Living", {"a": "@kept.value", "b": "@fresh.value"})}
+    seen = Seen()
+    alive.clear()
+
+    def see(event: Event) -> None:
+        seen.append(event)
+        if getattr(event, "node", "") == "source" and getattr(event, "type", "") == "node_finished":
+            engine._executor._cache.drop(next(key for key in engine._executor._cache._entries if key not in before))
+
+    before = set(engine._executor._cache._entries)
+    assert engine.run(drawn(nodes), targets=["living"], emit=see).targets == {"living": {"count": 0}}
+    assert seen.of("node_cached") == ["kept"]
+
+
+# Laziness
+
+
+def test_the_branch_not_chosen_never_runs(engine: Engine) -> None:
+    """
+    good ──────────────▶ pick ──▶ out
+    bad ──▶ fail ──(lazy)─▲
+    """
+    nodes = {
+        "good": ("Number", {"value": 1}),
+        "bad": "Number",
+        "fail": ("Fail", {"value": "@bad.number"}),
+        "pick": ("Pick", {"condition": True, "if_true": "@good.number", "if_false": "@fail.value"}),
+        "out": ("Show", {"value": "@pick.value"}),
+    }
+    seen = Seen()
+    assert engine.run(drawn(nodes), emit=seen.append).targets == {"out": {"value": 1.0}}
+    assert set(seen.of("node_started")) == {"pick", "good", "out"}
+
+
+def test_a_lazy_value_is_computed_once(engine_with: MakeEngine) -> None:
+    @node("Twice", category="test", outputs="value")
+    def twice(value: Lazy[int]) -> int:
+        """Ask twice."""
+        return value.get() * 100 + value.get()
+
+    nodes = {"tick": "Tick", "x": ("Twice", {"value": "@tick.value"})}
+    assert engine_with(twice).run(drawn(nodes), targets=["x"]).targets == {"x": {"value": 101}}
+
+
+def test_a_lazy_input_takes_a_literal_and_a_default(engine_with: MakeEngine) -> None:
+    @node("Maybe", category="test", outputs="value")
+    def maybe(first: Lazy[float], second: Lazy[float] = 5.0) -> float:  # type: ignore[assignment]  # the default's value
+        """Add what is asked for."""
+        return first.get() + second.get()
+
+    assert engine_with(maybe).run(drawn({"x": ("Maybe", {"first": 1})}), targets=["x"]).targets == {"x": {"value": 6.0}}
+
+
+def test_a_lazy_ancestor_shared_with_a_plain_input_runs_once(engine: Engine) -> None:
+    """
+    tick ──▶ sum ──(lazy)──▶ pick ──▶ out
+     └─────────────(lazy)────▲
+    """
+    nodes = {
+        "tick": "Tick",
+        "sum": ("Add", {"a": "@tick.value", "b": "@tick.value"}),
+        "pick": ("Pick", {"condition": True, "if_true": "@sum.sum", "if_false": "@tick.value"}),
+        "out": ("Add", {"a": "@pick.value", "b": "@tick.value"}),
+    }
+    seen = Seen()
+    assert engine.run(drawn(nodes), targets=["out"], emit=seen.append).targets == {"out": {"sum": 3}}
+    assert seen.of("node_started").count("tick") == 1
+
+
+def test_a_lazy_branch_that_fails_is_blamed_itself(engine: Engine) -> None:
+    """
+    fail ──(lazy)──▶ pick ──▶ out     'fail' broke, not 'pick'
+    """
+    nodes = {
+        "n": "Number",
+        "fail": ("Fail", {"message": "lazily broken"}),
+        "pick": ("Pick", {"condition": False, "if_true": "@n.number", "if_false": "@fail.value"}),
+        "out": ("Show", {"value": "@pick.value"}),
+    }
+    seen = Seen()
+    with pytest.raises(NodeFailed) as caught:
+        engine.run(drawn(nodes), emit=seen.append)
+    assert caught.value.node == "fail"
+    assert seen.of("node_failed") == ["fail"]
+
+
+# Cancelling
+
+
+def test_a_run_is_cancelled_between_steps(engine: Engine, settings: Settings) -> None:
+    """
+    one ──▶ sum ──▶ out     stopped when 'one' has finished
+    """
+    workflow = drawn({"one": "Number", "sum": ("Add", {"a": "@one.number"}), "out": ("Show", {"value": "@sum.sum"})})
+    services, seen = RunServices(settings, workflow), Seen()
+
+    def see(event: Event) -> None:
+        seen.append(event)
+        if seen.of("node_finished"):
+            services.cancel.set()
+
+    with pytest.raises(Cancelled):
+        engine.run(workflow, services=services, emit=see)
+    assert seen.of("node_started") == ["one"]
+    assert isinstance(seen[-1], JobFinished)
+    assert seen[-1].state == "cancelled"
+
+
+def test_progress_cancels_and_a_nodes_except_does_not_swallow_it(engine_with: MakeEngine, settings: Settings) -> None:
+    cancel = threading.Event()
+    reached: list[str] = []
+
+    @node("Stubborn", category="test", outputs="value")
+    def stubborn(ctx: Context) -> int:
+        """Catch everything it may."""
+        try:
+            for step in ctx.progress(range(10)):
+                if step == 3:
+                    cancel.set()
+                reached.append(f"step {step}")
+        except Exception:
+            reached.append("swallowed")
+        return 1
+
+    with pytest.raises(Cancelled):
+        workflow = drawn({"x": "Stubborn"})
+        engine_with(stubborn).run(workflow, targets=["x"], services=RunServices(settings, workflow, cancel))
+    assert reached == ["step 0", "step 1", "step 2", "step 3"]
+
+
+def test_a_node_may_look_whether_it_is_cancelled(engine_with: MakeEngine, settings: Settings) -> None:
+    cancel = threading.Event()
+    saved: list[bool] = []
+
+    @node("Saver", category="test", outputs="value")
+    def saver(ctx: Context) -> int:
+        """Save, then stop."""
+        assert not ctx.is_cancelled
+        cancel.set()
+        saved.append(ctx.is_cancelled)
+        ctx.check_cancelled()
+        return 1
+
+    with pytest.raises(Cancelled):
+        engine_with(saver).run(drawn({"x": "Saver"}), targets=["x"], services=RunServices(settings, cancel=cancel))
+    assert saved == [True]
+
+
+def test_a_cancelled_engine_runs_again(engine: Engine, settings: Settings) -> None:
+    services = RunServices(settings)
+    services.cancel.set()
+    workflow = drawn({"n": "Number"}, outputs={"out": {"from": "n.number"}})
+    with pytest.raises(Cancelled):
+        engine.run(workflow, services=services)
+    assert engine.run(workflow).outputs == {"out": 0.0}
+
+
+# Failing
+
+
+def test_a_failure_is_an_event_first_and_then_ends_the_job(engine: Engine) -> None:
+    """
+    fail ──▶ never
+    other (not begun)
+    """
+    nodes = {"fail": ("Fail", {"value": 2, "message": "no luck"}), "never": ("Show", {"value": "@fail.value"}), "other": ("Show", {"value": "@n.number"}), "n": "Number"}
+    seen = Seen()
+    with pytest.raises(NodeFailed) as caught:
+        engine.run(drawn(nodes), emit=seen.append)
+    assert seen.kinds[-2:] == ["node_failed", "job_finished"]
+    assert isinstance(seen[-1], JobFinished)
+    assert seen[-1].state == "failed"
+    assert str(caught.value) == (
+        "node 'fail' (Fail) failed: RuntimeError: no luck\n  It was given:\n    value: 2.0\n    message: 'no luck'"
+    )
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_a_failures_traceback_starts_in_the_nodes_own_code(engine: Engine) -> None:
+    seen = Seen()
+    with pytest.raises(NodeFailed) as caught:
+        engine.run(drawn({"fail": "Fail"}), targets=["fail"], emit=seen.append)
+    event = next(each for each in seen if isinstance(each, NodeFailedEvent))
+    assert "raise RuntimeError(message)" in event.traceback
+    assert "executor.py" not in event.traceback
+    assert caught.value.__cause__ is not None
+    assert traceback.extract_tb(caught.value.__cause__.__traceback__)[0].name == "fail"
+
+
+def test_tensors_are_told_by_shape_dtype_and_device(engine_with: MakeEngine) -> None:
+    import torch
+
+    @node("Noise", category="test")
+    def noise() -> Image:
+        """Make a picture."""
+        return Image(torch.zeros(1, 4, 4, 3))
+
+    @node("Encode", category="test")
+    def encode(image: Image) -> Latent:
+        """Make a latent."""
+        return Latent(torch.zeros(1, 4, 2, 2, dtype=torch.float16))
+
+    @node("Break", category="test", outputs="value")
+    def break_it(image: Image, latent: Latent, text: str = "x" * 1000) -> int:
+        """Fail at a size."""
+        raise ValueError("mat1 and mat2")
+
+    nodes = {"i": "Noise", "l": ("Encode", {"image": "@i.image"}), "b": ("Break", {"image": "@i.image", "latent": "@l.latent"})}
+    with pytest.raises(NodeFailed) as caught:
+        engine_with(noise, encode, break_it).run(drawn(nodes), targets=["b"])
+    assert caught.value.inputs["image"] == "tensor 1×4×4×3 float32 on cpu"
+    assert caught.value.inputs["latent"] == "Latent(samples tensor 1×4×2×2 float16 on cpu)"
+    assert len(caught.value.inputs["text"]) <= 200
+
+
+def test_a_nodes_input_error_is_told_without_its_class(engine_with: MakeEngine) -> None:
+    @node("Picky", category="test", outputs="value")
+    def picky(width: int = 3) -> int:
+        """Refuse."""
+        raise InputError("width", "3 is odd.", "Choose an even one.")
+
+    with pytest.raises(NodeFailed) as caught:
+        engine_with(picky).run(drawn({"p": "Picky"}), targets=["p"])
+    assert caught.value.message == "input 'width': 3 is odd.\n  Choose an even one."
+
+
+# Events
+
+
+def test_events_are_numbered_from_1_without_gaps_and_survive_json(engine_with: MakeEngine) -> None:
+    @node("Talk", category="test", outputs="value")
+    def talk(ctx: Context) -> int:
+        """Say everything there is to say."""
+        for _ in ctx.progress(iter(range(2)), total=2):
+            ctx.report(1, loss=0.5, bad=float("nan"))
+        ctx.report_progress(5, 10)
+        ctx.warn("the text was cut")
+        ctx.outputs.write_text("hello", "a.txt")
+        return 1
+
+    seen = Seen()
+    engine_with(talk).run(drawn({"x": "Talk", "n": "Number"}), targets=["x", "n"], emit=seen.append)
+    assert [event.number for event in seen] == list(range(1, len(seen) + 1))
+    assert seen.kinds == [
+        "job_started",
+        "node_started",
+        *["node_progress", "node_metrics", "node_progress", "node_metrics", "node_progress"],
+        *["node_progress", "node_warning", "node_showed", "node_finished"],
+        "node_started",
+        "node_finished",
+        "job_finished",
+    ]
+    assert [(each.done, each.total) for each in seen if isinstance(each, NodeProgress)] == [(0, 2), (1, 2), (2, 2), (5, 10)]
+    read = TypeAdapter[Event](AnyEvent)
+    again = [read.validate_json(event.model_dump_json()) for event in seen]
+    assert repr(again) == repr(list(seen))  # by repr: NaN is not equal to itself
+
+
+def test_an_event_can_not_be_changed(engine: Engine) -> None:
+    seen = Seen()
+    engine.run(drawn({"n": "Number"}), targets=["n"], emit=seen.append)
+    with pytest.raises(ValueError, match="frozen"):
+        seen[0].number = 7
+
+
+# The context
+
+
+def test_random_numbers_come_from_the_cpu_and_from_the_seed(engine_with: MakeEngine) -> None:
+    import torch
+
+    drawn_numbers: list[torch.Tensor] = []
+
+    @node("Roll", category="test", outputs="value", cacheable=False)
+    def roll(ctx: Context, seed: int) -> int:
+        """Draw."""
+        generator = ctx.generator(seed)
+        assert generator.device.type == "cpu"
+        drawn_numbers.append(torch.randn(3, generator=generator))
+        return 1
+
+    engine = engine_with(roll, device="meta")  # a device that can't draw
+    for seed in (2**64 - 1, 2**64 - 1, 0):
+        engine.run(drawn({"r": ("Roll", {"seed": seed})}), targets=["r"])
+    assert torch.equal(drawn_numbers[0], drawn_numbers[1])
+    assert not torch.equal(drawn_numbers[0], drawn_numbers[2])
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../other", "/tmp/x", "a/../..", "a\0b"])
+def test_a_state_folder_stays_in_its_place(engine_with: MakeEngine, name: str) -> None:
+    @node("Trains", category="test", outputs="value")
+    def trains(ctx: Context) -> str:
+        """Ask for a folder."""
+        return str(ctx.state_folder(name))
+
+    with pytest.raises(NodeFailed, match="can't name a folder"):
+        engine_with(trains).run(drawn({"x": "Trains"}), targets=["x"])
+
+
+def test_a_state_folder_outlives_the_run(engine_with: MakeEngine, settings: Settings) -> None:
+    @node("Trains", category="test", outputs="value")
+    def trains(ctx: Context) -> str:
+        """Ask for a folder."""
+        return str(ctx.state_folder("mine/first"))
+
+    path = engine_with(trains).run(drawn({"x": "Trains"}), targets=["x"]).targets["x"]["value"]
+    assert Path(path) == settings.data / "state" / "mine" / "first"
+
+
+def test_a_node_knows_its_id_and_device(engine_with: MakeEngine) -> None:
+    @node("Who", category="test", outputs="value")
+    def who(ctx: Context) -> str:
+        """Say who it is."""
+        return f"{ctx.node_id} on {ctx.device}"
+
+    assert engine_with(who).run(drawn({"me": "Who"}), targets=["me"]).targets == {"me": {"value": "me on cpu"}}
+
+
+def test_an_engine_of_numbers_never_loads_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\n"
+        "from graphengine.config import Settings\n"
+        "from graphengine.core.registry import Registry\n"
+        "from graphengine.engine import Engine\n"
+        "from tests.packs.arithmetic import pack\n"
+        "from tests.drawn import drawn\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "engine = Engine(Registry([pack]), Settings(folder, folder))\n"
+        "print(engine.run(drawn({'n': ('Number', {'value': 3})}), targets=['n']).targets)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("{'n': {'number': 3.0}}\n", "")

@@ -1,0 +1,257 @@
+"""What is saved: whole files or none, never over another's, with the workflow inside."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import resource
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image as pillow
+
+from graphengine.core.workflow import parse_workflow
+from graphengine.engine.cache import Shown
+from graphengine.engine.outputs import OutputFolder, read_embedded_workflow
+from graphengine.errors import FileFormatError, GraphEngineError, InputError
+from graphengine.types import Image
+from tests.drawn import drawn
+
+
+def outputs(folder: Path, workflow: str = "") -> OutputFolder:
+    return OutputFolder(folder / "output", folder / "temporary", workflow, [].append)
+
+
+def picture(value: float = 0.5, count: int = 1) -> Image:
+    return Image(torch.full((count, 4, 6, 3), value))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# Names
+
+
+def test_pictures_are_numbered_onwards(tmp_path: Path) -> None:
+    out = outputs(tmp_path)
+    out.write_images(picture(count=2), "cat")
+    paths = out.write_images(picture(), "cat")
+    out.write_images(picture(), "cat_1")
+    assert [path.name for path in paths] == ["cat_00003.png"]
+    assert files(tmp_path) == [f"output/{name}.png" for name in ("cat_00001", "cat_00002", "cat_00003", "cat_1_00001")]
+
+
+def test_numbers_go_on_after_the_highest_even_with_gaps(tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir()
+    for name in ("cat_00007.png", "cat_123456.png", "cat_x.png", "dog_00200.png", "cat_00300.jpg"):
+        (tmp_path / "output" / name).touch()
+    (path,) = outputs(tmp_path).write_images(picture(), "cat")
+    assert path.name == "cat_123457.png"
+
+
+@pytest.mark.parametrize("prefix", ["portraits/anna", "c(a)t [1]", "灯台 é", "a.b", ".hidden", "x" * 200])
+def test_a_prefix_may_hold_folders_and_unusual_characters(tmp_path: Path, prefix: str) -> None:
+    out = outputs(tmp_path)
+    for number in (1, 2):
+        (path,) = out.write_images(picture(), prefix)
+        assert path == tmp_path / "output" / f"{prefix}_{number:05d}.png"
+
+
+@pytest.mark.parametrize("prefix", ["", ".", "..", "../x", "/etc/x", "a/../../x", "a/", "a\\", "a\0b", "\ud800"])
+def test_a_prefix_that_leaves_the_folder_is_refused(tmp_path: Path, prefix: str) -> None:
+    out = outputs(tmp_path)
+    for write in (lambda: out.write_images(picture(), prefix), lambda: out.write_text("x", prefix), lambda: out.folder(prefix)):
+        with pytest.raises(InputError, match="names nothing inside the output folder"):
+            write()
+    assert files(tmp_path) == []
+
+
+def test_links_out_of_the_folder_are_refused_and_a_linked_folder_is_none(tmp_path: Path) -> None:
+    real, elsewhere = tmp_path / "real", tmp_path / "elsewhere"
+    for folder in (real, elsewhere):
+        folder.mkdir()
+    (tmp_path / "output").symlink_to(real)
+    (real / "away").symlink_to(elsewhere)
+    out = outputs(tmp_path)
+    for prefix in (".", "away/x"):
+        with pytest.raises(InputError):
+            out.write_images(picture(), prefix)
+    out.write_images(picture(), "inside")
+    assert files(real) == ["inside_00001.png"]
+    assert files(elsewhere) == []
+
+
+def test_runs_side_by_side_never_take_each_others_numbers(tmp_path: Path) -> None:
+    threads = [
+        threading.Thread(target=lambda: [outputs(tmp_path).write_images(picture(), "cat") for _ in range(20)])
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert files(tmp_path) == [f"output/cat_{number:05d}.png" for number in range(1, 61)]
+
+
+def test_files_have_the_rights_that_the_user_gives_new_files(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        (path,) = outputs(tmp_path).write_images(picture(), "cat")
+        text = outputs(tmp_path).write_text("x", "a.txt")
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert [each.stat().st_mode & 0o777 for each in (path, text)] == [0o640, 0o640]
+
+
+def test_previews_go_to_their_own_folder(tmp_path: Path) -> None:
+    shown: list[Shown] = []
+    out = OutputFolder(tmp_path / "output", tmp_path / "temporary", "", shown.append)
+    (path,) = out.write_images(picture(), "cat", temporary=True)
+    assert shown == [Shown(path, temporary=True)]
+    assert files(tmp_path) == ["temporary/cat_00001.png"]
+
+
+# Contents
+
+
+def test_floats_become_bytes_by_rounding(tmp_path: Path) -> None:
+    values = [0.0, 0.49 / 255, 0.51 / 255, 1.49 / 255, 1.51 / 255, 254.4 / 255, 254.6 / 255, 1.0, 1.7, -0.3]
+    row = torch.tensor(values).view(1, 1, -1, 1).expand(1, 1, -1, 3)
+    (path,) = outputs(tmp_path).write_images(Image(row), "row")
+    with pillow.open(path) as opened:
+        assert [opened.getpixel((x, 0)) for x in range(len(values))] == [
+            (byte,) * 3 for byte in (0, 0, 1, 1, 2, 254, 255, 255, 255, 0)
+        ]
+
+
+def test_every_byte_survives_being_a_float(tmp_path: Path) -> None:
+    levels = (torch.arange(256, dtype=torch.float32) / 255).view(1, 1, 256, 1).expand(1, 1, 256, 3)
+    (path,) = outputs(tmp_path).write_images(Image(levels), "levels")
+    with pillow.open(path) as opened:
+        assert list(opened.convert("L").tobytes()) == list(range(256))
+
+
+@pytest.mark.parametrize("size", [1, 300_000, 3_000_000], ids=["small", "medium", "above pillow's limit"])
+def test_the_workflow_is_found_again_in_the_picture(tmp_path: Path, size: int) -> None:
+    workflow = drawn({"a": ("Number", {"value": 2**64 - 1, "note": "灯台 é 🗼" + "x" * size})}, meta={"name": "Σ"})
+    (path,) = outputs(tmp_path, workflow.dump()).write_images(picture(), "cat")
+    assert parse_workflow(read_embedded_workflow(path)) == workflow
+
+
+def test_a_picture_without_workflow_says_so(tmp_path: Path) -> None:
+    (path,) = outputs(tmp_path).write_images(picture(), "cat")
+    with pytest.raises(FileFormatError, match=r"the picture carries no workflow. Give one that graphengine saved."):
+        read_embedded_workflow(path)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.95])
+def test_half_a_picture_is_refused(tmp_path: Path, keep: float) -> None:
+    noise = Image(torch.rand(1, 64, 64, 3))
+    (path,) = outputs(tmp_path, drawn({"a": "Number"}).dump()).write_images(noise, "cat")
+    content = path.read_bytes()
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content[8 : int(len(content) * keep)])
+    with pytest.raises(FileFormatError, match="the picture can't be read: .* Give a whole PNG"):
+        read_embedded_workflow(path)
+
+
+def test_a_text_replaces_the_earlier_one_whole(tmp_path: Path) -> None:
+    out = outputs(tmp_path)
+    out.write_text("long " * 1000, "notes/a.txt")
+    path = out.write_text("灯\n", "notes/a.txt")
+    assert path.read_bytes() == "灯\n".encode()
+    assert files(tmp_path) == ["output/notes/a.txt"]
+
+
+def test_a_folder_is_named_and_left_to_its_node(tmp_path: Path) -> None:
+    shown: list[Shown] = []
+    out = OutputFolder(tmp_path / "output", tmp_path / "temporary", "", shown.append)
+    path = out.folder("models/mine")
+    assert shown == [Shown(path)]
+    assert not path.exists()
+
+
+# Disks
+
+
+DISK_FULL = """
+import resource, signal, sys, pathlib
+import torch
+from graphengine.engine.outputs import OutputFolder
+from graphengine.errors import GraphEngineError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder = pathlib.Path(sys.argv[1])
+out = OutputFolder(folder, folder / "temporary", "", lambda shown: None)
+out.write_images(torch.rand(1, 8, 8, 3), "small")
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+for write in (lambda: out.write_images(torch.rand(1, 256, 256, 3), "big"), lambda: out.write_text("x" * 9000, "a.txt")):
+    try:
+        write()
+    except GraphEngineError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="the system has no limit on file sizes")
+def test_a_file_that_ends_too_early_is_taken_away(tmp_path: Path) -> None:
+    """A real write fails half-way: the child may not make files above 5,000 bytes."""
+    ran = subprocess.run([sys.executable, "-c", DISK_FULL, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert ran.stderr == ""
+    big, text = ran.stdout.splitlines()
+    assert big == f"can't write big in {tmp_path}: File too large."
+    assert text == f"can't write a.txt in {tmp_path}: File too large."
+    assert files(tmp_path) == ["small_00001.png"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_full_disk_is_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The draft is a link to /dev/full, so the kernel itself answers ENOSPC."""
+    touch = Path.touch
+
+    def link_to_full(path: Path, mode: int = 0o666, exist_ok: bool = True) -> None:
+        if path.suffix == ".part":
+            path.symlink_to("/dev/full")
+        else:
+            touch(path, mode, exist_ok)
+
+    monkeypatch.setattr(Path, "touch", link_to_full)
+    for write in (
+        lambda: outputs(tmp_path).write_images(Image(torch.rand(1, 64, 64, 3)), "cat"),
+        lambda: outputs(tmp_path).write_text("x" * 10_000, "cat"),
+    ):
+        with pytest.raises(GraphEngineError) as caught:
+            write()
+        assert str(caught.value) == f"the disk is full: cat was not saved in {tmp_path / 'output'}. Free some space."
+        assert isinstance(caught.value.__cause__, OSError)
+    assert os.listdir(tmp_path / "output") == []
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "output").write_text("not a folder")
+    with pytest.raises(GraphEngineError, match=re.escape(f"can't write cat in {tmp_path / 'output'}: ")):
+        outputs(tmp_path).write_images(picture(), "cat")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unwritable to root")
+def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir(mode=0o500)
+    with pytest.raises(GraphEngineError, match="Permission denied"):
+        outputs(tmp_path).write_images(picture(), "cat")
+
+
+def test_a_disk_without_hard_links_numbers_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)  # as on FAT
+    out = outputs(tmp_path)
+    for _ in range(2):
+        out.write_images(picture(), "cat")
+    assert files(tmp_path) == ["output/cat_00001.png", "output/cat_00002.png"]
+    assert all(path.stat().st_size > 50 for path in (tmp_path / "output").iterdir())

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from graphengine.engine.sizes import size_bytes
+from graphengine.types import Image, Latent, Vae
+
+MEGABYTE = 2**20
+
+
+def tensor(megabytes: int = 1) -> torch.Tensor:
+    return torch.zeros(megabytes * MEGABYTE // 4)
+
+
+@dataclass(frozen=True)
+class Nested:
+    inner: object
+
+
+@pytest.mark.parametrize(
+    ("value", "megabytes"),
+    [
+        (tensor(), 1),
+        ((tensor(), tensor()), 2),
+        ([tensor()], 1),
+        ({"a": tensor(), "b": [tensor()]}, 2),
+        (Latent(tensor()), 1),
+        (Nested(Nested(tensor(3))), 3),
+        (tensor().half(), 0.5),
+        (torch.nn.Linear(512, 512, bias=False), 1),
+        (Vae(torch.nn.Sequential(torch.nn.Linear(512, 512), torch.nn.BatchNorm1d(512))), 1),
+        ("x" * MEGABYTE, 1),
+        (bytes(MEGABYTE), 1),
+        (np.zeros(MEGABYTE, dtype=np.uint8), 1),
+        (None, 0),
+        (3.5, 0),
+        (Nested, 0),
+        (object(), 0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_holds_memory_is_counted(value: object, megabytes: float) -> None:
+    assert size_bytes(value) == pytest.approx(megabytes * MEGABYTE, abs=0.02 * MEGABYTE)
+
+
+def test_storage_that_is_shared_counts_once() -> None:
+    whole = tensor(4)
+    assert size_bytes((whole, whole.view(2, -1), whole[:10], whole)) == pytest.approx(4 * MEGABYTE, rel=0.01)
+
+
+def test_a_small_view_holds_all_of_its_storage() -> None:
+    assert size_bytes(Image(tensor(4)[:1])) == pytest.approx(4 * MEGABYTE, rel=0.01)
+
+
+def test_a_value_within_itself_has_an_end() -> None:
+    ring: list[Any] = [1]  # Any: it holds itself
+    ring.append(ring)
+    assert size_bytes(ring) < 1000
+
+
+def test_deep_values_have_an_end() -> None:
+    deep: object = tensor()
+    for _ in range(5000):
+        deep = [deep]
+    assert size_bytes(deep) > MEGABYTE
+
+
+def test_a_tensor_without_plain_storage_counts_something() -> None:
+    sparse = torch.sparse_coo_tensor(torch.tensor([[0, 1]]), torch.tensor([1.0, 2.0]), (2,))
+    assert size_bytes(sparse) > 0

@@ -1,0 +1,98 @@
+"""What the documents say is true: commands run, nodes are described, examples are listed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from graphengine.authoring.packs import installed_packs, load_packs
+from graphengine.cli import main
+from graphengine.core.registry import Registry
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def builtin() -> Registry:
+    packs, failures = load_packs(source for source in installed_packs() if source.name == "graphengine")
+    assert not failures
+    return Registry(packs)
+
+
+def blocks(text: str, language: str = "") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_every_builtin_node_and_input_is_documented(builtin: Registry) -> None:
+    for definition in builtin.definitions.by_id.values():
+        assert definition.doc.split("\n")[0].endswith("."), definition.id
+        undocumented = [each.name for each in definition.inputs if not each.doc]
+        assert not undocumented, f"{definition.id}: {undocumented}"
+
+
+def test_builtin_nodes_start_at_version_1_in_pascal_case(builtin: Registry) -> None:
+    for definition in builtin.definitions.by_id.values():
+        assert definition.version == 1
+        assert re.fullmatch(r"[A-Z][A-Za-z0-9]*", definition.id)
+
+
+def test_readme_shows_the_two_commands_first() -> None:
+    first = blocks(README)[0]
+    assert "make demo" in first
+    assert "make test" in first
+
+
+def test_readme_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line of the README that calls graphengine is run, in its order, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    lines = [line for block in blocks(README) for line in block.splitlines() if line.startswith("graphengine ")]
+    lines.append("graphengine run output/text_to_image_00001.png")
+    assert lines
+    for line in lines:
+        assert main([*shlex.split(line)[1:], "--data", str(tmp_path / "data")]) == 0, line
+    assert len(list((tmp_path / "output").glob("*.png"))) == len(lines)
+
+
+def test_readme_node_is_described_and_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks(README, "python")
+    file = tmp_path / "my_nodes.py"
+    file.write_text(code, encoding="utf-8")
+    assert main(["nodes", "mine.Brighten", "--pack", str(file), "--data", str(tmp_path)]) == 0
+    assert "1 leaves it as it is." in capsys.readouterr().out
+
+
+def test_readme_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = re.findall(r"^    (\w+) ", capsys.readouterr().out, flags=re.MULTILINE)
+    assert listed
+    assert all(f"`graphengine {command}" in README for command in listed)
+
+
+def test_readme_names_every_option_of_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--no-metadata"}
+    missing = [option for option in options if f"`{option}" not in README]
+    assert not missing
+
+
+def test_pack_guide_is_true(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks((ROOT / "nodes" / "README.md").read_text(encoding="utf-8"), "python")
+    file = tmp_path / "sparkle.py"
+    file.write_text(code, encoding="utf-8")
+    assert main(["nodes", "sparkle.Bright", "--pack", str(file), "--data", str(tmp_path)]) == 0
+    assert "From which brightness on." in capsys.readouterr().out
+
+    workflow = tmp_path / "range.json"
+    node = '{"type": "sparkle.Range", "inputs": {"low": 3, "high": 1}}'
+    outputs = '"outputs": {"width": {"from": "range.float"}}'
+    workflow.write_text(f'{{"format": "graphengine", "version": 1, "nodes": {{"range": {node}}}, {outputs}}}')
+    assert main(["run", str(workflow), "--pack", str(file), "--data", str(tmp_path)]) == 2
+    assert "3.0" in capsys.readouterr().err
+    assert main(["run", str(workflow), "--pack", str(file), "--data", str(tmp_path), "--set", "range.high=5"]) == 0
+    assert "width: 2.0" in capsys.readouterr().out

@@ -1,0 +1,114 @@
+"""Every shipped workflow is sound and written canonically; those that make pictures make what they promise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as pillow
+
+from graphengine.cli import main
+from graphengine.core.workflow import parse_workflow
+from tests.quality.claims import Claims, ObjectClaim, verdict
+from tests.quality.judge import SeenPicture, look_at
+
+WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
+TRAININGS = [path for path in WORKFLOWS if "TrainLoop" in path.read_text()]
+
+
+def run(path: Path, folder: Path, *settings: str) -> int:
+    options = [part for setting in settings for part in ("--set", setting)]
+    return main(["run", str(path), "--data", str(folder / "data"), "--out", str(folder / "output"), *options])
+
+
+def named(name: str) -> Path:
+    return next(path for path in WORKFLOWS if path.stem == name)
+
+
+def pictures(folder: Path) -> list[np.ndarray]:
+    files = sorted((folder / "output").rglob("*.png"))
+    return [np.asarray(pillow.open(file), dtype=np.float32) / 255 for file in files]
+
+
+def one_picture(folder: Path) -> SeenPicture:
+    (picture,) = pictures(folder)
+    return look_at(picture)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_example_is_sound_and_canonical(path: Path, tmp_path: Path) -> None:
+    assert main(["check", str(path), "--data", str(tmp_path)]) == 0
+    assert parse_workflow(path.read_bytes()).dump() == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_example_says_what_it_is_for(path: Path) -> None:
+    readme = (path.parent / "README.md").read_text(encoding="utf-8")
+    meta = json.loads(path.read_bytes())["meta"]
+    assert meta["name"]
+    assert meta["description"]
+    assert path.name in readme
+
+
+def test_text_to_image_draws_its_prompt(tmp_path: Path) -> None:
+    assert run(named("text_to_image"), tmp_path) == 0
+    claims = Claims("white", (ObjectClaim("star", "red", "big"),), position="centre")
+    judged = verdict(claims, one_picture(tmp_path))
+    assert judged
+    assert all(judged.values()), judged
+
+
+def test_text_to_image_takes_a_prompt_from_the_command_line(tmp_path: Path) -> None:
+    prompt = "a medium blue circle in the centre on a yellow background"
+    assert run(named("text_to_image"), tmp_path, f"prompt={prompt}", "seed=1") == 0
+    claims = Claims("yellow", (ObjectClaim("circle", "blue", "medium"),), position="centre")
+    judged = verdict(claims, one_picture(tmp_path))
+    assert all(judged.values()), judged
+
+
+def test_image_to_image_starts_from_its_picture(tmp_path: Path) -> None:
+    """With little denoise the picture stays what it was; at full strength only the prompt decides."""
+    assert run(named("image_to_image"), tmp_path, "denoise=0.2", "prompt=a big blue square") == 0
+    assert run(named("image_to_image"), tmp_path, "denoise=1") == 0
+    kept, redrawn = pictures(tmp_path)
+    original = np.asarray(pillow.open(WORKFLOWS[0].parent / "inputs" / "blue_square.png"), dtype=np.float32) / 255
+    assert np.abs(kept - original).mean() < 0.05
+    assert look_at(redrawn).objects[0].colour == "green"
+
+
+def test_inpainting_leaves_every_pixel_outside_the_mask(tmp_path: Path) -> None:
+    assert run(named("inpaint"), tmp_path) == 0
+    (painted,) = pictures(tmp_path)
+    original = np.asarray(pillow.open(WORKFLOWS[0].parent / "inputs" / "blue_square.png"), dtype=np.float32) / 255
+    outside = np.ones((128, 128), dtype=bool)
+    outside[:64, :64] = False
+    assert np.array_equal(painted[outside], original[outside])
+    assert np.abs(painted - original)[~outside].max() > 0.2
+
+
+def test_upscaled_picture_is_larger_and_still_the_prompt(tmp_path: Path) -> None:
+    assert run(named("upscale"), tmp_path) == 0
+    (picture,) = pictures(tmp_path)
+    assert picture.shape == (192, 192, 3)
+    assert look_at(picture).objects[0].colour == "yellow"
+
+
+def test_saved_picture_makes_itself_again(tmp_path: Path) -> None:
+    assert run(named("text_to_image"), tmp_path / "first", "seed=11", "steps=4") == 0
+    (file,) = (tmp_path / "first" / "output").glob("*.png")
+    assert run(file, tmp_path / "second") == 0
+    assert np.array_equal(pictures(tmp_path / "first")[0], pictures(tmp_path / "second")[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TRAININGS, ids=lambda path: path.stem)
+def test_training_workflow_runs(path: Path, tmp_path: Path) -> None:
+    """A few steps of each training that ships, to its saved checkpoint or picture."""
+    trainings = {id_: node for id_, node in parse_workflow(path.read_bytes()).nodes.items() if node.type == "TrainLoop"}
+    recipes = [id_ for id_, node in parse_workflow(path.read_bytes()).nodes.items() if node.type == "TrainRecipe"]
+    settings = [f"{id_}.steps=2" for id_ in trainings] + [f"{id_}.warmup_steps=0" for id_ in recipes]
+    settings += [f"{id_}.batch_size=4" for id_ in recipes]
+    assert run(path, tmp_path, *settings) == 0
+    assert any((tmp_path / "output").rglob("*.*"))
