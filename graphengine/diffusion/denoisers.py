@@ -14,7 +14,7 @@ Source of v: Salimans & Ho 2022, arXiv:2202.00512.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from typing import Any
 
 import torch
@@ -35,9 +35,9 @@ def raw_to_denoised(prediction: Prediction, raw: Tensor, x: Tensor, sigma: float
     """
     match prediction:
         case "epsilon":
-            return x - raw * sigma
+            return torch.sub(x, raw, alpha=sigma)
         case "v_prediction":
-            return x * (1 / (1 + sigma**2)) - raw * (sigma / sqrt(1 + sigma**2))
+            return torch.sub(x * (1 / (1 + sigma**2)), raw, alpha=sigma / sqrt(1 + sigma**2))
         case "sample":
             return raw
         case _:
@@ -106,8 +106,11 @@ class Denoiser:
         check_can_be_sampled(model)
         self.levels = TrainedLevels.of(model.scheduler_config)
         self.prediction = model.prediction
-        self._network: Any = model.network.to(device)  # Any: its call differs between the two classes, see call()
-        self._dtype = next(model.network.parameters()).dtype
+        weight = next(model.network.parameters())
+        if weight.device != torch.device(device):  # else spare a walk over all modules
+            model.network.to(device)
+        self._network: Any = model.network  # Any: its call differs between the two classes, see call()
+        self._dtype = weight.dtype
         self._context: Tensor | None = None
         self._cfg = 1.0
         if isinstance(model.network, UNet2DConditionModel):
@@ -145,7 +148,7 @@ class Denoiser:
         if self._cfg != 1:
             unconditional, conditional = raw.chunk(2)
             raw = unconditional + self._cfg * (conditional - unconditional)
-        if not torch.isfinite(raw).all():
+        if not isfinite(raw.sum().item()):  # one pass; a NaN or an infinity anywhere shows in the sum
             raise InputError(
                 "model",
                 f"the network's output at noise level {ask.sigma:.4g} holds NaN or infinite values.",

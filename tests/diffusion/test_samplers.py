@@ -116,7 +116,7 @@ def test_mean_and_variance_of_ten_thousand_samples(name: str) -> None:
     data, size = Gaussian(), 10_000
     noise = Noise(11, (1, 1, 100, 100), dtype=torch.float64)
     # Steps fine enough that the method's own error is a tenth of the standard errors; see the orders above.
-    steps = 1500 if name in {"euler_ancestral", "ddpm"} else 150
+    steps = 600 if name in {"euler_ancestral", "ddpm"} else 150
     sigmas = torch.cat([levels_between(10, 0.02, steps), torch.zeros(1)])
     x = data.mean + noise() * sqrt(data.std**2 + 10**2)
     result = data.run(SAMPLERS[name](x, sigmas, noise))

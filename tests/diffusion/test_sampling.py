@@ -80,7 +80,9 @@ def run(latent: Latent, sampler_name: str, *, model: Model | None = None, **opti
     return result.samples
 
 
-def pipeline(kind: str, model: Model, class_name: str, **given: Any) -> Tensor:  # Any: diffusers is untyped
+def pipeline(
+    kind: str, model: Model, class_name: str, *, steps: int, **given: Any
+) -> Tensor:  # Any: diffusers is untyped
     """Run one of diffusers' Stable Diffusion pipelines on the same model, without text encoder and autoencoder."""
     scheduler = getattr(diffusers, class_name).from_config(dict(model.scheduler_config))
     parts = dict.fromkeys(["vae", "text_encoder", "tokenizer", "safety_checker", "feature_extractor"])
@@ -90,7 +92,7 @@ def pipeline(kind: str, model: Model, class_name: str, **given: Any) -> Tensor: 
         prompt_embeds=prompts()["positive"].embedding.expand(2, -1, -1),
         negative_prompt_embeds=prompts()["negative"].embedding.expand(2, -1, -1),
         guidance_scale=2.5,
-        num_inference_steps=6,
+        num_inference_steps=steps,
         generator=[torch.Generator().manual_seed((SEED + item) % 2**64) for item in range(2)],
         output_type="latent",
         **given,
@@ -101,15 +103,15 @@ def pipeline(kind: str, model: Model, class_name: str, **given: Any) -> Tensor: 
 @pytest.mark.parametrize("class_name", SCHEDULER_CLASSES)
 def test_diffusers_samplers_equal_the_pipeline_bit_for_bit(class_name: str) -> None:
     model = model_for("v_prediction", network=tiny_model().network)
-    theirs = pipeline("StableDiffusionPipeline", model, class_name, height=32, width=32)
-    assert torch.equal(run(blank(), f"diffusers:{class_name}", model=model), theirs)
+    theirs = pipeline("StableDiffusionPipeline", model, class_name, steps=4, height=32, width=32)
+    assert torch.equal(run(blank(), f"diffusers:{class_name}", model=model, steps=4), theirs)
 
 
 @pytest.mark.parametrize("class_name", SCHEDULER_CLASSES)
 def test_diffusers_samplers_equal_the_image_to_image_pipeline_bit_for_bit(class_name: str) -> None:
     model = model_for()
     latent = encoded()
-    theirs = pipeline("StableDiffusionImg2ImgPipeline", model, class_name, image=latent.samples, strength=0.7)
+    theirs = pipeline("StableDiffusionImg2ImgPipeline", model, class_name, steps=6, image=latent.samples, strength=0.7)
     assert torch.equal(run(latent, f"diffusers:{class_name}", model=model, denoise=0.7), theirs)
 
 
@@ -356,7 +358,7 @@ def time_in(network: nn.Module) -> Iterator[list[float]]:
 
 
 def test_driving_costs_little_beside_the_model() -> None:
-    """At most 1 ms of our own a step: 2 % of a small model's call of 50 ms. In processor time, which load hardly sways."""
+    """At most 1 ms of our own a step, whatever the model: in processor time, which load hardly changes."""
     model = model_for()
     with time_in(model.network) as in_network:
         started = time.thread_time()
