@@ -24,6 +24,7 @@ def drawn_shapes(
     widen_from: Number = 0,
     widen_to: Number = 0,
     split: Literal["train", "held_out"] = "train",
+    crop: Annotated[int, Field(ge=0, le=1024, multiple_of=8)] = 0,
 ) -> Dataset:
     """Draw captioned pictures of coloured shapes, without end: images, captions, latents and labels.
 
@@ -36,6 +37,7 @@ def drawn_shapes(
         widen_from: Up to this example everything is strict: words fix the picture, one shape, full captions.
         widen_to: From this example on spread, two_objects and loose hold in full; in between they grow.
         split: held_out draws the pairs of colour and shape that train never shows.
+        crop: Side of a window around an object, in pixels, for autoencoders; 0 gives whole pictures.
     """
     from graphengine.diffusion.drawing import DrawnShapes
 
@@ -48,6 +50,7 @@ def drawn_shapes(
         widen_from=widen_from,
         widen_to=widen_to,
         split=split,
+        crop=crop,
     )
 
 
