@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from graphengine.core.definition import NodeDefinition
     from graphengine.core.registry import Definitions, Registry
     from graphengine.core.workflow import Workflow
-    from graphengine.errors import Problem
+    from graphengine.errors import NodeFailed, Problem
 
 __all__ = ["main"]
 
@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        code = command(options)
+        sys.stdout.flush()  # a reader that has gone is noticed here, not when the interpreter ends
+        return code
     except InvalidWorkflow as error:
         _report_problems(error.problems, str(error), as_json=options.json)
         return INVALID
@@ -106,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
     from graphengine.engine.context import RunServices
     from graphengine.errors import NodeFailed
 
-    targets = options.targets.split(",") if options.targets else None
+    targets = [each.strip() for each in options.targets.split(",")] if options.targets else None
     services = RunServices(settings, None if options.no_metadata else workflow)
     display = EventLines(sys.stdout) if options.json else ProgressDisplay(workflow)
     with _cancel_on_interrupt(services.cancel), display:
@@ -117,7 +119,7 @@ def _run(options: argparse.Namespace) -> int:
         except NodeFailed as error:
             display.close()
             if not options.json:
-                sys.stderr.write(f"{error}\n")
+                _report_failure(error)
             return FAILED
     if not options.json:
         for shown in result.shown:
@@ -276,9 +278,10 @@ def _is_text(name: str, workflow: Workflow, definitions: Definitions) -> bool:
 
 
 def _json_or_text(value: str) -> object:
+    """Read a setting as JSON where it is JSON; names such as NaN, which Python would read too, stay texts."""
     try:
-        return json.loads(value)
-    except ValueError:
+        return json.loads(value, parse_constant=str)
+    except (ValueError, RecursionError):
         return value
 
 
@@ -303,6 +306,18 @@ def _report_problems(problems: Sequence[Problem], text: str, *, as_json: bool) -
         print(json.dumps({"type": "problems", "problems": [problem.as_json() for problem in problems]}))
     else:
         sys.stderr.write(f"{text}\n")
+
+
+def _report_failure(error: NodeFailed) -> None:
+    """Show where in its code a node broke, unless it refused its input in words of its own."""
+    import traceback
+
+    from graphengine.errors import GraphEngineError
+
+    cause = error.__cause__
+    if cause is not None and not isinstance(cause, GraphEngineError):
+        sys.stderr.write("".join(traceback.format_exception(cause)) + "\n")
+    sys.stderr.write(f"{error}\n")
 
 
 def _report_error(error: Exception, *, as_json: bool) -> None:

@@ -54,16 +54,17 @@ class ProgressDisplay:
         self._titles = {id_: node.title or f"{id_} ({node.type})" for id_, node in workflow.nodes.items()}
         self._console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # titles are the user's: "[/]" is no markup
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=self._console,
             transient=True,
+            disable=not self._console.is_terminal,  # a log gets warnings, but no bars and no blank line after them
         )
         self._all: TaskID | None = None
-        self._node: TaskID | None = None
+        self._running: dict[str, TaskID] = {}  # a node that waits for a lazy input runs as well
 
     def __enter__(self) -> ProgressDisplay:
         self._progress.start()
@@ -82,18 +83,18 @@ class ProgressDisplay:
             case JobStarted():
                 self._all = self._progress.add_task("nodes", total=event.steps, note="")
             case NodeStarted():
-                self._node = self._progress.add_task(self._titles.get(event.node, event.node), total=None, note="")
-            case NodeProgress() if self._node is not None:
-                self._progress.update(self._node, completed=event.done, total=event.total)
-            case NodeMetrics() if self._node is not None:
+                title = self._titles.get(event.node, event.node)
+                self._running[event.node] = self._progress.add_task(title, total=None, note="")
+            case NodeProgress() if event.node in self._running:
+                self._progress.update(self._running[event.node], completed=event.done, total=event.total)
+            case NodeMetrics() if event.node in self._running:
                 note = "  ".join(f"{name} {value:.4g}" for name, value in event.values.items())
-                self._progress.update(self._node, note=note)
+                self._progress.update(self._running[event.node], note=note)
             case NodeWarning():
                 self._console.print(f"{self._titles.get(event.node, event.node)}: {event.message}", markup=False)
             case NodeFinished() | NodeCached() if self._all is not None:
-                if self._node is not None:
-                    self._progress.remove_task(self._node)
-                    self._node = None
+                if event.node in self._running:
+                    self._progress.remove_task(self._running.pop(event.node))
                 self._progress.advance(self._all)
 
 

@@ -10,19 +10,20 @@ from graphengine.core.events import Event
 from graphengine.core.workflow import Workflow, parse_workflow
 
 Document = dict[str, Any]  # Any: JSON
+Drawing = Mapping[str, Any]  # Any: a node's kind, or its kind with its inputs
 
 
-def drawn(nodes: Mapping[str, str | tuple[str, Mapping[str, Any]]], **parts: Any) -> Workflow:  # Any: JSON
+def drawn(nodes: Drawing, **parts: Any) -> Workflow:  # Any: JSON
     """Make a workflow of ``{"sum": ("Add", {"a": 1, "b": "@one.number"})}``; "@" marks a link."""
     return parse_workflow(json.dumps(document(nodes, **parts)))
 
 
-def document(nodes: Mapping[str, str | tuple[str, Mapping[str, Any]]], **parts: Any) -> Document:  # Any: JSON
+def document(nodes: Drawing, **parts: Any) -> Document:  # Any: JSON
     """Make the JSON document that ``drawn`` parses."""
     return {"format": "graphengine", "version": 1, "nodes": {id_: _node(each) for id_, each in nodes.items()}, **parts}
 
 
-def _node(drawing: str | tuple[str, Mapping[str, Any]]) -> Document:  # Any: JSON
+def _node(drawing: str | tuple[str, Mapping[str, object]]) -> Document:
     kind, inputs = (drawing, {}) if isinstance(drawing, str) else drawing
     return {"type": kind, "inputs": {name: _value(value) for name, value in inputs.items()}}
 

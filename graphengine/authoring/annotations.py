@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -25,12 +26,21 @@ import annotated_types
 from pydantic.fields import FieldInfo
 
 from graphengine.authoring.context import Lazy
+from graphengine.core import sockets
 from graphengine.core.definition import InputDefinition, WidgetDefinition
+from graphengine.core.literals import check_literal
 from graphengine.errors import DefinitionError
 
 __all__ = ["FilesIn", "Widget", "read_input", "socket_name", "unwrap"]
 
-_SCALAR_NAMES: Mapping[object, str] = {int: "INT", float: "FLOAT", str: "STRING", bool: "BOOLEAN", object: "*"}
+_SCALAR_NAMES: Mapping[object, str] = {
+    int: "INT",
+    float: "FLOAT",
+    str: "STRING",
+    bool: "BOOLEAN",
+    object: "*",
+    Any: "*",
+}
 
 
 class Widget:
@@ -101,7 +111,24 @@ def read_input(parameter: inspect.Parameter, annotation: Any, doc: str, variable
     else:
         facts["type"] = socket_name(inner, variables)
         facts.update(_choices_of(inner))
-    return InputDefinition(**facts)
+    definition = InputDefinition(**facts)
+    if definition.default is None:
+        return definition
+    return definition.model_copy(update={"default": _checked_default(definition)})
+
+
+def _checked_default(definition: InputDefinition) -> object:
+    """Bring a default to its input's type, as a literal in a file is, so that both have one cache key."""
+    try:
+        if not sockets.is_scalar(definition.type):
+            raise TypeError(f"{definition.default!r} is no {definition.type}. Use None for what may be left open.")
+        json.dumps(definition.default, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DefinitionError(f"the default is wrong: {error}") from None
+    value, problem = check_literal(definition, definition.default)
+    if problem is not None:
+        raise DefinitionError(f"the default is wrong: {problem.message} {problem.remedy}")
+    return value
 
 
 def unwrap(annotation: Any) -> tuple[Any, list[object]]:

@@ -11,10 +11,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from glob import escape
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+import graphengine.core.definition
 import graphengine.types
 from graphengine.authoring.packs import PackSource, load_packs, source_version
 from graphengine.core.definition import NodeDefinition
@@ -45,9 +47,10 @@ def read_definitions(sources: Iterable[PackSource], folder: Path) -> Definitions
 
 
 def _reader_version() -> str:
-    """Hash what decides definitions besides a pack's own source: the reader and the shared types."""
+    """Hash what decides definitions besides a pack's own source: the reader, their form and the shared types."""
     here = Path(__file__).parent
-    return source_version([*here.glob("*.py"), Path(graphengine.types.__file__)])
+    modules = (graphengine.core.definition, graphengine.types)
+    return source_version([*here.glob("*.py"), *(Path(str(module.__file__)) for module in modules)])
 
 
 def _read(path: Path) -> list[NodeDefinition] | None:
@@ -61,23 +64,25 @@ def _write(path: Path, definitions: list[NodeDefinition]) -> None:
     """Write atomically; a cache that can't be written costs time, not the command."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as draft:
-            draft.write(_ADAPTER.dump_json(definitions))
-        os.replace(draft.name, path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as drafts:
+            draft = Path(drafts) / path.name
+            draft.write_bytes(_ADAPTER.dump_json(definitions))
+            os.replace(draft, path)
     except OSError:
         return
 
 
 def _last_known_ids(folder: Path, name: str) -> tuple[str, ...]:
     """Give the nodes that a pack which fails now brought before, so that messages can name it."""
-    files = sorted(folder.glob(f"{name}-*-*.json"), key=lambda path: path.stat().st_mtime)
+    digest = "?" * 16
+    files = sorted(folder.glob(f"{escape(name)}-{digest}-{digest}.json"), key=lambda path: path.stat().st_mtime)
     known = _read(files[-1]) if files else None
     return tuple(definition.id for definition in known or ())
 
 
 def _describe_in_child(source: PackSource) -> tuple[list[NodeDefinition] | None, str]:
     request = json.dumps([source.name, source.target, [str(path) for path in source.files]])
-    command = [sys.executable, "-m", __name__, request]
+    command = [sys.executable, "-P", "-m", __name__, request]  # -P: files of the current folder hide no module
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         child = subprocess.run(command, capture_output=True, timeout=_DESCRIBE_TIMEOUT_S, env=environment, check=False)
@@ -89,7 +94,7 @@ def _describe_in_child(source: PackSource) -> tuple[list[NodeDefinition] | None,
         if "error" in answer:
             return None, str(answer["error"])
         return _ADAPTER.validate_python(answer["definitions"]), ""
-    except (IndexError, ValueError, KeyError):
+    except (IndexError, ValueError, KeyError, TypeError):  # what the pack printed last, if it ended the process
         tail = child.stderr.decode(errors="replace").strip()[-500:]
         return None, f"its import ended with exit code {child.returncode}. {tail}"
 

@@ -35,11 +35,13 @@ def _read_entries(body: str) -> dict[str, str]:
     lines = [line for line in body.splitlines() if line.strip()]
     if not lines:
         return {}
-    margin = min(len(line) - len(line.lstrip()) for line in lines)
+    margin = len(lines[0]) - len(lines[0].lstrip())
     entries: dict[str, str] = {}
     name = ""
     for line in lines:
         depth = len(line) - len(line.lstrip())
+        if depth < margin:
+            break
         entry = _ENTRY.match(line.strip()) if depth == margin else None
         if entry:
             name = entry[1]

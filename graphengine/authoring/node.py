@@ -72,11 +72,7 @@ class NodeFunction(Generic[P, R]):
         It runs before the workflow does and raises ``InputError(input, message, remedy)``. When one of its inputs is
         linked its value isn't known yet, and the check is made with the default left out: give such a parameter none.
         """
-        unknown = [
-            name for name in inspect.signature(function).parameters if name not in self.definition.inputs_by_name
-        ]
-        if unknown:
-            raise DefinitionError(f"{_place(function)}: {unknown[0]!r} is no input of {self.definition.id}.")
+        _check_names(function, self.definition, _place(function))
         self.checks.append(function)
         self.definition = self.definition.model_copy(update={"has_check": True})
         return function
@@ -147,6 +143,8 @@ def node(
             status=status,
             replaced_by=replaced_by,
         )
+        if fingerprint is not None:
+            _check_names(fingerprint, definition, f"{_place(function)}: fingerprint")
         return NodeFunction(function, definition, context_parameter=context_parameter, fingerprint=fingerprint)
 
     return decorate
@@ -162,7 +160,13 @@ def _read_signature(
     inputs: list[InputDefinition] = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise DefinitionError(f"{_place(function)}: '*{parameter.name}' can't be an input. Name each input.")
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+            raise DefinitionError(f"{_place(function)}: '{stars}{parameter.name}' can't be an input. Name each input.")
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise DefinitionError(
+                f"{_place(function)}: parameter {parameter.name!r} is positional only; inputs are given by name. "
+                "Take the '/' out."
+            )
         if parameter.name not in hints:
             raise DefinitionError(
                 f"{_place(function)}: parameter {parameter.name!r} has no type; the type is its socket. "
@@ -188,6 +192,14 @@ def _type_hints(function: Callable[..., object]) -> Mapping[str, Any]:  # Any: a
             f"{_place(function)}: {error}. Types of inputs and outputs are read when the node is defined, "
             "so import them at the top of the module, not under TYPE_CHECKING."
         ) from error
+
+
+def _check_names(function: Callable[..., object], definition: NodeDefinition, place: str) -> None:
+    """Refuse a function whose parameters aren't all inputs of the node."""
+    for name in inspect.signature(function).parameters:
+        if name not in definition.inputs_by_name:
+            known = ", ".join(definition.inputs_by_name) or "none"
+            raise DefinitionError(f"{place}: {name!r} is no input of {definition.id}. Its inputs: {known}.")
 
 
 def _enums_of(function: Callable[..., object]) -> dict[str, type[enum.Enum]]:

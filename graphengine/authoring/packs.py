@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -88,7 +89,7 @@ class PackSource:
             DefinitionError: if what the entry point names is no pack.
             Exception: whatever the pack's own code raises.
         """
-        if self.target.endswith(".py"):
+        if self.target.endswith(".py") or os.sep in self.target:
             return load_file(Path(self.target))
         module_name, _, attribute = self.target.partition(":")
         pack = getattr(importlib.import_module(module_name), attribute or "pack", None)
@@ -114,7 +115,7 @@ def load_packs(sources: Iterable[PackSource]) -> tuple[list[NodePack], list[Pack
         try:
             pack = source.load()
             list(pack.nodes)
-        except Exception as error:  # a border: a pack's own code may raise anything
+        except (Exception, SystemExit) as error:  # a border: a pack's own code may raise anything, and call exit()
             failures.append(PackFailure(source.name, _describe(error)))
         else:
             packs.append(pack)
@@ -128,8 +129,8 @@ def load_file(path: Path) -> NodePack:
         DefinitionError: if it defines no node.
     """
     name = f"graphengine_pack_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
+    spec = importlib.util.spec_from_file_location(name, path) if path.is_file() else None
+    if spec is None or spec.loader is None:
         raise DefinitionError(f"{path} is no Python file. Give the path of a .py file that defines nodes.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # type hints are resolved through it
@@ -151,7 +152,8 @@ def source_version(files: Iterable[Path]) -> str:
 
 
 def _functions_of(module: ModuleType) -> Iterator[AnyNode]:
-    for value in vars(module).values():
+    values = {id(value): value for value in vars(module).values()}  # one function may have two names
+    for value in values.values():
         if isinstance(value, NodeFunction) and value.__module__ == module.__name__:
             yield value
 
@@ -171,7 +173,13 @@ def _files_of(module_name: str) -> Iterator[Path]:
 
 
 def _describe(error: BaseException) -> str:
-    """Say what a pack raised, and on which line of it."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    """Say what a pack raised, and on which line of it; our own messages name the place themselves."""
+    if isinstance(error, DefinitionError):
+        return str(error)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in frame.filename and frame.filename != __file__
+    ]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{place}"

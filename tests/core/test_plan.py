@@ -46,7 +46,11 @@ def key_of(plan: MakePlan, kind: str, inputs: Mapping[str, Any], output: str) ->
     return plan(drawn({"x": (kind, inputs)}, outputs={"out": {"from": f"x.{output}"}})).steps[-1].key
 
 
-SUM = {"one": ("Number", {"value": 1}), "sum": ("Add", {"a": "@one.number", "b": 2}), "out": ("Show", {"value": "@sum.sum"})}
+SUM = {
+    "one": ("Number", {"value": 1}),
+    "sum": ("Add", {"a": "@one.number", "b": 2}),
+    "out": ("Show", {"value": "@sum.sum"}),
+}
 
 
 def test_keys_ignore_ids_titles_layout_meta_and_order(plan: MakePlan) -> None:
@@ -86,7 +90,11 @@ def test_which_output_is_read_changes_the_key(plan: MakePlan) -> None:
 def test_which_input_reads_changes_the_key(plan: MakePlan) -> None:
     base = {"n": "Number", "m": ("Number", {"value": 1})}
     plans = [
-        plan(drawn({**base, "s": ("Add", {"a": f"@{a}.number", "b": f"@{b}.number"}), "o": ("Show", {"value": "@s.sum"})}))
+        plan(
+            drawn(
+                {**base, "s": ("Add", {"a": f"@{a}.number", "b": f"@{b}.number"}), "o": ("Show", {"value": "@s.sum"})}
+            )
+        )
         for a, b in ("nm", "mn")
     ]
     assert keys(plans[0])["s"] != keys(plans[1])["s"]

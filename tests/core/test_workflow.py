@@ -92,7 +92,7 @@ def test_generated_workflows_survive_a_round_trip() -> None:
 
 def generated(chance: random.Random) -> Document:
     ids = [identifier(chance) for _ in range(chance.randrange(8))]
-    nodes = {id_: {"type": text(chance), "inputs": inputs(chance, ids)} for id_ in ids}
+    nodes: Document = {id_: {"type": text(chance), "inputs": inputs(chance, ids)} for id_ in ids}
     for node in nodes.values():
         if chance.random() < 0.3:
             node["title"] = text(chance)
@@ -163,7 +163,7 @@ def test_an_empty_file_is_called_empty(content: str | bytes) -> None:
     assert refusal(content) == "my.json: the file is empty. Give a workflow (JSON) or a PNG made by one."
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"{\"a\": \"\xe9\"}", b"\x80\x04pickle"])
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b'{"a": "\xe9"}', b"\x80\x04pickle"])
 def test_what_is_no_utf8_is_refused(content: bytes) -> None:
     assert "it is not a text file" in refusal(content)
 
@@ -188,7 +188,19 @@ def test_a_byte_order_mark_is_no_hindrance() -> None:
         (None, "it is JSON, but null and no workflow"),
         ("text", "it is JSON, but a text and no workflow"),
     ],
-    ids=["comfy-ui", "comfy-api", "comfy-post", "invoke", "invoke-graph", "diffusers", "other", "none", "list", "null", "text"],
+    ids=[
+        "comfy-ui",
+        "comfy-api",
+        "comfy-post",
+        "invoke",
+        "invoke-graph",
+        "diffusers",
+        "other",
+        "none",
+        "list",
+        "null",
+        "text",
+    ],
 )
 def test_another_programs_file_is_named(document: object, whose: str) -> None:
     message = refusal(json.dumps(document))
@@ -274,7 +286,10 @@ def test_all_wrong_fields_are_reported_at_once_with_their_places() -> None:
     doc["outputs"] = {"sum": {"from": "nodot"}}
     found = problems(doc)
     assert len(found) == 5
-    assert "node 'a': field 'colour': there is no such field.\n  Take it out; a program's own data goes into 'ui'." in found
+    assert (
+        "node 'a': field 'colour': there is no such field.\n  Take it out; a program's own data goes into 'ui'."
+        in found
+    )
     assert any("node 'b': field 'mode'" in each and "'normal', 'muted' or 'bypassed'" in each for each in found)
     assert any("'not valid' can't be a name here" in each and "letters, digits" in each for each in found)
     assert "node 'c': field 'type': this is missing.\n  Add it." in found

@@ -71,5 +71,6 @@ def test_deep_values_have_an_end() -> None:
 
 
 def test_a_tensor_without_plain_storage_counts_something() -> None:
-    sparse = torch.sparse_coo_tensor(torch.tensor([[0, 1]]), torch.tensor([1.0, 2.0]), (2,))
+    indices, values = torch.tensor([[0, 1]]), torch.tensor([1.0, 2.0])
+    sparse = torch.sparse_coo_tensor(indices, values, (2,), check_invariants=True)
     assert size_bytes(sparse) > 0

@@ -1,0 +1,3 @@
+"""A pack whose import fails."""
+
+raise ImportError("libmissing is not installed")
