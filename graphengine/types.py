@@ -215,9 +215,9 @@ class Recipe:
         latent_noise: Autoencoder: the decoder sees latents with noise of up to this standard deviation.
         analytic_share: Autoencoder with latents to learn: share of pictures decoded from those, not from the encoder's.
         precision: ``bfloat16`` runs networks in mixed precision; weights and the optimizer stay float32.
-        attention: ``manual`` writes attention out in matrix products, much faster to train with on a CPU.
+        attention: ``manual`` writes attention out in matrix products, faster to train with on some CPUs.
         checkpoint_every: Steps between saved states. Does not change the weights.
-        checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Does not change the weights.
+        checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Changes no weights either.
         keep_checkpoints: Saved states that are kept, the newest. Does not change the weights.
     """
 

@@ -24,11 +24,8 @@ from graphengine.diffusion.training_tasks import TrainingTask, digest_of
 from graphengine.errors import GraphEngineError
 from graphengine.types import Dataset, Examples, Recipe, Report
 
-_NOT_IDENTITY = {
-    "checkpoint_every",
-    "checkpoint_minutes",
-    "keep_checkpoints",
-}  # of a Recipe: they don't change the weights
+# Fields of a Recipe that don't change the weights.
+_NOT_IDENTITY = {"checkpoint_every", "checkpoint_minutes", "keep_checkpoints"}
 _HISTORY = ("losses", "learning_rates", "grad_norms")
 
 

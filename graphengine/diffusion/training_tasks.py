@@ -130,9 +130,10 @@ def digest_of(module: nn.Module) -> str:
 
 @contextmanager
 def manual_attention(modules: Collection[nn.Module]) -> Iterator[None]:
-    """Write attention out in matrix products for this block, as the backward pass of SDPA is slow on CPUs.
+    """Write attention out in matrix products for this block, as the backward pass of SDPA is slow on some CPUs.
 
-    Measured on one core: SDPA's backward pass took 46 % of a training step.
+    Measured on one core each, training the embedded model's denoiser: SDPA's backward pass took 46 % of a step on one
+    processor; on another (AMD EPYC) a step with SDPA was 11 % shorter. So it is a choice.
     """
     layers: list[Any] = [  # Any: diffusers is untyped
         layer for module in modules for layer in module.modules() if isinstance(layer, Attention)

@@ -59,7 +59,7 @@ def train_loop(
     """Train a denoiser, an autoencoder or a text encoder.
 
     Stopping the run saves the training's state first; running the same workflow again continues from there, with the
-    same result as if it had not stopped.
+    same result as if it had not stopped. Captions longer than the text encoder reads are cut.
 
     Args:
         model: What to train: a model, a vae or a clip. It is copied; the one linked stays as it is.
@@ -157,7 +157,7 @@ def train_recipe(
         latent_noise: Autoencoders: the decoder sees latents with noise of up to this standard deviation.
         analytic_share: Autoencoders: share of pictures decoded from the dataset's latents, not from the encoder's.
         precision: bfloat16 is faster where the processor has it; the weights stay float32.
-        attention: manual is much faster to train with on some CPUs; the result is used as usual.
+        attention: manual is faster to train with on some CPUs, default on others; the result is used as usual.
         checkpoint_every: Steps between saved states. Does not change the result.
         checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Does not change the result.
         keep_checkpoints: Saved states that are kept. Does not change the result.

@@ -192,8 +192,7 @@ def test_time_that_passes_saves_a_state_too(tmp_path: Path) -> None:
     next(training)
     assert names(tmp_path) == ["step-00000001.safetensors"]
 
-    never = train(
-        tiny_model(), Blocks(), replace(recipe, checkpoint_minutes=0), steps=3, seed=0, state_dir=tmp_path / "n"
-    )
-    next(never)
-    assert not (tmp_path / "n").exists()
+    never = replace(recipe, checkpoint_minutes=0)
+    unsaved = train(tiny_model(), Blocks(), never, steps=3, seed=0, state_dir=tmp_path / "never")
+    next(unsaved)
+    assert not (tmp_path / "never").exists()

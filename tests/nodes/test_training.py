@@ -201,6 +201,17 @@ def test_every_input_has_a_doc() -> None:
     assert undocumented == []
 
 
+@pytest.mark.parametrize("name", ["train_text_encoder", "train_autoencoder", "train_unet"])
+def test_the_checkpoint_is_assembled_from_the_very_trainings(name: str) -> None:
+    """One setting off, and assembling would train anew instead of taking the saved state."""
+    whole, part = (
+        parse_workflow((WORKFLOWS / f"{each}.json").read_text(encoding="utf-8")).nodes
+        for each in ("assemble_checkpoint", name)
+    )
+    shared = {id_ for id_ in part if id_ not in ("plot", "save_plot")}
+    assert {id_: part[id_] for id_ in shared} == {id_: whole[id_] for id_ in shared}
+
+
 @pytest.mark.parametrize(
     "path",
     sorted(
