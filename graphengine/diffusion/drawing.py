@@ -265,7 +265,6 @@ class DrawnShapes:
             labels=told_labels(scenes) if "labels" in fields else None,
         )
 
-
     def _corners(self, scenes: Scenes, indices: Sequence[int]) -> NDArray[np.int64]:
         """Place each example's window around one of its objects, off centre by up to a quarter of the window.
 
