@@ -46,6 +46,9 @@ def measure(folder: Path) -> Iterator[tuple[str, float, str, float]]:
 
     for name, ratio in sampling.overheads():
         yield f"KSampler over bare model calls, {name}", ratio, "×", 1.02
+    from tests.bench import training
+
+    yield "TrainLoop over the bare step", training.overhead(), "×", 1.05
     yield "picture of 128×128, 20 steps, one core", sampling.picture_seconds(), "s", 5
 
 

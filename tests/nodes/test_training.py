@@ -14,7 +14,6 @@ from PIL import Image as Picture
 
 from graphengine.config import Settings
 from graphengine.core.events import Event, NodeMetrics, NodeProgress
-from graphengine.core.graph import build_graph
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow, parse_workflow
 from graphengine.engine import Engine
@@ -191,16 +190,6 @@ def test_levels_that_do_not_fit_are_refused(tmp_path: Path, levels: str, message
         engine(tmp_path).run(workflow(nodes, "new.model"))
 
 
-def test_every_input_has_a_doc() -> None:
-    undocumented = [
-        f"{function.definition.id}.{each.name}"
-        for function in pack.nodes
-        for each in function.definition.inputs
-        if function.__module__.endswith((".training", ".datasets", ".networks")) and not each.doc
-    ]
-    assert undocumented == []
-
-
 @pytest.mark.parametrize("name", ["train_text_encoder", "train_autoencoder", "train_unet"])
 def test_the_checkpoint_is_assembled_from_the_very_trainings(name: str) -> None:
     """One setting off, and assembling would train anew instead of taking the saved state."""
@@ -208,18 +197,5 @@ def test_the_checkpoint_is_assembled_from_the_very_trainings(name: str) -> None:
         parse_workflow((WORKFLOWS / f"{each}.json").read_text(encoding="utf-8")).nodes
         for each in ("assemble_checkpoint", name)
     )
-    shared = {id_ for id_ in part if id_ not in ("plot", "save_plot")}
+    shared = {id_ for id_ in part if not id_.startswith(("plot", "save"))}
     assert {id_: part[id_] for id_ in shared} == {id_: whole[id_] for id_ in shared}
-
-
-@pytest.mark.parametrize(
-    "path",
-    sorted(
-        [*WORKFLOWS.glob("train_*.json"), *WORKFLOWS.glob("walkthrough_*.json"), WORKFLOWS / "assemble_checkpoint.json"]
-    ),
-    ids=lambda path: path.stem,
-)
-def test_training_workflows_are_sound(path: Path, tmp_path: Path) -> None:
-    document = parse_workflow(path.read_text(encoding="utf-8"), path.name)
-    build_graph(document, Registry([pack]).definitions, Settings(data=tmp_path, output=tmp_path))
-    assert document.dump() == path.read_text(encoding="utf-8")
