@@ -25,11 +25,12 @@ from graphengine.core.events import (
     NodeStarted,
 )
 from graphengine.core.graph import FileValue
+from graphengine.core.literals import check_literal
 from graphengine.core.plan import Plan, Step
 from graphengine.core.registry import Registry, RunnableNode
 from graphengine.engine.cache import MemoryCache, Result, Shown
 from graphengine.engine.context import ExecutionContext, RunServices
-from graphengine.errors import Cancelled, GraphEngineError, NodeFailed
+from graphengine.errors import Cancelled, GraphEngineError, InputError, NodeFailed
 
 __all__ = ["Executor", "RunResult"]
 
@@ -178,6 +179,7 @@ class _Run:
         self.emit(NodeStarted, node=node.id, node_type=node.definition.id)
         started = time.perf_counter()
         try:
+            self._check_linked(step, arguments)
             values = _as_outputs(function, function(**arguments))
         except NodeFailed:  # a node that this one asked for lazily; it was blamed already
             raise
@@ -208,6 +210,23 @@ class _Run:
         for name in step.node.definition.lazy_inputs - step.sources.keys():
             arguments[name] = Lazy(partial(_same, arguments[name]))
         return arguments
+
+    def _check_linked(self, step: Step, arguments: dict[str, Any]) -> None:  # Any: of each input's own type
+        """Hold linked values to the limits that ``check`` holds literals to, and find the files that they name."""
+        for name in step.sources:
+            definition = step.node.definition.inputs_by_name[name]
+            if not definition.is_bounded or name in step.lazy:
+                continue
+            value, problem = check_literal(definition, arguments[name])
+            if problem is not None:
+                raise InputError(name, problem.message, problem.remedy)
+            if definition.files is not None:
+                value = self.services.settings.find_file(definition.files, value)
+                if value is None:
+                    raise InputError(
+                        name, f"there is no file {arguments[name]!r}.", "Give the name of one that exists."
+                    )
+            arguments[name] = value
 
     def _value(self, source: int, position: int) -> Any:  # Any: of the output's own type
         self.compute([source])

@@ -11,12 +11,12 @@ import traceback
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import pytest
 from pydantic import TypeAdapter
 
-from graphengine import Context, InputError, Lazy, NodePack, node
+from graphengine import Context, FilesIn, InputError, Lazy, NodePack, node
 from graphengine.config import Settings
 from graphengine.core.events import AnyEvent, Event, JobFinished, NodeFailedEvent, NodeProgress
 from graphengine.core.graph import check
@@ -672,3 +672,38 @@ def test_an_engine_of_numbers_never_loads_torch(tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr) == ("{'n': {'number': 3.0}}\n", "")
+
+
+# Linked values
+
+
+def test_a_linked_value_is_held_to_the_inputs_limits(engine: Engine) -> None:
+    """
+    zero ──▶ divide.b     'b' starts at 1, which only the run can see.
+    """
+    workflow = drawn(
+        {"zero": ("Whole", {"value": 0}), "divide": ("Divide", {"a": 1, "b": "@zero.number"})},
+        outputs={"out": {"from": "divide.quotient"}},
+    )
+    with pytest.raises(NodeFailed, match=r"input 'b': 0 is too small\.\n  Choose a value of at least 1\."):
+        engine.run(workflow)
+
+
+def test_a_linked_file_name_becomes_a_path(engine_with: MakeEngine, tmp_path: Path) -> None:
+    @node("Name", category="test", outputs="name")
+    def name(value: str) -> str:
+        return value
+
+    @node("Size", category="test", outputs="size")
+    def size(file: Annotated[Path, FilesIn("input")]) -> int:
+        return file.stat().st_size
+
+    (tmp_path / "three.txt").write_bytes(b"abc")
+    nodes = {"name": ("Name", {"value": "three.txt"}), "size": ("Size", {"file": "@name.name"})}
+    outputs = {"size": {"from": "size.size"}}
+    engine = engine_with(name, size, beside=(tmp_path,))
+
+    assert engine.run(drawn(nodes, outputs=outputs)).outputs == {"size": 3}
+    nodes["name"] = ("Name", {"value": "four.txt"})
+    with pytest.raises(NodeFailed, match=r"there is no file 'four\.txt'"):
+        engine.run(drawn(nodes, outputs=outputs))
