@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from graphengine.core import sockets
 from graphengine.core.definition import InputDefinition, NodeDefinition
@@ -44,8 +44,7 @@ class FileValue:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class GraphNode:
+class GraphNode(NamedTuple):
     """A node that has been checked.
 
     Attributes:
