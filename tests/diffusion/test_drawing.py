@@ -8,6 +8,8 @@ import torch
 
 from graphengine.diffusion.captions import write_captions
 from graphengine.diffusion.drawing import (
+    DISTANCE_MEAN,
+    DISTANCE_SCALE,
     DISTANCES,
     PICTURE_MEAN,
     PICTURE_SCALE,
@@ -223,10 +225,32 @@ def test_labels_say_minus_one_where_the_caption_is_silent() -> None:
     assert set(labels["place"].tolist()) == set(range(-1, len(PLACES)))
 
 
+def test_windows_are_cut_from_picture_and_latents_alike_around_an_object() -> None:
+    windows = DrawnShapes(seed=2, crop=64, two_objects=0.5).examples(range(40), ["images", "latents"])
+    whole = DrawnShapes(seed=2, two_objects=0.5).examples(range(40), ["images", "latents"])
+    assert windows.images is not None
+    assert windows.latents is not None
+    assert whole.images is not None
+    assert whole.latents is not None
+    assert windows.images.shape == (40, 3, 64, 64)
+    assert windows.latents.shape == (40, 4, 8, 8)
+    for cut, latent, picture, latents in zip(windows.images, windows.latents, whole.images, whole.latents, strict=True):
+        corners = [
+            (top, left)
+            for top in range(9)
+            for left in range(9)
+            if torch.equal(latents[:, top : top + 8, left : left + 8], latent)
+            and torch.equal(picture[:, 8 * top : 8 * top + 64, 8 * left : 8 * left + 64], cut)
+        ]
+        assert len(corners) == 1
+        assert (latent[3] * DISTANCE_SCALE + DISTANCE_MEAN < 0).any()
+
+
 def test_digest_changes_with_every_setting() -> None:
     changed = [
         DrawnShapes(seed=1),
         DrawnShapes(size=64),
+        DrawnShapes(crop=64),
         DrawnShapes(spread=0.5),
         DrawnShapes(two_objects=0.1),
         DrawnShapes(loose=0.1),
@@ -234,7 +258,7 @@ def test_digest_changes_with_every_setting() -> None:
         DrawnShapes(split="held_out"),
     ]
     digests = {dataset.digest for dataset in [DrawnShapes(), *changed]}
-    assert len(digests) == 8
+    assert len(digests) == 9
     assert DrawnShapes().digest == DrawnShapes().digest
 
 
@@ -244,6 +268,8 @@ def test_digest_changes_with_every_setting() -> None:
         pytest.param({"size": 100}, "size", id="size"),
         pytest.param({"spread": 1.5}, "spread", id="spread"),
         pytest.param({"loose": -0.1}, "loose", id="loose"),
+        pytest.param({"crop": 60}, "crop", id="window"),
+        pytest.param({"crop": 256}, "crop", id="window larger than the picture"),
         pytest.param({"widen_from": 10, "widen_to": 5}, "widen_to", id="order"),
     ],
 )
