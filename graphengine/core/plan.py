@@ -29,13 +29,13 @@ class Step(NamedTuple):  # a graph makes thousands, and a tuple takes a third of
     """One node in a plan.
 
     Attributes:
-        index: Its place in the order.
+        ordinal: Its place in the order.
         key: 16 bytes that name its result, or None if the result can't be reused.
         sources: Linked input -> index of the step that feeds it, and the position of the output there.
         lazy: Those of ``sources`` that are computed only when the node asks.
     """
 
-    index: int
+    ordinal: int
     node: GraphNode
     key: bytes | None
     sources: Mapping[str, tuple[int, int]]

@@ -161,7 +161,7 @@ class _Run:
         result = self.cache.get(step.key) if step.key is not None else None
         if result is None or not all(shown.path.exists() for shown in result.shown):
             return False
-        self.table[step.index] = result
+        self.table[step.ordinal] = result
         self._release(step)
         self.emit(NodeCached, node=step.node.id)
         for shown in result.shown:
@@ -188,7 +188,7 @@ class _Run:
         seconds = time.perf_counter() - started
         del arguments
         result = Result(values, tuple(context.shown) if context else (), seconds)
-        self.table[step.index] = result
+        self.table[step.ordinal] = result
         self.shown.extend(result.shown)
         if step.key is not None:
             self.cache.put(step.key, result)
@@ -247,8 +247,8 @@ class _Run:
                         del self.table[source]
                     else:
                         done.append(self.plan.steps[source])
-        if self.unread[step.index] == 0 and step.index not in self.kept_for_result:
-            del self.table[step.index]
+        if self.unread[step.ordinal] == 0 and step.ordinal not in self.kept_for_result:
+            del self.table[step.ordinal]
 
     def _failed(
         self, step: Step, function: RunnableNode, arguments: Mapping[str, object], error: Exception

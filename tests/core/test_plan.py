@@ -225,8 +225,8 @@ def test_ancestors_come_first_and_each_node_once(plan: MakePlan) -> None:
         made = plan(drawn(shuffled, outputs={"out": {"from": "n39.sum"}}))
         assert len(set(order(made))) == len(made.steps)
         for step in made.steps:
-            assert all(source < step.index for source, _ in step.sources.values())
-            assert made.steps[step.index] is step
+            assert all(source < step.ordinal for source, _ in step.sources.values())
+            assert made.steps[step.ordinal] is step
         assert sum(made.readers) == sum(len(step.sources) for step in made.steps)
 
 
