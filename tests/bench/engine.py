@@ -54,13 +54,13 @@ def mesh(count: int) -> Nodes:
 SHAPES: dict[str, Callable[[int], Nodes]] = {"chain": chain, "fan": fan, "mesh": mesh}
 
 
-def microseconds_per_node(shape: str, count: int, settings: Settings, repeats: int = 5) -> float:
+def microseconds_per_node(shape: str, count: int, settings: Settings) -> float:
     """Take the best of several cold runs, each with an engine of its own."""
     registry = Registry([arithmetic.pack])
     nodes = SHAPES[shape](count)
     text = json.dumps({"format": "graphengine", "version": 1, "nodes": nodes})
     best = float("inf")
-    for _ in range(repeats):
+    for _ in range(max(7, 5_000 // count)):
         engine = Engine(registry, settings)
         gc.collect()
         started = time.perf_counter()

@@ -16,7 +16,7 @@ EMBEDDED = Path(graphengine.__file__).parent / "models" / "checkpoints" / "embed
 STEPS = 20
 
 
-def overheads(rounds: int = 7) -> Iterator[tuple[str, float]]:
+def overheads(rounds: int = 15) -> Iterator[tuple[str, float]]:
     """Give each sampler's time over that of as many bare calls, both taken in turn within one run."""
     torch.set_num_threads(1)
     model, clip, _ = checkpoints.load(EMBEDDED)
