@@ -110,7 +110,10 @@ def _write_weights(path: Path, weights: Mapping[str, Tensor], dtype: torch.dtype
         name: (tensor.to("cpu", dtype) if tensor.is_floating_point() else tensor.cpu()).contiguous().clone()
         for name, tensor in weights.items()
     }
+    path.touch()
+    rights = path.stat().st_mode
     save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(rights)  # save_file lets nobody else read; a checkpoint has the rights of any new file
 
 
 def _write_json(path: Path, value: Mapping[str, object]) -> None:

@@ -116,7 +116,7 @@ def grid(images: Image, *, columns: int = 0, gap: int = 0, labels: Sequence[str]
     Args:
         columns: Pictures in a row; 0 makes the sheet about square.
         gap: Pixels between pictures.
-        labels: A line of text under each picture, or none.
+        labels: A text under each picture, wrapped to its width; or none.
 
     Returns:
         One picture, [1, H, W, 3].
@@ -129,13 +129,14 @@ def grid(images: Image, *, columns: int = 0, gap: int = 0, labels: Sequence[str]
         raise InputError("labels", f"{len(labels)} labels for {count} pictures.", "Write one line for each picture.")
     columns = min(columns or math.ceil(math.sqrt(count)), count)
     rows = math.ceil(count / columns)
-    line = LABEL_SIZE + 4 if labels else 0
-    sheet = torch.ones(rows * (height + line + gap) - gap, columns * (width + gap) - gap, 3)
+    texts = [_wrapped(label, width) for label in labels]
+    space = (LABEL_SIZE + 4) * max((len(lines) for lines in texts), default=0)
+    sheet = torch.ones(rows * (height + space + gap) - gap, columns * (width + gap) - gap, 3)
     for index, image in enumerate(images):
-        top, left = index // columns * (height + line + gap), index % columns * (width + gap)
+        top, left = index // columns * (height + space + gap), index % columns * (width + gap)
         sheet[top : top + height, left : left + width] = image
-        if labels:
-            sheet[top + height : top + height + line, left : left + width] = _label(labels[index], width, line)
+        if space:
+            sheet[top + height : top + height + space, left : left + width] = _label(texts[index], width, space)
     return Image(sheet[None])
 
 
@@ -186,8 +187,22 @@ def _fit(mask: Mask, source: Image) -> Tensor:
     return resize_planes(mask[:, None], width, height, method="bilinear")[:, 0].clamp(0, 1)
 
 
-def _label(text: str, width: int, height: int) -> Tensor:
-    strip = Picture.new("L", (width, height), 255)
+def _wrapped(text: str, width: int) -> list[str]:
+    """Break a text into lines that fit the width; a word that is wider itself is cut when it is drawn."""
     font = ImageFont.load_default(LABEL_SIZE)
-    ImageDraw.Draw(strip).text((width / 2, height / 2), text, fill=0, font=font, anchor="mm")
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def _label(lines: Sequence[str], width: int, height: int) -> Tensor:
+    strip = Picture.new("L", (width, height), 255)
+    font, draw = ImageFont.load_default(LABEL_SIZE), ImageDraw.Draw(strip)
+    for row, line in enumerate(lines):
+        draw.text((width / 2, (row + 0.5) * (LABEL_SIZE + 4)), line, fill=0, font=font, anchor="mm")
     return torch.from_numpy(np.asarray(strip, dtype=np.float32) / 255)[..., None]  # [H, W, 1]

@@ -320,3 +320,12 @@ def test_single_file_and_missing_checkpoints_say_what_to_do(folder: Path, tmp_pa
 def test_loading_prints_nothing(original: Path, capfd: pytest.CaptureFixture[str]) -> None:
     checkpoints.load(original)
     assert capfd.readouterr() == ("", "")
+
+
+def test_others_may_read_what_was_saved(tmp_path: Path) -> None:
+    """Weights have the rights of any new file, as the configurations beside them."""
+    checkpoints.save(tmp_path / "saved", model=tiny_model())
+    weights, config = (
+        tmp_path / "saved" / "unet" / name for name in ("diffusion_pytorch_model.safetensors", "config.json")
+    )
+    assert weights.stat().st_mode == config.stat().st_mode

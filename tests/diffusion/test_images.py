@@ -245,6 +245,16 @@ def test_grid_places_pictures_in_reading_order() -> None:
     assert images.grid(batch, columns=1).shape == (1, 6, 3, 3)
 
 
+def test_long_labels_are_wrapped() -> None:
+    batch = Image(torch.zeros(2, 8, 60, 3))
+    short = images.grid(batch, columns=2, labels=["red", "blue"])
+    long = images.grid(batch, columns=2, labels=["a red star in the centre of a white picture", "blue"])
+    line = images.LABEL_SIZE + 4
+    assert short.shape[1] == 8 + line
+    assert long.shape[1] >= 8 + 3 * line
+    assert (long[0, 8:, :60] < 0.5).any(dim=2).any(dim=1).sum() > line, "several lines hold ink"
+
+
 def test_grid_labels_are_drawn_under_their_pictures() -> None:
     batch = Image(torch.zeros(2, 10, 60, 3))
     sheet = images.grid(batch, columns=2, labels=["step 1", ""])
