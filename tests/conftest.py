@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Before torch is loaded: tests' tensors are small, and several threads for them cost more than they save; on a busy
+# machine, many times as much. Processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from graphengine.config import Settings
 from graphengine.core.registry import Registry
