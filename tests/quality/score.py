@@ -57,6 +57,7 @@ class Checkpoint:
     model: Model
     clip: Clip
     vae: Vae
+    guidance: float = GUIDANCE
 
     def pictures(self, prompts: Sequence[str], seed: int) -> Pictures:
         """Make one picture for each prompt; its number is added to the seed."""
@@ -69,7 +70,7 @@ class Checkpoint:
                 blank,
                 seed=seed + start,
                 steps=STEPS,
-                cfg=GUIDANCE,
+                cfg=self.guidance,
                 sampler_name="euler",
                 scheduler="normal",
                 positive=self._encode(batch),
@@ -171,14 +172,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", type=Path, default=EMBEDDED, help="a diffusers folder; the embedded model")
     parser.add_argument("--prompts", type=int, default=300, help="prompts in each set")
     parser.add_argument("--seed", type=int, default=0, help="of the noise; the item's number is added")
+    parser.add_argument("--cfg", type=float, default=GUIDANCE, help="guidance; the goals are meant at the default")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(arguments)
     started = time.monotonic()
-    figures = score(Checkpoint(*checkpoints.load(options.checkpoint)), prompts=options.prompts, seed=options.seed)
+    figures = score(
+        Checkpoint(*checkpoints.load(options.checkpoint), guidance=options.cfg),
+        prompts=options.prompts,
+        seed=options.seed,
+    )
     took_s = time.monotonic() - started
     print(f"{options.checkpoint}: {options.prompts} prompts a set, {took_s:.0f} s\n{table(figures)}")
     if options.json:
-        settings = {"prompts": options.prompts, "seed": options.seed, "steps": STEPS, "guidance": GUIDANCE}
+        settings = {"prompts": options.prompts, "seed": options.seed, "steps": STEPS, "guidance": options.cfg}
         options.json.write_text(json.dumps({"settings": settings, "figures": figures}, indent=2) + "\n")
     return 0
 

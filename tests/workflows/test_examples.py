@@ -92,7 +92,7 @@ def test_upscaled_picture_is_larger_and_still_the_prompt(tmp_path: Path) -> None
     assert run(named("upscale"), tmp_path) == 0
     (picture,) = pictures(tmp_path)
     assert picture.shape == (192, 192, 3)
-    assert look_at(picture).objects[0].colour == "yellow"
+    assert look_at(picture).objects[0].colour == "blue"
 
 
 def test_saved_picture_makes_itself_again(tmp_path: Path) -> None:
