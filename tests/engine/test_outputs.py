@@ -8,6 +8,7 @@ import re
 import resource
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -183,9 +184,12 @@ def test_a_folder_is_named_and_left_to_its_node(tmp_path: Path) -> None:
 # Disks
 
 
-@pytest.fixture
+@contextmanager
 def files_up_to_5000_bytes() -> Iterator[None]:
-    """Let the kernel refuse larger files, as a disk does that fills up half-way."""
+    """Let the kernel refuse larger files, as a disk does that fills up half-way.
+
+    Never around pytest's own writing: its report may be going to a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
     try:
@@ -194,7 +198,6 @@ def files_up_to_5000_bytes() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("files_up_to_5000_bytes")
 def test_a_file_that_ends_too_early_is_taken_away(tmp_path: Path) -> None:
     out, noise = outputs(tmp_path), Image(torch.rand(1, 128, 128, 3))
     out.write_images(picture(), "small")
@@ -202,7 +205,7 @@ def test_a_file_that_ends_too_early_is_taken_away(tmp_path: Path) -> None:
         ("cat", lambda: out.write_images(noise, "cat")),
         ("a.txt", lambda: out.write_text("x" * 9000, "a.txt")),
     ):
-        with pytest.raises(GraphEngineError) as caught:
+        with files_up_to_5000_bytes(), pytest.raises(GraphEngineError) as caught:
             write()
         assert str(caught.value) == f"can't write {name} in {tmp_path / 'output'}: File too large."
     assert files(tmp_path) == ["output/small_00001.png"]
