@@ -9,10 +9,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphengine.authoring import Context, FilesIn, Lazy, NodePack, Widget, node
+    from graphengine.authoring import (
+        Blocked,
+        Body,
+        Context,
+        Expansion,
+        FilesIn,
+        Fragment,
+        Lazy,
+        NodePack,
+        Subgraph,
+        Widget,
+        node,
+    )
     from graphengine.errors import GraphEngineError, InputError
 
-__all__ = ["Context", "FilesIn", "GraphEngineError", "InputError", "Lazy", "NodePack", "Widget", "node"]
+__all__ = [
+    "Blocked",
+    "Body",
+    "Context",
+    "Expansion",
+    "FilesIn",
+    "Fragment",
+    "GraphEngineError",
+    "InputError",
+    "Lazy",
+    "NodePack",
+    "Subgraph",
+    "Widget",
+    "node",
+]
 
 
 def __getattr__(name: str) -> object:

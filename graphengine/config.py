@@ -20,17 +20,23 @@ class Settings:
         output: Folder for what nodes save.
         device: A torch device, such as "cpu", "cuda:0" or "mps".
         cache_bytes: Budget of the memory cache.
+        disk_cache_bytes: Budget of the cache on disk, which outlives the program; 0 for none.
+        asset_bytes: Budget of the copies of saved pictures that show them again when nothing has to run.
         roots: Folders with one subfolder a kind of file: ``<root>/checkpoints/<name>``. Searched in order.
         beside: Folders in which file names are looked up directly, such as the workflow's own. Given by the command
             line alone, it also allows absolute paths; a server leaves it empty.
+        check_immutable: Fail nodes that change their inputs in place; for tests of packs.
     """
 
     data: Path
     output: Path
     device: str = "cpu"
     cache_bytes: int = 2 * 1024**3
+    disk_cache_bytes: int = 4 * 1024**3
+    asset_bytes: int = 4 * 1024**3
     roots: tuple[Path, ...] = field(default=(_PACKAGED_MODELS,))
     beside: tuple[Path, ...] = ()
+    check_immutable: bool = False
 
     @classmethod
     def for_user(
@@ -39,6 +45,7 @@ class Settings:
         data: Path | None = None,
         output: Path | None = None,
         device: str | None = None,
+        disk_cache_bytes: int | None = None,
         beside: Iterable[Path] = (),
     ) -> Settings:
         """Make settings from what a user gave, the rest at its defaults."""
@@ -51,10 +58,26 @@ class Settings:
         return cls(
             data=data,
             output=(output or Path("output")).expanduser().absolute(),
-            device=device or "cpu",
+            device=device or cls.device,
+            disk_cache_bytes=cls.disk_cache_bytes if disk_cache_bytes is None else disk_cache_bytes,
             roots=roots,
             beside=tuple(folder.absolute() for folder in beside),
         )
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where results are kept from run to run."""
+        return self.data / "cache"
+
+    @property
+    def assets_folder(self) -> Path:
+        """Where the bytes of what runs showed are kept."""
+        return self.data / "assets"
+
+    @property
+    def packs_folder(self) -> Path:
+        """Where a user puts node packs: folders and single files."""
+        return self.data / "packs"
 
     def find_file(self, kind: str, name: str) -> Path | None:
         """Find a file (or a folder, for kinds that are folders) by the name a user gave; None if there is none."""

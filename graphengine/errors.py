@@ -42,6 +42,7 @@ class Problem:
         node_type: That node's kind.
         input: The node's input, or the workflow's declared input or output.
         extra: More for programs, such as the converting nodes or a cycle's ids.
+        warning: It lies outside what is asked to run, so it stops nothing.
     """
 
     code: str
@@ -51,6 +52,7 @@ class Problem:
     node_type: str | None = None
     input: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
+    warning: bool = False
 
     def __str__(self) -> str:
         place = self._place()
@@ -74,6 +76,7 @@ class Problem:
             "input": self.input,
             "message": self.message,
             "remedy": self.remedy or None,
+            "warning": self.warning or None,
         }
         return {name: value for name, value in known.items() if value is not None} | dict(self.extra)
 
@@ -147,7 +150,18 @@ class Cancelled(BaseException):
 
 
 def describe_problems(problems: Sequence[Problem], source: str) -> str:
-    """Render problems for a terminal, under a line that counts them."""
-    count = f"{len(problems)} problem" + ("s" if len(problems) != 1 else "")
-    blocks = ["\n".join(f"  {line}" for line in str(problem).splitlines()) for problem in problems]
-    return "\n\n".join([f"{source}: {count}", *blocks])
+    """Render problems for a terminal, under a line that counts them; warnings come last, under one of their own."""
+    errors = [problem for problem in problems if not problem.warning]
+    warnings = [problem for problem in problems if problem.warning]
+    blocks = [f"{source}: {_counted(len(errors), 'problem')}", *map(_indented, errors)]
+    if warnings:
+        blocks += [f"{_counted(len(warnings), 'warning')}, outside what runs", *map(_indented, warnings)]
+    return "\n\n".join(blocks)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _indented(problem: Problem) -> str:
+    return "\n".join(f"  {line}" for line in str(problem).splitlines())

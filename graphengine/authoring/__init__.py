@@ -1,8 +1,23 @@
 """What node packs see."""
 
 from graphengine.authoring.annotations import FilesIn, Widget
-from graphengine.authoring.context import Context, Lazy
+from graphengine.authoring.context import Blocked, Context, Lazy
+from graphengine.authoring.expansion import Expansion, Fragment, Subgraph
 from graphengine.authoring.node import NodeFunction, node
 from graphengine.authoring.packs import NodePack
+from graphengine.core.definition import Body
 
-__all__ = ["Context", "FilesIn", "Lazy", "NodeFunction", "NodePack", "Widget", "node"]
+__all__ = [
+    "Blocked",
+    "Body",
+    "Context",
+    "Expansion",
+    "FilesIn",
+    "Fragment",
+    "Lazy",
+    "NodeFunction",
+    "NodePack",
+    "Subgraph",
+    "Widget",
+    "node",
+]

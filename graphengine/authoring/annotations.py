@@ -8,6 +8,7 @@ Image, Model, any class            a socket
 Image | Mask, object, TypeVar      a union, anything, a type variable
 X | None = None                    may be left open
 Lazy[X]                            computed only on ``.get()``
+list[X]                            a whole list; without it a node that gets a list is called once per item
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ def socket_name(annotation: Any, variables: dict[str, str]) -> str:  # Any: anno
         return name
     if get_origin(annotation) is Annotated:
         return socket_name(get_args(annotation)[0], variables)
+    if annotation is list or get_origin(annotation) is list:
+        return _list_name(annotation, variables)
     if _is_union(annotation):
+        _refuse_lists_in_unions(annotation)
         return "|".join(socket_name(each, variables) for each in get_args(annotation) if each is not types.NoneType)
     if get_origin(annotation) is Literal:
         return _choice_type(get_args(annotation))
@@ -80,6 +84,21 @@ def socket_name(annotation: Any, variables: dict[str, str]) -> str:  # Any: anno
     if isinstance(annotation, typing.NewType) or inspect.isclass(annotation):
         return str(getattr(annotation, "socket", annotation.__name__.upper()))
     raise DefinitionError(f"{annotation!r} can't be a socket type. Use a class, a NewType or a scalar.")
+
+
+def _list_name(annotation: Any, variables: dict[str, str]) -> str:
+    arguments = get_args(annotation)
+    if not arguments:
+        raise DefinitionError("a list needs the type of its items. Write it, e.g. 'list[Image]'.")
+    item = socket_name(arguments[0], variables)
+    if sockets.is_list(item):
+        raise DefinitionError("lists of lists can't be sockets. Use one list, or a class of your own.")
+    return sockets.list_of(item)
+
+
+def _refuse_lists_in_unions(annotation: Any) -> None:
+    if any(each is list or get_origin(each) is list for each in get_args(annotation)):
+        raise DefinitionError("a union with a list can't be a socket. Use the list: one value becomes a list of one.")
 
 
 def read_input(parameter: inspect.Parameter, annotation: Any, doc: str, variables: dict[str, str]) -> InputDefinition:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
+    from graphengine.config import Settings
+    from graphengine.core.workflow import Workflow
     from graphengine.types import Image
 
-__all__ = ["Context", "Lazy", "Outputs"]
+__all__ = ["Blocked", "Context", "Lazy", "Outputs"]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """What a node returns for an output that has no value this time.
+
+    Nodes that read it are skipped, and their outputs are blocked with the same message.
+    """
+
+    message: str = ""
 
 
 class Lazy(Generic[T]):
@@ -61,6 +75,17 @@ class Context(Protocol):
         """The node's id in the workflow."""
 
     @property
+    def workflow(self) -> Workflow | None:
+        """The workflow that runs, to be written into files; None if the user wants none there.
+
+        For metadata alone: a result is kept for equal inputs, whatever workflow they came from.
+        """
+
+    @property
+    def settings(self) -> Settings:
+        """Where things are and what may be used."""
+
+    @property
     def device(self) -> torch.device:
         """Where this node's heavy work belongs."""
 
@@ -73,6 +98,40 @@ class Context(Protocol):
 
     def report_progress(self, done: int, total: int) -> None:
         """Say how far the node is, for work that calls back; cancelling takes effect here."""
+
+    def part(self, share: float) -> AbstractContextManager[None]:
+        """Let progress within the block fill a share of the node's bar.
+
+        Parts run one after the other, and parts within a part share what that part has. What is reported between
+        parts fills what they leave. ::
+
+            with ctx.part(0.3):
+                prepare(ctx)
+            with ctx.part(0.7):
+                for step in ctx.progress(range(20)):
+                    ...
+
+        Args:
+            share: Of the bar, or of the part that this one lies in; above 0, at most 1.
+        """
+
+    def preview(self, image: Image) -> None:
+        """Show a picture of the work so far to a user who watches: ``[H, W, 3]``, or the first of ``[B, H, W, 3]``.
+
+        Costs nothing when nobody watches, and little otherwise: pictures that come too soon are dropped.
+        """
+
+    def loaded(self, *values: object) -> AbstractContextManager[torch.device]:
+        """Have the networks of models, text encoders and autoencoders on the node's device within the block. ::
+
+            with ctx.loaded(model, vae) as device:
+                ...
+
+        They stay there afterwards until others need the room. Others that are loaded by a block around this one stay.
+
+        Raises:
+            GraphEngineError: within ``with``, if they don't fit.
+        """
 
     def report(self, step: int, **values: float) -> None:
         """Report measured values, such as a training step's loss, to plots and logs."""

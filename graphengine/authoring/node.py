@@ -18,13 +18,14 @@ import enum
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 from graphengine.authoring.annotations import read_input, socket_name, unwrap
-from graphengine.authoring.context import Context
+from graphengine.authoring.context import Blocked, Context
 from graphengine.authoring.docstrings import Docs, read_docstring
-from graphengine.core.definition import InputDefinition, NodeDefinition, OutputDefinition
+from graphengine.authoring.expansion import Expansion
+from graphengine.core.definition import Body, InputDefinition, NodeDefinition, OutputDefinition
 from graphengine.errors import DefinitionError
 
 __all__ = ["NodeFunction", "node"]
@@ -33,6 +34,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Inputs = dict[str, Any]  # Any: literals of a saved workflow, of any JSON type
 Migration = Callable[[Inputs], Inputs]
+Facts = Mapping[str, Any]  # Any: what is known of a socket's value before it exists, such as its width
+Refine = Callable[[Mapping[str, Any], Mapping[str, Facts]], Mapping[str, Facts]]  # Any: literals of any type
 
 
 class NodeFunction(Generic[P, R]):
@@ -44,12 +47,18 @@ class NodeFunction(Generic[P, R]):
         definition: NodeDefinition,
         *,
         context_parameter: str | None,
-        fingerprint: Callable[..., object] | None,
+        fingerprint: Callable[..., object] | None = None,
+        wants: Callable[..., str | Collection[str]] | None = None,
+        refine: Refine | None = None,
+        memory: Callable[..., int] | None = None,
     ) -> None:
         self.function = function
         self.definition = definition
         self.context_parameter = context_parameter
         self.fingerprint = fingerprint
+        self.wants = wants
+        self.refine = refine
+        self.memory = memory
         self._enums = _enums_of(function)
         self.checks: list[Callable[..., None]] = []
         self.migrations: dict[int, Migration] = {}
@@ -101,6 +110,10 @@ def node(
     device: Literal["cpu", "gpu"] = "cpu",
     cacheable: bool = True,
     fingerprint: Callable[..., object] | None = None,
+    wants: Callable[..., str | Collection[str]] | None = None,
+    refine: Refine | None = None,
+    memory: Callable[..., int] | None = None,
+    body: Body | None = None,
     aliases: tuple[str, ...] = (),
     status: Literal["stable", "experimental", "deprecated"] = "stable",
     replaced_by: str | None = None,
@@ -116,6 +129,14 @@ def node(
         device: ``"gpu"`` for work that belongs on the accelerator.
         cacheable: False for a node whose result changes although its inputs don't.
         fingerprint: Called with the literals its parameters name; a changed result means the node must run again.
+        wants: Called with the plain inputs its parameters name; it names the lazy inputs to compute before the node
+            is called. Without it each is computed on ``.get()``, which nests: chains of hundreds need ``wants``.
+        refine: Called with the literals and with what is known of each linked input; it tells what is known of each
+            output before the node runs, so that ``check`` finds models and latents that don't fit.
+        memory: Called with the inputs its parameters name; the bytes that the call needs on the accelerator, besides
+            its inputs. Room is made before the call.
+        body: For a node that runs a sub-graph: which sockets it takes over from there. Such a function takes the
+            further inputs as ``**inputs``.
         aliases: Former ids; files that use them still load.
 
     Raises:
@@ -123,10 +144,8 @@ def node(
     """
 
     def decorate(function: Callable[P, R]) -> NodeFunction[P, R]:
-        if inspect.iscoroutinefunction(function):
-            raise DefinitionError(f"{_place(function)}: nodes are plain functions. Write 'def' instead of 'async def'.")
         docs = read_docstring(inspect.getdoc(function) or "")
-        inputs, variables, context_parameter, returned = _read_signature(function, docs)
+        inputs, variables, context_parameter, returned = _read_signature(function, docs, has_body=body is not None)
         definition = NodeDefinition(
             id=id,
             version=version,
@@ -139,19 +158,34 @@ def node(
             device=device,
             cacheable=cacheable,
             has_fingerprint=fingerprint is not None,
+            has_refine=refine is not None,
+            has_wants=wants is not None,
+            is_async=inspect.iscoroutinefunction(function),
+            expands=_may_expand(returned),
+            body=body,
             aliases=aliases,
             status=status,
             replaced_by=replaced_by,
         )
-        if fingerprint is not None:
-            _check_names(fingerprint, definition, f"{_place(function)}: fingerprint")
-        return NodeFunction(function, definition, context_parameter=context_parameter, fingerprint=fingerprint)
+        for role, asked in (("fingerprint", fingerprint), ("wants", wants), ("memory", memory)):
+            if asked is not None:
+                _check_names(asked, definition, f"{_place(function)}: {role}")
+        _check_roles(definition, _place(function), wants=wants, refine=refine)
+        return NodeFunction(
+            function,
+            definition,
+            context_parameter=context_parameter,
+            fingerprint=fingerprint,
+            wants=wants,
+            refine=refine,
+            memory=memory,
+        )
 
     return decorate
 
 
 def _read_signature(
-    function: Callable[..., object], docs: Docs
+    function: Callable[..., object], docs: Docs, *, has_body: bool
 ) -> tuple[tuple[InputDefinition, ...], dict[str, str], str | None, Any]:  # Any: an annotation
     """Read parameters into inputs; give also the type variables, the Context parameter and the return annotation."""
     hints = _type_hints(function)
@@ -159,6 +193,8 @@ def _read_signature(
     context_parameter: str | None = None
     inputs: list[InputDefinition] = []
     for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD and has_body:
+            continue  # what the body's sockets add
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
             raise DefinitionError(f"{_place(function)}: '{stars}{parameter.name}' can't be an input. Name each input.")
@@ -202,6 +238,36 @@ def _check_names(function: Callable[..., object], definition: NodeDefinition, pl
             raise DefinitionError(f"{place}: {name!r} is no input of {definition.id}. Its inputs: {known}.")
 
 
+def _check_roles(
+    definition: NodeDefinition,
+    place: str,
+    *,
+    wants: Callable[..., str | Collection[str]] | None,
+    refine: Refine | None,
+) -> None:
+    lazy = sorted(definition.lazy_inputs)
+    if wants is not None:
+        named = [name for name in inspect.signature(wants).parameters if name in definition.lazy_inputs]
+        if not lazy:
+            raise DefinitionError(f"{place}: 'wants' has no input to name. Annotate one as Lazy, e.g. Lazy[Image].")
+        if named:
+            raise DefinitionError(
+                f"{place}: 'wants' reads {named[0]!r}, which is lazy itself. Read plain inputs there."
+            )
+    elif lazy and definition.is_async:
+        raise DefinitionError(
+            f"{place}: an async node can't wait for its lazy input {lazy[0]!r}. "
+            "Name the lazy inputs that it needs with wants=."
+        )
+    if refine is not None and len(inspect.signature(refine).parameters) != 2:
+        raise DefinitionError(f"{place}: 'refine' takes two parameters, the literals and the facts of linked inputs.")
+    if definition.body is not None and definition.body.input not in definition.inputs_by_name:
+        raise DefinitionError(
+            f"{place}: body names {definition.body.input!r}, which is no input. "
+            f"Add '{definition.body.input}: Subgraph'."
+        )
+
+
 def _enums_of(function: Callable[..., object]) -> dict[str, type[enum.Enum]]:
     """Give the parameters whose choices are the members of an Enum."""
     found = {}
@@ -215,20 +281,37 @@ def _enums_of(function: Callable[..., object]) -> dict[str, type[enum.Enum]]:
 def _read_outputs(
     function: Callable[..., object], returned: Any, name: str | None, variables: dict[str, str]
 ) -> tuple[OutputDefinition, ...]:
-    if returned is types.NoneType:
+    returned = _value_type(returned)
+    if returned is types.NoneType or returned is Expansion:
         return ()
     try:
         if _is_named_tuple(returned):
             docs = read_docstring(inspect.getdoc(returned) or "")
             return tuple(
-                OutputDefinition(name=field, type=socket_name(annotation, variables), doc=docs.entries.get(field, ""))
+                OutputDefinition(
+                    name=field, type=socket_name(_value_type(annotation), variables), doc=docs.entries.get(field, "")
+                )
                 for field, annotation in typing.get_type_hints(returned, include_extras=True).items()
             )
         socket = socket_name(returned, variables)
     except DefinitionError as error:
         raise DefinitionError(f"{_place(function)}: return type: {error}") from None
-    default_name = "value" if socket.startswith(("$", "*")) or "|" in socket else socket.rsplit(".", 1)[-1].lower()
+    socket_item = socket.strip("[]")
+    is_named = not socket_item.startswith(("$", "*")) and "|" not in socket_item
+    default_name = socket_item.rsplit(".", 1)[-1].lower() if is_named else "value"
     return (OutputDefinition(name=name or default_name, type=socket),)
+
+
+def _value_type(returned: Any) -> Any:  # Any: an annotation
+    """Take Blocked and Expansion, which any node may return, out of ``Image | Blocked``."""
+    if typing.get_origin(returned) not in (typing.Union, types.UnionType):
+        return returned
+    left = tuple(each for each in typing.get_args(returned) if each not in (Blocked, Expansion))
+    return typing.Union[left] if left else Expansion  # noqa: UP007  # members known only here
+
+
+def _may_expand(returned: Any) -> bool:  # Any: an annotation
+    return returned is Expansion or Expansion in typing.get_args(returned)
 
 
 def _is_named_tuple(annotation: object) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["InputDefinition", "NodeDefinition", "OutputDefinition", "WidgetDefinition"]
+__all__ = ["Body", "InputDefinition", "NodeDefinition", "OutputDefinition", "WidgetDefinition"]
 
 Scalar = bool | int | float | str
 
@@ -91,6 +91,22 @@ class OutputDefinition(_Plain):
     doc: str = ""
 
 
+class Body(_Plain):
+    """How a node that runs a sub-graph takes sockets over from it.
+
+    Attributes:
+        input: The input that takes the sub-graph.
+        supplies: Inputs of the sub-graph that the node itself gives; the others become inputs of the node.
+        consumes: Outputs of the sub-graph that the node itself reads; the others become outputs of the node.
+        lists: The outputs taken over are lists of the sub-graph's.
+    """
+
+    input: str = "body"
+    supplies: tuple[str, ...] = ()
+    consumes: tuple[str, ...] = ()
+    lists: bool = False
+
+
 class NodeDefinition(_Plain):
     """One kind of node.
 
@@ -102,6 +118,12 @@ class NodeDefinition(_Plain):
         variables: What each type variable may stand for, ``{"$T": "IMAGE|MASK"}``.
         output_node: It shows or saves something, so it runs although nobody reads its outputs.
         has_check: It has a check across inputs that only code can make.
+        has_fingerprint: Code says whether it must run again although its inputs are the same.
+        has_refine: Code says what is known of its outputs before it runs.
+        has_wants: Code names the lazy inputs it needs before it is called.
+        is_async: It waits more than it works, and runs beside others.
+        expands: It may answer with more nodes.
+        body: For a node that runs a sub-graph.
     """
 
     id: str
@@ -118,6 +140,11 @@ class NodeDefinition(_Plain):
     device: Literal["cpu", "gpu"] = "cpu"
     has_check: bool = False
     has_fingerprint: bool = False
+    has_refine: bool = False
+    has_wants: bool = False
+    is_async: bool = False
+    expands: bool = False
+    body: Body | None = None
     aliases: tuple[str, ...] = ()
     status: Literal["stable", "experimental", "deprecated"] = "stable"
     replaced_by: str | None = None

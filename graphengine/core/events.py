@@ -19,8 +19,10 @@ __all__ = [
     "NodeFailedEvent",
     "NodeFinished",
     "NodeMetrics",
+    "NodePreview",
     "NodeProgress",
     "NodeShowed",
+    "NodeSkipped",
     "NodeStarted",
     "NodeWarning",
 ]
@@ -75,6 +77,16 @@ class NodeWarning(Event):
     message: str
 
 
+class NodePreview(Event):
+    """A small picture of what a node is working on, as JPEG; base64 in JSON. For watching, not for keeping."""
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    type: Literal["node_preview"] = "node_preview"
+    node: str
+    jpeg: bytes
+
+
 class NodeShowed(Event):
     """A node wrote something for the user; ``path`` is absolute."""
 
@@ -97,6 +109,14 @@ class NodeCached(Event):
 
     type: Literal["node_cached"] = "node_cached"
     node: str
+
+
+class NodeSkipped(Event):
+    """A node was not run because something it reads has no value; ``message`` says why."""
+
+    type: Literal["node_skipped"] = "node_skipped"
+    node: str
+    message: str
 
 
 class NodeFailedEvent(Event):
@@ -124,9 +144,11 @@ AnyEvent = Annotated[
     | NodeProgress
     | NodeMetrics
     | NodeWarning
+    | NodePreview
     | NodeShowed
     | NodeFinished
     | NodeCached
+    | NodeSkipped
     | NodeFailedEvent
     | JobFinished,
     Field(discriminator="type"),

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from graphengine.core import sockets
-from graphengine.core.definition import InputDefinition, NodeDefinition
+from graphengine.core.definition import InputDefinition, NodeDefinition, OutputDefinition
 from graphengine.core.fingerprint import file_version
+from graphengine.core.flatten import Flat, flatten, is_flat
+from graphengine.core.link_types import LinkTypes, NodeTypes
 from graphengine.core.literals import check_literal, not_a_choice, shown, with_article
+from graphengine.core.migration import migrated_inputs
 from graphengine.core.registry import Definitions, RunnableNode
-from graphengine.core.workflow import Link, Workflow, link_of, split_reference
-from graphengine.errors import InputError, InvalidWorkflow, Problem
+from graphengine.core.subgraphs import SUBGRAPH, SubgraphValue, with_body
+from graphengine.core.workflow import DeclaredOutput, Link, Node, Workflow, link_of, split_reference
+from graphengine.errors import GraphEngineError, InputError, InvalidWorkflow, Problem
 
 __all__ = ["FileValue", "Files", "Graph", "GraphNode", "build_graph", "check"]
 
@@ -50,12 +56,16 @@ class GraphNode(NamedTuple):
     Attributes:
         literals: Input name -> value, coerced to the input's type, defaults filled in.
         links: Input name -> the node and output that feed it.
+        mapped: Linked inputs that get a list and take one item: the node is called once per item.
+        wrapped: Linked inputs that take a list and get one value: they receive a list of one.
     """
 
     id: str
     definition: NodeDefinition
     literals: Mapping[str, Any]  # Any: of each input's own type
     links: Mapping[str, Link]
+    mapped: frozenset[str] = frozenset()
+    wrapped: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -84,9 +94,10 @@ def check(
     targets: Collection[str] | None = None,
     function_of: FunctionOf | None = None,
 ) -> list[Problem]:
-    """Find everything that is wrong with a workflow, whether or not it lies before the targets.
+    """Find everything that is wrong with a workflow; what lies outside the targets' ancestry as warnings.
 
     Args:
+        targets: Node ids; by default every output node and the nodes of declared outputs.
         function_of: Gives a node's function, for the kinds whose own checks are code; without it those are left out.
     """
     return _Checker(workflow, definitions, files, function_of).run(targets)[1]
@@ -100,14 +111,18 @@ def build_graph(
     targets: Collection[str] | None = None,
     function_of: FunctionOf | None = None,
     source: str = "workflow",
+    given: Mapping[str, str] = MappingProxyType({}),
 ) -> Graph:
     """Make the graph.
 
+    Args:
+        given: Nodes that stand for values from outside, with the type of their only output, ``value``.
+
     Raises:
-        InvalidWorkflow: with all problems that ``check`` finds.
+        InvalidWorkflow: with all problems that ``check`` finds, if any is more than a warning.
     """
-    graph, problems = _Checker(workflow, definitions, files, function_of).run(targets)
-    if problems:
+    graph, problems = _Checker(workflow, definitions, files, function_of, given).run(targets)
+    if not all(problem.warning for problem in problems):
         raise InvalidWorkflow(problems, source)
     return graph
 
@@ -120,51 +135,154 @@ class _Checker:
     definitions: Definitions
     files: Files
     function_of: FunctionOf | None
+    given: Mapping[str, str] = field(default_factory=dict)
+    depth: int = 0
+    nodes: Mapping[str, Node] = field(init=False)
+    flat: Flat | None = None
     problems: list[Problem] = field(default_factory=list)
     kinds: dict[str, NodeDefinition] = field(default_factory=dict)
     literals: dict[str, dict[str, Any]] = field(default_factory=dict)
     links: dict[str, dict[str, Link]] = field(default_factory=dict)
-    output_types: dict[Link, str] = field(default_factory=dict)
+    inputs: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    types: LinkTypes = field(init=False)
+    lists: dict[str, NodeTypes] = field(default_factory=dict)
     near: dict[str, str | None] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.nodes = self.workflow.nodes
+        self.types = LinkTypes(self.definitions.by_id.values())
+
     def run(self, targets: Collection[str] | None) -> tuple[Graph, list[Problem]]:
-        for id_, node in self.workflow.nodes.items():
+        if not is_flat(self.workflow):
+            self.flat = flatten(self.workflow, self.definitions, self.files.find_file)
+            self.nodes = self.flat.nodes
+            self.problems += self.flat.problems
+        for id_, type_name in self.given.items():
+            self.kinds[id_], self.literals[id_], self.links[id_] = _given_kind(type_name), {}, {}
+        for id_, node in self.nodes.items():
             kind = self.definitions.get(node.type)
             if kind is not None:
                 self.kinds[id_] = kind
         given = self._given_by_declared_inputs()
+        self._prepare_nodes(given)
         for id_, kind in self.kinds.items():
-            node = self.workflow.nodes[id_]
-            self._check_node(id_, kind, node.inputs | given[id_] if id_ in given else node.inputs)
-        self._check_unusual_nodes()
+            if id_ not in self.given:
+                self._check_node(id_, kind, self.inputs[id_])
+        self._check_unknown_nodes()
         for id_ in self._order():
             self._check_links(id_, self.kinds[id_])
-        nodes = {id_: GraphNode(id_, kind, self.literals[id_], self.links[id_]) for id_, kind in self.kinds.items()}
+        nodes = {id_: self._node(id_, kind) for id_, kind in self.kinds.items()}
         graph = Graph(nodes, self._check_declared_outputs())
         self._check_targets(graph, targets)
+        if self.problems:
+            self.problems = self._sorted_problems(graph, targets)
         return graph, self.problems
+
+    def _node(self, id_: str, kind: NodeDefinition) -> GraphNode:
+        types = self.lists.get(id_)
+        if types is None:
+            return GraphNode(id_, kind, self.literals[id_], self.links[id_])
+        return GraphNode(id_, kind, self.literals[id_], self.links[id_], types.mapped, types.wrapped)
+
+    def _sorted_problems(self, graph: Graph, targets: Collection[str] | None) -> list[Problem]:
+        """Put what stops the run first; problems outside the targets' ancestry are warnings. Each is said once.
+
+        A sub-graph that is used several times has its problems once, where it is used first.
+        """
+        targets = graph.default_targets() if targets is None else targets
+        ancestry = self._ancestry(targets) if targets else {*self.nodes, *self.workflow.nodes}
+        stopping: list[Problem] = []
+        warnings: list[Problem] = []
+        said: set[object] = set()
+        for problem in self.problems:
+            place = self.flat.places.get(problem.node or "") if self.flat is not None else None
+            same = (place or problem.node, problem.input, problem.code, problem.message if place is None else "")
+            if problem.node is not None and "/" in problem.node and same in said:
+                continue
+            said.add(same)
+            if problem.node is None or problem.node in ancestry:
+                stopping.append(problem)
+            else:
+                warnings.append(replace(problem, warning=True))
+        return stopping + warnings
+
+    def _ancestry(self, targets: Iterable[str]) -> set[str]:
+        """Give the targets, what they read by any link however broken, and the sub-graph nodes these lie in."""
+        found: set[str] = set()
+        stack = [id_ for target in targets for id_ in self._ids_of(target)]
+        if self.flat is not None:
+            stack += [split_reference(each.source)[0] for each in self.workflow.outputs.values()]
+        while stack:
+            id_ = stack.pop()
+            if id_ in found:
+                continue
+            found.add(id_)
+            if "/" in id_:
+                stack.append(id_.rpartition("/")[0])
+            node = self.nodes.get(id_) or self.workflow.nodes.get(id_)
+            if node is not None:
+                stack.extend(source for _, (source, _) in node.links)
+        return found
+
+    def _ids_of(self, target: str) -> list[str]:
+        if target in self.nodes or target in self.given:
+            return [target]
+        return [target, *(id_ for id_ in self.nodes if id_.startswith(f"{target}/"))]
 
     # One node by itself
 
-    def _check_unusual_nodes(self) -> None:
-        for id_, node in self.workflow.nodes.items():
-            kind = self.kinds.get(id_)
-            if kind is None:
+    def _prepare_nodes(self, given: Mapping[str, Mapping[str, object]]) -> None:
+        """Bring each node's inputs to the installed version, and its kind to the body that it is given."""
+        for id_, kind in self.kinds.items():
+            if id_ in self.given:
+                continue
+            node = self.nodes[id_]
+            inputs: Mapping[str, object] = node.inputs | given[id_] if id_ in given else node.inputs
+            if node.type_version != kind.version:
+                inputs = self._of_this_version(id_, kind, node.type_version, inputs)
+            self.inputs[id_] = inputs
+            if kind.body is not None:
+                self.kinds[id_] = self._with_body(id_, kind, inputs)
+
+    def _of_this_version(
+        self, id_: str, kind: NodeDefinition, version: int, inputs: Mapping[str, object]
+    ) -> Mapping[str, object]:
+        if version < kind.version and self.function_of is not None:
+            try:
+                return migrated_inputs(inputs, version, kind, self.function_of(kind))
+            except GraphEngineError as error:
+                remedy = f"Report it to the author of {kind.pack or 'its pack'}."
+                self.problems.append(Problem("migration_failed", str(error), remedy, id_, kind.id))
+        else:
+            self.problems.append(_other_version(id_, kind, version))
+        return inputs
+
+    def _with_body(self, id_: str, kind: NodeDefinition, inputs: Mapping[str, object]) -> NodeDefinition:
+        """Check a node's body by itself, and give the node its sockets."""
+        body = inputs.get(kind.body.input) if kind.body is not None else None
+        if kind.body is None or not isinstance(body, SubgraphValue):
+            return kind
+        absent = [name for name in kind.body.consumes if name not in body.document.outputs]
+        if absent:
+            message = f"the sub-graph {body.name!r} has no output {absent[0]!r}, which {with_article(kind.id)} reads."
+            self._add(id_, kind, kind.body.input, Problem("missing_output", message, "Declare it among its outputs."))
+        body, problems = _check_body(self, body)
+        self.inputs[id_] = {**inputs, kind.body.input: body}
+        for problem in problems:
+            inner = f"{id_}/{(problem.node or '').removeprefix('body').removeprefix('/')}".rstrip("/")
+            self.problems.append(replace(problem, node=inner, warning=False))
+        return with_body(kind, body)
+
+    def _check_unknown_nodes(self) -> None:
+        for id_, node in self.nodes.items():
+            if id_ not in self.kinds:
                 self.problems.append(self._unknown_node(id_, node.type))
-            elif node.type_version != kind.version:
-                self.problems.append(_other_version(id_, kind, node.type_version))
-            if node.mode != "normal":
-                message = f"it is {node.mode}, which this version can't run yet."
-                self.problems.append(Problem("unsupported", message, "Set its mode to normal.", id_, node.type))
 
     def _unknown_node(self, id_: str, type_name: str) -> Problem:
         failed = self.definitions.failed_pack_with(type_name)
         if failed is not None:
             message = f"{type_name!r} comes with pack {failed.pack!r}, which failed to load: {failed.error}"
             return Problem("pack_failed", message, "Repair the pack, or take the node out.", id_, type_name)
-        if type_name.startswith(("subgraph:", "file:")):
-            message, remedy = "sub-graphs can't be run by this version yet.", "Put its nodes into the workflow itself."
-            return Problem("unsupported", message, remedy, id_, type_name)
         near = self._nearest_kind(type_name)
         remedy = f"Did you mean {near!r}? " if near else ""
         packs = "".join(f" Pack {each.pack!r} failed to load: {each.error}" for each in self.definitions.failures)
@@ -184,7 +302,7 @@ class _Checker:
             name = definition.name
             if name not in inputs:
                 if definition.required:
-                    self._add(id_, kind, name, _missing(definition))
+                    self._add_missing(id_, kind, definition)
                 elif definition.files is not None:
                     literals[name] = self._find_file(id_, kind, definition, definition.default)
                 else:
@@ -202,9 +320,29 @@ class _Checker:
         if kind.has_check and self.function_of is not None:
             self._run_own_checks(id_, kind, self.function_of(kind))
 
+    def _add_missing(self, id_: str, kind: NodeDefinition, definition: InputDefinition) -> None:
+        source = self.flat.muted.get((id_, definition.name)) if self.flat is not None else None
+        if source is None:
+            self._add(id_, kind, definition.name, _missing(definition))
+        elif source:  # an empty one is said of the sub-graph's node
+            message = f"linked to {source!r}, which is muted or lets nothing of this type pass."
+            remedy = "Set that node's mode to normal, or link something else."
+            self._add(id_, kind, definition.name, Problem("muted_source", message, remedy))
+
     def _check_value(self, id_: str, kind: NodeDefinition, definition: InputDefinition, value: object) -> Any:
         if type(value) is dict and "$link" in value:
             self._add(id_, kind, definition.name, _malformed_link(value))
+            return None
+        if definition.type == SUBGRAPH:
+            if isinstance(value, SubgraphValue):
+                return value
+            if value is not None or definition.required:
+                remedy = 'Write {"$subgraph": "NAME"} with the name of a sub-graph of this file.'
+                self._add(id_, kind, definition.name, Problem("not_a_subgraph", "it takes a sub-graph.", remedy))
+            return None
+        if isinstance(value, SubgraphValue):
+            message = f"it takes {with_article(definition.type)}, and no sub-graph."
+            self._add(id_, kind, definition.name, Problem("wrong_type", message, "Take it out."))
             return None
         coerced, problem = check_literal(definition, value)
         if problem is not None:
@@ -242,7 +380,9 @@ class _Checker:
             self._add(id_, kind, name, _malformed_link({"$link": source}))
             return False
         if source_kind is None:
-            if source not in self.workflow.nodes:  # an unknown kind of node is reported by itself
+            if source not in self.nodes and not self._is_sub_graph(
+                source
+            ):  # an unknown kind of node is reported by itself
                 near = self._nearest_node(source)
                 remedy = f"Did you mean {near!r}? " if near else ""
                 message = f"linked to {f'{source}.{output}'!r}, but there is no node {source!r}."
@@ -255,6 +395,10 @@ class _Checker:
             return False
         return True
 
+    def _is_sub_graph(self, id_: str) -> bool:
+        """Tell whether a node stands for a sub-graph that couldn't be unfolded; that is said at the node."""
+        return self.flat is not None and id_ in self.flat.places
+
     def _nearest_kind(self, type_name: str) -> str | None:
         key = f"type {type_name}"
         if key not in self.near and len(self.near) < _MOST_GUESSES:
@@ -264,7 +408,7 @@ class _Checker:
     def _nearest_node(self, name: str) -> str | None:
         """Give the node id most like this one; each name is compared with all ids once, and not without end."""
         if name not in self.near and len(self.near) < _MOST_GUESSES:
-            self.near[name] = next(iter(difflib.get_close_matches(name, self.workflow.nodes, n=1)), None)
+            self.near[name] = next(iter(difflib.get_close_matches(name, self.nodes, n=1)), None)
         return self.near.get(name)
 
     def _run_own_checks(self, id_: str, kind: NodeDefinition, function: RunnableNode) -> None:
@@ -324,39 +468,11 @@ class _Checker:
         self.problems.append(Problem("cycle", message, remedy, ids[0], self.kinds[ids[0]].id, extra={"cycle": ids}))
 
     def _check_links(self, id_: str, kind: NodeDefinition) -> None:
-        bound: dict[str, str] = {}
-        for name, link in self.links[id_].items():
-            given = self.output_types.get(link, sockets.ANY)
-            wanted = kind.inputs_by_name[name].type
-            if sockets.is_variable(wanted):
-                if bound.get(wanted, sockets.ANY) == sockets.ANY:
-                    if sockets.accepts(kind.variables.get(wanted, sockets.ANY), given):
-                        bound[wanted] = given
-                    else:
-                        self._add(id_, kind, name, self._wrong_link(link, given, kind.variables[wanted]))
-                    continue
-                wanted = bound[wanted]
-            if not sockets.accepts(wanted, given):
-                self._add(id_, kind, name, self._wrong_link(link, given, wanted))
-        for output in kind.outputs:
-            self.output_types[id_, output.name] = sockets.resolve(output.type, bound)
-
-    def _wrong_link(self, link: Link, given: str, wanted: str) -> Problem:
-        converters = self._converters(given, wanted)
-        names = " or ".join(map(with_article, converters))
-        remedy = f"Put {names} node between them." if converters else f"Link it to {with_article(wanted)}."
-        message = f"linked to {'.'.join(link)!r}, {with_article(given)}; it takes {with_article(wanted)}."
-        return Problem("wrong_link_type", message, remedy, extra={"converters": converters})
-
-    def _converters(self, given: str, wanted: str) -> list[str]:
-        """Name up to two nodes that turn one type into the other, those that need the least besides first."""
-        found: list[tuple[int, str]] = []
-        for kind in self.definitions.by_id.values():
-            takes = any(each.type == given for each in kind.inputs)
-            if takes and any(each.type == wanted for each in kind.outputs) and kind.status != "deprecated":
-                others = sum(each.required and not sockets.is_scalar(each.type) for each in kind.inputs)
-                found.append((others * 100 + len(kind.inputs), kind.id))
-        return [name for _, name in sorted(found)[:2]]
+        types = self.types.add(id_, kind, self.links[id_])
+        for name, problem in types.problems:
+            self._add(id_, kind, name, problem)
+        if types.mapped or types.wrapped:
+            self.lists[id_] = types
 
     # The workflow as a function
 
@@ -395,14 +511,24 @@ class _Checker:
     def _check_declared_outputs(self) -> dict[str, Link]:
         outputs = {}
         for name, declared in self.workflow.outputs.items():
-            link = split_reference(declared.source)
+            if self.flat is not None and self.flat.outputs.get(name) is not None:
+                link = self.flat.outputs[name] or ("", "")
+            else:
+                link = split_reference(declared.source)
             kind = self.kinds.get(link[0])
             if kind is not None and link[1] in kind.outputs_by_name:
                 outputs[name] = link
-            elif link[0] not in self.workflow.nodes or kind is not None:
+            elif link[0] not in self.workflow.nodes or kind is not None or self._is_unfolded(link):
                 message = f"the declared output {name!r} comes from {declared.source!r}, which doesn't exist."
                 self.problems.append(Problem("dangling_link", message, "Correct its 'from'."))
         return outputs
+
+    def _is_unfolded(self, link: Link) -> bool:
+        """Tell whether a link leads to an output that a sub-graph, whose node is there no more, doesn't have."""
+        node = self.workflow.nodes[link[0]]
+        return (
+            node.mode == "normal" and self.flat is not None and any(id_.startswith(f"{link[0]}/") for id_ in self.nodes)
+        )
 
     def _check_targets(self, graph: Graph, targets: Collection[str] | None) -> None:
         if targets is None:
@@ -412,13 +538,39 @@ class _Checker:
                 self.problems.append(Problem("no_outputs", message, remedy))
             return
         for target in targets:
-            if target not in self.workflow.nodes:
+            if target not in self.nodes and not self.workflow.nodes.get(target) and target not in self.given:
                 near = self._nearest_node(target)
                 remedy = f"Did you mean {near!r}?" if near else "Give ids of nodes in the file."
                 self.problems.append(Problem("unknown_target", f"there is no node {target!r} to run.", remedy))
 
     def _add(self, id_: str, kind: NodeDefinition, name: str, problem: Problem) -> None:
         self.problems.append(replace(problem, node=id_, node_type=kind.id, input=name))
+
+
+_DEEPEST_BODIES = 50
+
+
+def _check_body(checker: _Checker, body: SubgraphValue) -> tuple[SubgraphValue, list[Problem]]:
+    """Check a loop's body with its declared inputs given; find the types of its outputs."""
+    if checker.depth >= _DEEPEST_BODIES:
+        message = f"loops lie in one another more than {_DEEPEST_BODIES} deep: {body.name!r} may contain itself."
+        return body, [Problem("recursion", message, "Take one of them out.")]
+    given = {f"given:{name}": declared.type for name, declared in body.document.inputs.items()}
+    links = {name: {"$link": f"given:{name}.value"} for name in body.document.inputs}
+    workflow = Workflow.model_construct(
+        nodes={"body": Node.model_construct(type="subgraph:body", type_version=1, inputs=links)},
+        outputs={name: DeclaredOutput.model_construct(source=f"body.{name}") for name in body.document.outputs},
+        subgraphs={"body": body.document},
+    )
+    inner = _Checker(workflow, checker.definitions, checker.files, checker.function_of, given, depth=checker.depth + 1)
+    graph, problems = inner.run([])
+    types = {name: inner.types.outputs.get(link, sockets.ANY) for name, link in graph.outputs.items()}
+    return body.typed(types), problems
+
+
+@lru_cache
+def _given_kind(type_name: str) -> NodeDefinition:
+    return NodeDefinition(id="graphengine.Given", outputs=(OutputDefinition(name="value", type=type_name),))
 
 
 def _malformed_link(value: Mapping[str, object]) -> Problem:

@@ -6,6 +6,7 @@ import difflib
 import json
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 from graphengine.core import sockets
@@ -32,11 +33,27 @@ def check_literal(definition: InputDefinition, value: object) -> tuple[Any, Prob
         what = "any output" if sockets.is_variable(definition.type) else with_article(definition.type)
         message = f"it takes a link to {what}, not the value {shown(value)}."
         return None, Problem("not_linked", message, 'Write it as {"$link": "node.output"}.')
+    if sockets.is_list(definition.type):
+        return _check_list(definition, value)
     coerced = _coerce(definition.type, value)
     if coerced is _MISMATCH:
         wanted = " or ".join(_TYPES_IN_WORDS.get(each, each) for each in sockets.members(definition.type))
         return None, Problem("wrong_type", f"{shown(value)} is not {wanted}.", f"Give it {wanted}.")
     return coerced, _check_limits(definition, coerced) if definition.is_bounded else None
+
+
+def _check_list(definition: InputDefinition, value: object) -> tuple[Any, Problem | None]:  # Any: as above
+    """Check each item of a literal list."""
+    if not isinstance(value, list | tuple):
+        return None, Problem("wrong_type", f"{shown(value)} is not a list.", f"Write a list: [{shown(value)}].")
+    one = definition.model_copy(update={"type": sockets.item_type(definition.type), "default": None})
+    items = []
+    for number, each in enumerate(value):
+        item, problem = check_literal(one, each)
+        if problem is not None:
+            return None, replace(problem, message=f"item {number}: {problem.message}")
+        items.append(item)
+    return items, None
 
 
 def _coerce(type_name: str, value: object) -> object:
@@ -145,4 +162,6 @@ def shown(value: object) -> str:
 
 def with_article(type_name: str) -> str:
     """Put "a" or "an" before a socket type or a node's kind."""
+    if type_name[:1] == "[":
+        return f"a list of {sockets.item_type(type_name).replace('|', ' or ')}"
     return f"{'an' if type_name[:1] in 'AEIOU' else 'a'} {type_name.replace('|', ' or ')}"

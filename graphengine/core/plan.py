@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from graphengine.core.definition import NodeDefinition
 from graphengine.core.fingerprint import canonical, step_key
 from graphengine.core.graph import FileValue, Graph, GraphNode
+from graphengine.core.subgraphs import SubgraphValue
+from graphengine.errors import GraphEngineError
 
-__all__ = ["Plan", "Step", "make_plan"]
+__all__ = ["Plan", "Step", "late_key", "make_plan"]
 
 FingerprintOf = Callable[[NodeDefinition], Callable[..., object] | None]
 
@@ -30,9 +33,11 @@ class Step(NamedTuple):  # a graph makes thousands, and a tuple takes a third of
 
     Attributes:
         ordinal: Its place in the order.
-        key: 16 bytes that name its result, or None if the result can't be reused.
+        key: 16 bytes that name its result; None if the result can't be reused, or if the key is late.
         sources: Linked input -> index of the step that feeds it, and the position of the output there.
         lazy: Those of ``sources`` that are computed only when the node asks.
+        late: The key depends on a value that is linked to an input of the fingerprint function, here or upstream. It
+            is made with ``late_key`` when the step's inputs are known.
     """
 
     ordinal: int
@@ -40,6 +45,7 @@ class Step(NamedTuple):  # a graph makes thousands, and a tuple takes a third of
     key: bytes | None
     sources: Mapping[str, tuple[int, int]]
     lazy: frozenset[str]
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,11 @@ class Plan:
     @cached_property
     def readers(self) -> tuple[int, ...]:
         """How many inputs read each step's outputs; a step's values may go after the last one."""
+        first = self.steps[0].ordinal if self.steps else 0
         counts = [0] * len(self.steps)
         for step in self.steps:
             for source, _ in step.sources.values():
-                counts[source] += 1
+                counts[source - first] += 1
         return tuple(counts)
 
 
@@ -71,6 +78,9 @@ def make_plan(
     *,
     environment: str = "",
     fingerprint_of: FingerprintOf = lambda definition: None,
+    given: Mapping[str, bytes | None] = MappingProxyType({}),
+    first: int = 0,
+    prefix: str = "",
 ) -> Plan:
     """Order the targets' ancestry and give each step its key.
 
@@ -79,17 +89,28 @@ def make_plan(
         environment: What numbers depend on besides inputs (device kind, library versions); part of the keys of nodes
             whose work belongs on the accelerator.
         fingerprint_of: A node's fingerprint function, called with the literals that it names.
+        given: Keys of the nodes that stand for values given from outside, for a graph made during a run.
+        first: Index of the first step, for a plan that continues another.
+        prefix: Stands before node ids in events and messages.
+
+    Raises:
+        GraphEngineError: a fingerprint function raised.
     """
     ids = dict.fromkeys(graph.default_targets() if targets is None else targets)
     order = _depth_first(graph, ids)
-    index_of = {id_: index for index, id_ in enumerate(order)}
+    index_of = {id_: index for index, id_ in enumerate(order, first)}
     steps: list[Step] = []
-    for index, id_ in enumerate(order):
+    for index, id_ in enumerate(order, first):
         node = graph.nodes[id_]
         sources = {name: _source(graph, index_of, link) for name, link in node.links.items()}
-        key = _key(node, sources, steps, environment, fingerprint_of)
+        if id_ in given:
+            key, late = given[id_], False
+        else:
+            key, late = _key(node, sources, steps, first, environment, fingerprint_of)
         lazy = node.definition.lazy_inputs
-        steps.append(Step(index, node, key, sources, lazy & sources.keys() if lazy else lazy))
+        if prefix:
+            node = node._replace(id=prefix + id_)
+        steps.append(Step(index, node, key, sources, lazy & sources.keys() if lazy else lazy, late))
     outputs = {name: _source(graph, index_of, link) for name, link in graph.outputs.items() if link[0] in ids}
     return Plan(tuple(steps), tuple(index_of[id_] for id_ in ids), outputs)
 
@@ -122,34 +143,93 @@ def _source(graph: Graph, index_of: Mapping[str, int], link: tuple[str, str]) ->
     return index_of[node], graph.nodes[node].definition.output_positions[output]
 
 
+def late_key(
+    step: Step,
+    source_keys: Mapping[int, bytes | None],
+    values: Mapping[str, Any],  # Any: socket values
+    *,
+    environment: str = "",
+    fingerprint_of: FingerprintOf = lambda definition: None,
+    expanded_to: Sequence[bytes | None] = (),
+) -> bytes | None:
+    """Make the key of a late step when its inputs are known.
+
+    Args:
+        source_keys: Keys of the steps that feed it, by index.
+        values: Its inputs as its function will get them.
+        expanded_to: Keys of the steps whose outputs its expansions gave.
+
+    Raises:
+        GraphEngineError: the fingerprint function raised.
+    """
+    linked = []
+    for name, (source, position) in step.sources.items():
+        source_key = source_keys[source]
+        if source_key is None:
+            return None
+        linked.append((name, source_key, position))
+    fingerprint: object = None
+    if step.node.definition.has_fingerprint:
+        function = fingerprint_of(step.node.definition)
+        if function is None:
+            return None
+        fingerprint = _fingerprint(function, step.node, values)
+    if None in expanded_to:
+        return None
+    key = _hashed(step.node, linked, environment, fingerprint)
+    return step_key("expanded", key, *expanded_to) if expanded_to else key
+
+
 def _key(
     node: GraphNode,
     sources: Mapping[str, tuple[int, int]],
     steps: list[Step],
+    first: int,
     environment: str,
     fingerprint_of: FingerprintOf,
-) -> bytes | None:
+) -> tuple[bytes | None, bool]:
+    """Make a step's key; None and whether it is late if that can't be done before the run."""
     definition = node.definition
     if not definition.cacheable:
-        return None
+        return None, False
     linked = []
+    late = definition.expands  # what it expands to may depend on nodes whose code its own key doesn't cover
     for name, (source, position) in sources.items():
-        source_key = steps[source].key
-        if source_key is None:
-            return None
-        linked.append((name, source_key, position))
-    literals = [
-        (name, value if type(value) in _PLAIN else _identity(value)) for name, value in node.literals.items()
-    ]  # in the order of the definition, like the links: the order of a file doesn't count
+        step = steps[source - first]
+        if step.key is None:
+            if not step.late:
+                return None, False
+            late = True
+        linked.append((name, step.key, position))
     fingerprint: object = None
     if definition.has_fingerprint:
         function = fingerprint_of(definition)
-        names = inspect.signature(function).parameters if function is not None else {}
-        if function is None or not names.keys() <= node.literals.keys():
-            return None  # it reads a linked input, whose value isn't known yet
-        fingerprint = canonical(function(**{name: _plain(node.literals[name]) for name in names}))
-    numbers = environment if definition.device == "gpu" else ""
-    return step_key(definition.key_prefix, literals, linked, numbers, fingerprint)
+        if function is None:
+            return None, False
+        if not inspect.signature(function).parameters.keys() <= node.literals.keys():
+            late = True  # it reads a linked input, whose value isn't known yet
+        elif not late:
+            fingerprint = _fingerprint(function, node, node.literals)
+    return (None, True) if late else (_hashed(node, linked, environment, fingerprint), False)
+
+
+def _hashed(node: GraphNode, linked: list[Any], environment: str, fingerprint: object) -> bytes:  # Any: see _key
+    literals = [
+        (name, value if type(value) in _PLAIN else _identity(value)) for name, value in node.literals.items()
+    ]  # in the order of the definition, like the links: the order of a file doesn't count
+    numbers = environment if node.definition.device == "gpu" else ""
+    return step_key(node.definition.key_prefix, literals, linked, numbers, fingerprint)
+
+
+def _fingerprint(function: Callable[..., object], node: GraphNode, values: Mapping[str, Any]) -> object:
+    names = inspect.signature(function).parameters
+    try:
+        return canonical(function(**{name: _plain(values[name]) for name in names}))
+    except Exception as error:  # a border: a pack's own code may raise anything
+        text = str(error) if isinstance(error, GraphEngineError) else f"{type(error).__name__}: {error}"
+        raise GraphEngineError(
+            f"node {node.id!r} ({node.definition.id}): whether it changed can't be told: {text}"
+        ) from error
 
 
 _PLAIN = frozenset({int, float, str, bool, type(None)})
@@ -159,8 +239,12 @@ def _identity(value: object) -> object:
     """Give what a literal adds to a key; a file counts by its path too, as unpacked ones may have one version."""
     if isinstance(value, FileValue):
         return ("file", os.fspath(value.path), value.version)
+    if isinstance(value, SubgraphValue):
+        return ("subgraph", value.digest)
     return canonical(value) if isinstance(value, dict | list) else value
 
 
 def _plain(value: object) -> object:
-    return os.fspath(value.path) if isinstance(value, FileValue) else value
+    if isinstance(value, FileValue):
+        return os.fspath(value.path)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -18,7 +18,11 @@ class RunnableNode(Protocol):
     definition: NodeDefinition
     context_parameter: str | None
     fingerprint: Any  # Any: a callable over whichever literals it names, or None
+    wants: Any  # Any: a callable over whichever plain inputs it names, or None
+    refine: Any  # Any: a callable over literals and facts, or None
+    memory: Any  # Any: a callable over whichever inputs it names, or None
     checks: list[Any]  # Any: callables over whichever literals they name
+    migrations: dict[int, Any]  # Any: callables over a saved node's inputs
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...  # Any: socket values are each node's own
 

@@ -33,6 +33,7 @@ __all__ = [
     "DeclaredOutput",
     "Link",
     "Node",
+    "Subgraph",
     "Workflow",
     "link_of",
     "parse_workflow",
@@ -90,6 +91,20 @@ class Node(_Strict):
                 yield name, link
 
 
+class Subgraph(_Strict):
+    """A graph within a workflow, used as a node (``subgraph:NAME``) or as a value (``{"$subgraph": "NAME"}``).
+
+    Its declared inputs and outputs are its sockets. Names of sub-graphs are looked up here first, then further out.
+    """
+
+    meta: dict[str, Json] = Field(default_factory=dict)
+    inputs: dict[Name, DeclaredInput] = Field(default_factory=dict)
+    outputs: dict[Name, DeclaredOutput] = Field(default_factory=dict)
+    nodes: dict[NodeId, Node] = Field(default_factory=dict)
+    subgraphs: dict[Name, Subgraph] = Field(default_factory=dict)
+    ui: dict[str, Json] = Field(default_factory=dict)
+
+
 class Workflow(BaseModel):
     """A workflow document. Unknown data may stand in ``ui`` and in top-level fields that start with ``x-``."""
 
@@ -102,7 +117,7 @@ class Workflow(BaseModel):
     inputs: dict[Name, DeclaredInput] = Field(default_factory=dict)
     outputs: dict[Name, DeclaredOutput] = Field(default_factory=dict)
     nodes: dict[NodeId, Node] = Field(default_factory=dict)
-    subgraphs: dict[Name, Json] = Field(default_factory=dict)
+    subgraphs: dict[Name, Subgraph] = Field(default_factory=dict)
     lock: dict[str, Json] = Field(default_factory=dict)
     ui: dict[str, Json] = Field(default_factory=dict)
 
@@ -125,8 +140,7 @@ class Workflow(BaseModel):
         """Write the canonical form: sorted keys, two spaces, LF; fields at their defaults are left out."""
         document = self.model_dump(by_alias=True, exclude_defaults=True)
         document = {"nodes": {}} | document | {"format": FORMAT, "version": VERSION}
-        for id_, node in document["nodes"].items():
-            node["type_version"] = self.nodes[id_].type_version
+        _write_type_versions(document, self)
         return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
     def with_settings(self, settings: Mapping[str, Json]) -> Workflow:
@@ -168,6 +182,14 @@ class Workflow(BaseModel):
             remedy = f"Declared inputs: {known}. For a node's own input write node.input, e.g. sampler.steps."
         guess = f"Did you mean {near[0]!r}? " if near else ""
         return Problem("unknown_setting", message, guess + remedy, input=name)
+
+
+def _write_type_versions(document: dict[str, Any], graph: Workflow | Subgraph) -> None:  # Any: JSON
+    """State each node's version, although 1 is the default: a reader shouldn't have to know."""
+    for id_, node in document.setdefault("nodes", {}).items():
+        node["type_version"] = graph.nodes[id_].type_version
+    for name, inner in document.get("subgraphs", {}).items():
+        _write_type_versions(inner, graph.subgraphs[name])
 
 
 def link_of(value: object) -> Link | None:
@@ -342,7 +364,11 @@ def _missing_field(name: str) -> Problem:
 
 def _structure_problem(error: Mapping[str, Any]) -> Problem:  # Any: pydantic's error record
     place = [str(part) for part in error["loc"]]
-    node = place[1] if len(place) > 1 and place[0] == "nodes" else None
+    node = None
+    within = place.index("nodes") if "nodes" in place[:-1] else None
+    if within is not None and within % 2 == 0 and all(each == "subgraphs" for each in place[:within:2]):
+        node = "/".join([*place[1:within:2], place[within + 1]])
+        place = [*place[:2], *place[within + 2 :]]
     kind = error["type"]
     message, remedy = str(error["msg"]).removeprefix("Value error, "), ""
     if kind == "extra_forbidden":

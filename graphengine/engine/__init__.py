@@ -12,8 +12,9 @@ from graphengine.core.graph import build_graph
 from graphengine.core.plan import make_plan
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow
-from graphengine.engine.cache import MemoryCache
+from graphengine.engine.cache import Cache, MemoryCache
 from graphengine.engine.context import RunServices
+from graphengine.engine.devices import DeviceMemory
 from graphengine.engine.executor import Executor, RunResult
 
 __all__ = ["Engine", "RunResult", "numeric_environment"]
@@ -29,8 +30,10 @@ class Engine:
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self.registry = registry
         self.settings = settings
-        self._executor = Executor(registry, MemoryCache(settings.cache_bytes))
+        self._environment = numeric_environment(settings.device)
+        self._cache: Cache = MemoryCache(settings.cache_bytes)
         self._kept: dict[str, object] = {}
+        self._device_memory = DeviceMemory()
 
     def run(
         self,
@@ -65,12 +68,13 @@ class Engine:
         plan = make_plan(
             graph,
             targets,
-            environment=numeric_environment(self.settings.device),
+            environment=self._environment,
             fingerprint_of=lambda definition: self.registry.function(definition).fingerprint,
         )
         services = services or RunServices(self.settings, workflow)
         services.kept = self._kept
-        return self._executor.run(plan, services, emit)
+        services.device_memory = self._device_memory
+        return Executor(self.registry, self._cache, environment=self._environment).run(plan, services, emit)
 
 
 @lru_cache

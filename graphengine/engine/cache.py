@@ -6,19 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from graphengine.engine.assets import Asset
 from graphengine.engine.sizes import size_bytes
 
-__all__ = ["MemoryCache", "Result", "Shown"]
+__all__ = ["Cache", "MemoryCache", "Result", "Shown", "TieredCache"]
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A file that a node wrote for the user."""
+    """A file that a node wrote for the user.
+
+    Attributes:
+        asset: What the file holds, so that it can be published again; None for a folder.
+    """
 
     path: Path
     temporary: bool = False
+    asset: Asset | None = None
 
 
 class Result(NamedTuple):
@@ -28,11 +34,29 @@ class Result(NamedTuple):
         values: Its outputs, in the order of the definition.
         shown: Files that it wrote for the user; they belong to the result as much as its outputs.
         seconds: How long it took to compute.
+        storable: It is all in here; the node left nothing elsewhere that a later process would lack.
     """
 
     values: Sequence[Any]  # Any: socket values are each node's own
     shown: tuple[Shown, ...] = ()
     seconds: float = 0.0
+    storable: bool = True
+
+
+class Cache(Protocol):
+    """Results by step key. A result that is found is as good as one that was just computed."""
+
+    def get(self, key: bytes) -> Result | None:
+        """Give the result kept under this key, and mark it as used."""
+
+    def put(self, key: bytes, result: Result) -> None:
+        """Keep a result, if it is worth keeping."""
+
+    def drop(self, key: bytes) -> None:
+        """Forget a result."""
+
+    def __contains__(self, key: bytes) -> bool:
+        """Say whether ``get`` is likely to find it, without reading it."""
 
 
 class MemoryCache:
@@ -51,6 +75,9 @@ class MemoryCache:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._entries
 
     def get(self, key: bytes) -> Result | None:
         """Give the result kept under this key, and mark it as used."""
@@ -96,3 +123,33 @@ class MemoryCache:
             return
         self._clock = worth
         self.drop(key)
+
+
+class TieredCache:
+    """Looks into a quick cache before a lasting one, and keeps what it found in the lasting one in the quick one."""
+
+    def __init__(self, quick: Cache, lasting: Cache) -> None:
+        self._quick = quick
+        self._lasting = lasting
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._quick or key in self._lasting
+
+    def get(self, key: bytes) -> Result | None:
+        """Give the result that either has."""
+        result = self._quick.get(key)
+        if result is None:
+            result = self._lasting.get(key)
+            if result is not None:
+                self._quick.put(key, result)
+        return result
+
+    def put(self, key: bytes, result: Result) -> None:
+        """Keep a result in both, as each sees fit."""
+        self._quick.put(key, result)
+        self._lasting.put(key, result)
+
+    def drop(self, key: bytes) -> None:
+        """Forget a result in both."""
+        self._quick.drop(key)
+        self._lasting.drop(key)

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphengine.config import Settings
-from graphengine.core.events import NodeMetrics, NodeProgress, NodeShowed, NodeWarning
+from graphengine.core.events import NodeMetrics, NodePreview, NodeProgress, NodeShowed, NodeWarning
+from graphengine.core.registry import RunnableNode
 from graphengine.core.workflow import Workflow
+from graphengine.engine.assets import AssetStore
 from graphengine.engine.cache import Shown
+from graphengine.engine.devices import DeviceMemory
 from graphengine.engine.outputs import OutputFolder, path_inside
+from graphengine.engine.previews import preview_jpeg
+from graphengine.engine.progress import TOTAL, Bar
 from graphengine.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
     import torch
+
+    from graphengine.types import Image
 
 __all__ = ["ExecutionContext", "RunServices"]
 
@@ -32,17 +42,44 @@ class RunServices:
         workflow: The workflow to embed in what is saved; None for none.
         cancel: Set by whoever wants the run to stop.
         kept: Objects kept between runs of one engine.
+        device_memory: What is on the device, kept between runs as well.
+        previews: Whether somebody watches previews.
+        preview_interval_s: The shortest time between two previews of a node.
     """
 
     settings: Settings
     workflow: Workflow | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
     kept: dict[str, Any] = field(default_factory=dict)  # Any: whatever nodes keep
+    device_memory: DeviceMemory = field(default_factory=DeviceMemory)
+    previews: bool = False
+    preview_interval_s: float = 0.5
 
     @cached_property
     def workflow_json(self) -> str:
         """The text to embed, made when the first picture is saved."""
         return self.workflow.dump() if self.workflow is not None else ""
+
+    @cached_property
+    def _assets(self) -> AssetStore:
+        return AssetStore(self.settings.assets_folder, self.settings.asset_bytes)
+
+    def output_folder(self, show: Callable[[Shown], None]) -> OutputFolder:
+        """Give the run's output folder to a node; ``show`` is told what it writes."""
+        temporary = self.settings.data / "temporary"
+        return OutputFolder(self.settings.output, temporary, self.workflow_json, show, self._assets)
+
+    def publish(self, shown: Sequence[Shown]) -> tuple[Shown, ...] | None:
+        """Bring what an earlier run showed into this run's folders; None if its node has to run again."""
+        return self.output_folder(lambda shown: None).publish(shown) if shown else ()
+
+    def make_room(self, function: RunnableNode, arguments: Mapping[str, Any]) -> None:  # Any: socket values
+        """Make room on the device for a call of a node that tells how much it needs."""
+        if function.memory is None or self.settings.device == "cpu":
+            return
+        names = _parameters(function.memory)
+        wanted_bytes = function.memory(**{name: value for name, value in arguments.items() if name in names})
+        self.device_memory.make_room(wanted_bytes, self.settings.device, arguments.values())
 
 
 class ExecutionContext:
@@ -52,8 +89,19 @@ class ExecutionContext:
         self.node_id = node_id
         self._node_type = node_type
         self.shown: list[Shown] = []
+        self.left_traces = False
         self._services = services
         self._emit = emit
+        self._bar: Bar | None = None
+        self._next_preview = 0.0
+
+    @property
+    def workflow(self) -> Workflow | None:
+        return self._services.workflow
+
+    @property
+    def settings(self) -> Settings:
+        return self._services.settings
 
     @property
     def device(self) -> torch.device:
@@ -63,8 +111,7 @@ class ExecutionContext:
 
     @property
     def outputs(self) -> OutputFolder:
-        settings = self._services.settings
-        return OutputFolder(settings.output, settings.data / "temporary", self._services.workflow_json, self._show)
+        return self._services.output_folder(self._show)
 
     def progress(self, items: Iterable[T], *, total: int | None = None) -> Iterator[T]:
         if total is None:
@@ -77,7 +124,29 @@ class ExecutionContext:
 
     def report_progress(self, done: int, total: int) -> None:
         self.check_cancelled()
+        if self._bar is not None:
+            done, total = self._bar.at(done, total), TOTAL
         self._emit(NodeProgress, node=self.node_id, done=done, total=total)
+
+    @contextmanager
+    def part(self, share: float) -> Iterator[None]:
+        if self._bar is None:
+            self._bar = Bar()
+        with self._bar.part(share):
+            self.report_progress(0, 1)
+            yield
+            self.report_progress(1, 1)
+
+    def preview(self, image: Image) -> None:
+        now = time.monotonic()
+        if self._services.previews and now >= self._next_preview:
+            self._next_preview = now + self._services.preview_interval_s
+            self._emit(NodePreview, node=self.node_id, jpeg=preview_jpeg(image))
+
+    @contextmanager
+    def loaded(self, *values: object) -> Iterator[torch.device]:
+        with self._services.device_memory.loaded(values, self._services.settings.device):
+            yield self.device
 
     def report(self, step: int, **values: float) -> None:
         self._emit(NodeMetrics, node=self.node_id, step=step, values=values)
@@ -99,17 +168,26 @@ class ExecutionContext:
         return torch.Generator("cpu").manual_seed(seed)
 
     def state_folder(self, name: str) -> Path:
+        self.left_traces = True
         path = path_inside(self._services.settings.data / "state", name)
         if path is None:
             raise InputError("name", f"{name!r} can't name a folder.", "Give a name such as 'my_training'.")
         return path
 
     def keep(self, key: str, factory: Callable[[], Any]) -> Any:  # Any: whatever the factory makes
+        self.left_traces = True
         full_key = f"{self._node_type} {self.node_id}/{key}"  # another workflow may call another kind of node the same
         if full_key not in self._services.kept:
             self._services.kept[full_key] = factory()
         return self._services.kept[full_key]
 
     def _show(self, shown: Shown) -> None:
+        if shown.asset is None:  # a folder, which the node fills itself
+            self.left_traces = True
         self.shown.append(shown)
         self._emit(NodeShowed, node=self.node_id, path=str(shown.path), temporary=shown.temporary)
+
+
+@lru_cache
+def _parameters(function: Callable[..., object]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)

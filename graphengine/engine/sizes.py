@@ -6,9 +6,12 @@ import dataclasses
 import sys
 from collections.abc import Mapping
 
+from pydantic import BaseModel
+
 __all__ = ["size_bytes"]
 
 _SMALL = 64  # what a reference, or an object that isn't looked into, counts
+_SCALARS = frozenset({bool, int, float, type(None)})
 
 
 def size_bytes(value: object) -> int:
@@ -21,22 +24,23 @@ def size_bytes(value: object) -> int:
     stack = [value]
     while stack:
         each = stack.pop()
-        if isinstance(each, bool | int | float | None):
-            total += _SMALL
-        elif id(each) not in seen:
-            seen.add(id(each))
-            if isinstance(each, tuple | list | set | frozenset):
-                total += _SMALL
-                stack.extend(each)
-            elif isinstance(each, str | bytes | bytearray):
-                total += sys.getsizeof(each)
-            elif isinstance(each, Mapping):
-                stack.extend(each.keys())
-                stack.extend(each.values())
-            elif dataclasses.is_dataclass(each) and not isinstance(each, type):
-                stack.extend(getattr(each, field.name) for field in dataclasses.fields(each))
-            else:
-                total += _tensors(each, seen)
+        total += _SMALL
+        if type(each) in _SCALARS or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, tuple | list | set | frozenset):
+            stack.extend(each)
+        elif isinstance(each, str | bytes | bytearray):
+            total += sys.getsizeof(each)
+        elif isinstance(each, Mapping):
+            stack.extend(each.keys())
+            stack.extend(each.values())
+        elif isinstance(each, BaseModel):  # a workflow, such as within a sub-graph
+            stack.append(vars(each))
+        elif dataclasses.is_dataclass(each) and not isinstance(each, type):
+            stack.extend(getattr(each, field.name) for field in dataclasses.fields(each))
+        else:
+            total += _tensors(each, seen)
     return total
 
 
@@ -54,7 +58,7 @@ def _tensors(value: object, seen: set[int]) -> int:
     total = 0
     for tensor in tensors:
         if tensor.layout is not torch.strided:  # a sparse tensor has no single storage
-            total += _SMALL + tensor.element_size() * tensor._nnz()
+            total += tensor.element_size() * tensor._nnz()
             continue
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in seen:
@@ -66,4 +70,4 @@ def _tensors(value: object, seen: set[int]) -> int:
 def _buffer(value: object) -> int:
     """Count an array by the size that it tells, as numpy's do."""
     told = getattr(value, "nbytes", None)
-    return _SMALL + told if isinstance(told, int) else _SMALL
+    return told if isinstance(told, int) else 0

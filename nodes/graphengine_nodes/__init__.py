@@ -12,6 +12,7 @@ pack = NodePack(
         "graphengine_nodes.masks",
         "graphengine_nodes.images",
         "graphengine_nodes.logic",
+        "graphengine_nodes.lists",
         "graphengine_nodes.networks",
         "graphengine_nodes.datasets",
         "graphengine_nodes.training",

@@ -21,4 +21,5 @@ def clip_encode(ctx: Context, text: Text = "", *, clip: Clip) -> Conditioning:
     if cut is not None:
         limit = conditioning.token_limit(clip) - 2
         ctx.warn(f"The prompt is longer than the {limit} tokens that this model reads; left out: {cut!r}")
-    return conditioning.encode(clip, text, device=ctx.device)
+    with ctx.loaded(clip) as device:
+        return conditioning.encode(clip, text, device=device)

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from graphengine import Context, InputError, node
+from graphengine.diffusion.memory import decoding_memory, encoding_memory
 from graphengine.diffusion.options import Crop, Resampling
 from graphengine.types import Image, Latent, Mask, Model, ScheduleName, Vae
 from graphengine_nodes.inputs import Seed, Share, Side, SideOrZero, Steps
@@ -44,7 +45,7 @@ def _(width: int, height: int, model: None) -> None:
             raise InputError(name, f"{side} is not a multiple of 8.", f"Choose {near}, or link the model.")
 
 
-@node("VAEEncode", category="latent", device="gpu")
+@node("VAEEncode", category="latent", device="gpu", memory=encoding_memory)
 def vae_encode(ctx: Context, pixels: Image, vae: Vae, seed: Seed | None = None) -> Latent:
     """Turn a picture into a latent, where image-to-image and inpainting start.
 
@@ -57,10 +58,11 @@ def vae_encode(ctx: Context, pixels: Image, vae: Vae, seed: Seed | None = None) 
 
     count = pixels.shape[0]
     generators = None if seed is None else [ctx.generator((seed + index) % 2**64) for index in range(count)]
-    return autoencoder.encode(vae, pixels, generators=generators, device=ctx.device)
+    with ctx.loaded(vae) as device:
+        return autoencoder.encode(vae, pixels, generators=generators, device=device)
 
 
-@node("VAEDecode", category="latent", device="gpu")
+@node("VAEDecode", category="latent", device="gpu", memory=decoding_memory)
 def vae_decode(ctx: Context, samples: Latent, vae: Vae) -> Image:
     """Turn a latent into the picture that it stands for.
 
@@ -70,7 +72,8 @@ def vae_decode(ctx: Context, samples: Latent, vae: Vae) -> Image:
     """
     from graphengine.diffusion import vae as autoencoder
 
-    return autoencoder.decode(vae, samples, device=ctx.device)
+    with ctx.loaded(vae) as device:
+        return autoencoder.decode(vae, samples, device=device)
 
 
 @node("AddNoise", category="latent")

@@ -7,11 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from graphengine import Context, InputError, Widget, node
+from graphengine.diffusion.memory import sampling_memory
 from graphengine.types import Conditioning, Latent, Model, SamplerName, ScheduleName
 from graphengine_nodes.inputs import Seed, Share, Steps
 
 
-@node("KSampler", category="sampling", device="gpu")
+@node("KSampler", category="sampling", device="gpu", memory=sampling_memory)
 def ksampler(
     ctx: Context,
     model: Model,
@@ -51,24 +52,25 @@ def ksampler(
     """
     from graphengine.diffusion import sampling
 
-    return sampling.sample(
-        model,
-        latent_image,
-        seed=seed,
-        steps=steps,
-        cfg=cfg,
-        sampler_name=sampler_name,
-        scheduler=scheduler,
-        positive=positive,
-        negative=negative,
-        denoise=denoise,
-        add_noise=add_noise,
-        start_at_step=start_at_step,
-        end_at_step=end_at_step,
-        return_with_leftover_noise=return_with_leftover_noise,
-        device=ctx.device,
-        on_step=lambda done, total, _denoised: ctx.report_progress(done, total),
-    )
+    with ctx.loaded(model) as device:
+        return sampling.sample(
+            model,
+            latent_image,
+            seed=seed,
+            steps=steps,
+            cfg=cfg,
+            sampler_name=sampler_name,
+            scheduler=scheduler,
+            positive=positive,
+            negative=negative,
+            denoise=denoise,
+            add_noise=add_noise,
+            start_at_step=start_at_step,
+            end_at_step=end_at_step,
+            return_with_leftover_noise=return_with_leftover_noise,
+            device=device,
+            on_step=lambda done, total, _denoised: ctx.report_progress(done, total),
+        )
 
 
 @ksampler.check

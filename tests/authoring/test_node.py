@@ -268,7 +268,22 @@ def positional(image: Picture, /) -> int:
     return 1
 
 
-async def waits(image: Picture) -> int:
+async def waits(image: Lazy[Picture]) -> int:
+    """Blur."""
+    return 1
+
+
+def list_of_what(images: list) -> int:  # type: ignore[type-arg]  # the mistake
+    """Blur."""
+    return 1
+
+
+def nested(images: list[list[Picture]]) -> int:
+    """Blur."""
+    return 1
+
+
+def list_or_not(images: Picture | list[Picture]) -> int:
     """Blur."""
     return 1
 
@@ -331,7 +346,10 @@ def mapping_out() -> dict[str, int]:
         (starred, "'*images' can't be an input. Name each input."),
         (named_starred, "'**images' can't be an input. Name each input."),
         (positional, "parameter 'image' is positional only; inputs are given by name. Take the '/' out."),
-        (waits, "nodes are plain functions. Write 'def' instead of 'async def'."),
+        (waits, "an async node can't wait for its lazy input 'image'. Name the lazy inputs that it needs with wants=."),
+        (list_of_what, "parameter 'images': a list needs the type of its items. Write it, e.g. 'list[Image]'."),
+        (nested, "parameter 'images': lists of lists can't be sockets. Use one list, or a class of your own."),
+        (list_or_not, "parameter 'images': a union with a list can't be a socket. Use the list: "),
         (bare_path, "parameter 'file': a Path needs the kind of file it names. Annotate it, e.g. "),
         (mixed, "parameter 'choice': choices ('a', 1) are of several types. Use texts only, or numbers only."),
         (mapping, "parameter 'image': dict[str, int] can't be a socket type. Use a class, a NewType or a scalar."),

@@ -42,6 +42,12 @@ def measure(folder: Path) -> Iterator[tuple[str, float, str, float]]:
     command_seconds("check", small, repeats=1)  # definitions are read once
     yield "graphengine check, small file", command_seconds("check", small), "s", 0.5
 
+    from tests.bench import caches
+
+    for name, value in caches.VALUES.items():
+        goal = 5 if "picture" in name else 2
+        yield f"disk cache, hit of {name}", caches.hit_milliseconds(value, folder / name), "ms", goal
+    yield "disk cache, miss", caches.miss_microseconds(folder), "µs", 3
     from tests.bench import sampling
 
     for name, ratio in sampling.overheads():

@@ -51,7 +51,9 @@ def test_problems_are_rendered_with_place_and_remedy(registry: Registry, setting
         outputs={"sum": {"from": "sampler.quotient"}},
     )
     with pytest.raises(InvalidWorkflow) as caught:
-        build_graph(workflow, registry.definitions, settings, source="workflows/inpaint.json")
+        build_graph(
+            workflow, registry.definitions, settings, targets=["sampler", "frame"], source="workflows/inpaint.json"
+        )
     assert str(caught.value) == (
         "workflows/inpaint.json: 2 problems\n"
         "\n"
@@ -103,6 +105,7 @@ def test_every_kind_of_problem_is_reported_at_once(registry: Registry, settings:
             "own": ("Uneven", {"low": 2, "high": 1}),
             "sub": "subgraph:inner",
             "muted": "Whole",
+            "reader": ("Divide", {"a": "@muted.number", "b": 1}),
             "old": "Renamed",
             "new": "Whole",
         },
@@ -140,9 +143,8 @@ def test_every_kind_of_problem_is_reported_at_once(registry: Registry, settings:
         ("literal", "not_linked"),
         ("c1", "cycle"),
         ("own", "refused"),
-        ("sub", "unsupported"),
-        ("muted", "unsupported"),
-        ("old", "older_version"),
+        ("sub", "unknown_subgraph"),
+        ("reader", "muted_source"),
         ("new", "newer_version"),
         (None, "dangling_link"),
         (None, "linked_twice"),
@@ -179,9 +181,23 @@ def test_a_former_name_still_finds_the_node(registry: Registry, settings: Settin
     assert check(parse_workflow(json.dumps(doc)), registry.definitions, settings) == []
 
 
-def test_versions_are_compared_with_the_installed_one(found: Found) -> None:
-    (old,) = found({"x": "Renamed"}, outputs={"out": {"from": "x.value"}})
+def test_an_older_version_needs_the_functions_that_bring_it_up_to_date(
+    found: Found, registry: Registry, settings: Settings
+) -> None:
+    assert found({"x": "Renamed"}, outputs={"out": {"from": "x.value"}}) == []
+    (old,) = check(drawn({"x": "Renamed"}, outputs={"out": {"from": "x.value"}}), registry.definitions, settings)
     assert old.message == "it was saved with version 1 of Renamed, and version 3 is installed."
+
+
+def test_what_is_wrong_outside_the_targets_ancestry_is_a_warning(found: Found) -> None:
+    """
+    one ──▶ shown        half ──(nobody)──▶ aside
+    """
+    nodes = {**SHOWN, "half": "Add", "aside": ("Add", {"a": "@half.sum", "b": "@nobody.sum"})}
+    problems = found({"x": "Whole", **nodes})
+    assert {(each.node, each.warning) for each in problems} == {("half", True), ("aside", True)}
+    problems = found({"x": "Whole", **nodes}, targets=["aside"])
+    assert {(each.node, each.warning) for each in problems} == {("half", False), ("aside", False)}
 
 
 # Values

@@ -1,10 +1,17 @@
-"""The memory cache: what it keeps within its budget, and what it drops first."""
+"""What every cache does; then what the memory cache keeps within its budget, and what it drops first."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from pathlib import Path
 
-from graphengine.engine.cache import MemoryCache, Result
+import pytest
+import torch
+
+from graphengine.engine.cache import Cache, MemoryCache, Result, TieredCache
+from graphengine.engine.disk_cache import DiskCache
+from graphengine.types import Latent
 
 
 def result(size: int, seconds: float = 1.0) -> Result:
@@ -16,11 +23,110 @@ def key(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
-def test_what_was_put_is_found() -> None:
+class FlushedDiskCache(DiskCache):
+    """A disk cache that has stored what was put when ``put`` returns."""
+
+    def put(self, key: bytes, result: Result) -> None:
+        super().put(key, result)
+        self.flush()
+
+
+# Every cache
+
+CACHES: dict[str, Callable[[Path], Cache]] = {
+    "memory": lambda folder: MemoryCache(10_000_000),
+    "disk": lambda folder: FlushedDiskCache(folder, 10_000_000),
+    "tiered": lambda folder: TieredCache(MemoryCache(10_000_000), FlushedDiskCache(folder, 10_000_000)),
+    "tiered, without memory": lambda folder: TieredCache(MemoryCache(0), FlushedDiskCache(folder, 10_000_000)),
+    "tiered, without disk": lambda folder: TieredCache(MemoryCache(10_000_000), FlushedDiskCache(folder, 0)),
+}
+
+
+@pytest.fixture(params=list(CACHES))
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Cache:
+    return CACHES[request.param](tmp_path / "cache")
+
+
+def found(cache: Cache, number: int) -> object:
+    """The first value under a key; None if there is none."""
+    kept = cache.get(key(number))
+    return kept.values[0] if kept is not None else None
+
+
+def test_what_was_put_is_found_whole(cache: Cache) -> None:
+    samples = torch.randn(1, 4, 8, 8)
+    cache.put(key(1), Result([Latent(samples), "text", 7], seconds=1.5))
+    kept = cache.get(key(1))
+    assert kept is not None
+    latent, text, number = kept.values
+    assert torch.equal(latent.samples, samples)
+    assert (type(latent), latent.noise_mask, text, number) == (Latent, None, "text", 7)
+    assert (kept.seconds, kept.shown, kept.storable) == (1.5, (), True)
+
+
+def test_what_was_never_put_is_not_found(cache: Cache) -> None:
+    cache.put(key(1), Result(["a"], seconds=1))
+    assert cache.get(key(2)) is None
+    assert key(2) not in cache
+    assert key(1) in cache
+
+
+def test_putting_again_replaces(cache: Cache) -> None:
+    for value in ("a", "b", "c"):
+        cache.put(key(1), Result([value], seconds=1))
+    assert found(cache, 1) == "c"
+
+
+def test_what_was_dropped_is_gone_and_can_be_put_again(cache: Cache) -> None:
+    for number in (1, 2):
+        cache.put(key(number), Result(["same"], seconds=1))
+    cache.drop(key(1))
+    cache.drop(key(3))
+    assert (found(cache, 1), found(cache, 2)) == (None, "same")
+    assert key(1) not in cache
+    cache.put(key(1), Result(["other"], seconds=1))
+    assert (found(cache, 1), found(cache, 2)) == ("other", "same")
+
+
+def test_results_without_values_are_results(cache: Cache) -> None:
+    cache.put(key(1), Result([], seconds=1))
+    kept = cache.get(key(1))
+    assert kept is not None
+    assert list(kept.values) == []
+
+
+def test_none_is_a_value(cache: Cache) -> None:
+    cache.put(key(1), Result([None], seconds=1))
+    kept = cache.get(key(1))
+    assert kept is not None
+    assert list(kept.values) == [None]
+
+
+# A quick cache before a lasting one
+
+
+def test_what_is_found_on_disk_is_kept_in_memory(tmp_path: Path) -> None:
+    disk, memory = FlushedDiskCache(tmp_path, 10_000), MemoryCache(10_000)
+    disk.put(key(1), Result(["a"], seconds=1))
+    assert found(TieredCache(memory, disk), 1) == "a"
+    assert memory.get(key(1)) is not None
+
+
+def test_what_disks_cannot_hold_stays_in_memory(tmp_path: Path) -> None:
+    cache = TieredCache(MemoryCache(10_000), FlushedDiskCache(tmp_path / "cache", 10_000))
+    box = object()
+    cache.put(key(1), Result([box], seconds=1))
+    assert found(cache, 1) is box
+    assert not (tmp_path / "cache").exists()
+
+
+# Memory
+
+
+def test_the_memory_cache_gives_the_very_object() -> None:
     cache, kept = MemoryCache(10_000), result(100)
     cache.put(key(1), kept)
     assert cache.get(key(1)) is kept
-    assert cache.get(key(2)) is None
 
 
 def test_the_budget_is_never_exceeded() -> None:
@@ -81,7 +187,7 @@ def test_a_result_larger_than_the_budget_is_not_kept_and_drops_nothing() -> None
     assert cache.get(key(1)) is not None
 
 
-def test_putting_again_replaces() -> None:
+def test_putting_again_frees_what_was_replaced() -> None:
     cache = MemoryCache(10_000)
     for size in (1000, 2000, 500):
         cache.put(key(1), result(size))

@@ -87,7 +87,10 @@ def test_a_chain_of_20000_nodes_is_read_checked_planned_run_and_written(engine: 
 def test_nothing_runs_when_anything_is_wrong(engine: Engine) -> None:
     seen = Seen()
     with pytest.raises(InvalidWorkflow):
-        engine.run(drawn({"x": "Tick", "out": ("Show", {"value": "@x.value"}), "bad": "Add"}), emit=seen.append)
+        engine.run(
+            drawn({"x": "Tick", "out": ("Show", {"value": "@x.value"}), "bad": ("Show", {"value": "@no.value"})}),
+            emit=seen.append,
+        )
     assert seen == []
 
 

@@ -1,0 +1,265 @@
+"""What the last runs were made of and how long their nodes took: a small database beside the users' files.
+
+``plan`` estimates from it and ``why`` compares with it; no result depends on it. A record that can't be read or written
+costs one warning, never a run. Several processes may use it at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from graphengine.core.events import Event, NodeFinished
+from graphengine.core.graph import FileValue
+from graphengine.core.plan import Plan, Step
+from graphengine.core.subgraphs import SubgraphValue
+from graphengine.core.workflow import Workflow
+
+__all__ = ["LastRun", "NodeRecord", "Record", "Stopwatch", "Timing", "note_of", "workflow_id"]
+
+logger = logging.getLogger(__name__)
+
+_VERSION = 1
+_MOST_WORKFLOWS = 200
+_KEPT_TIMES = 5
+_LONGEST_TEXT = 200
+_WAIT_S = 2.0  # for another process that writes
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS workflows (id TEXT PRIMARY KEY, used REAL, environment TEXT, nodes TEXT, timings TEXT);
+CREATE TABLE IF NOT EXISTS kinds (type TEXT PRIMARY KEY, seconds TEXT, size INTEGER);
+PRAGMA journal_mode = WAL;
+"""
+
+
+class Timing(NamedTuple):
+    """How long a node took the last few times, and how many bytes its outputs had; None if that isn't known."""
+
+    seconds: tuple[float, ...]
+    size_bytes: int | None = None
+
+    @property
+    def typical_seconds(self) -> float:
+        """The median: a first run that loads libraries is no measure for the next."""
+        return median(self.seconds)
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """What a node's key was made of.
+
+    Attributes:
+        literals: Notes of them, see ``note_of``.
+        sources: Linked input -> node and output.
+        key: As hexadecimal digits; None if it was made during the run, or never.
+    """
+
+    type: str
+    version: int
+    pack: str
+    pack_version: str
+    literals: Mapping[str, Any]  # Any: JSON values
+    sources: Mapping[str, tuple[str, str]]
+    key: str | None
+
+    @classmethod
+    def of(cls, step: Step, plan: Plan) -> NodeRecord:
+        """Note a step of a plan."""
+        return cls(*_parts(step, plan))
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """What is known of a workflow's last runs."""
+
+    environment: str
+    nodes: Mapping[str, NodeRecord]
+    timings: Mapping[str, Timing]
+
+
+@dataclass
+class Stopwatch:
+    """Adds up how long each node of a plan took, from the events of its run."""
+
+    nodes: frozenset[str]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, plan: Plan) -> Stopwatch:
+        """Make one for a run of this plan."""
+        return cls(frozenset(step.node.id for step in plan.steps))
+
+    def watching(self, emit: Callable[[Event], None]) -> Callable[[Event], None]:
+        """Look at events on their way to ``emit``."""
+
+        def show(event: Event) -> None:
+            if type(event) is NodeFinished:
+                self._add(event.node, event.seconds)
+            emit(event)
+
+        return show
+
+    def _add(self, node: str, seconds: float) -> None:
+        while node not in self.nodes and "/" in node:  # made by a node of the plan, whose time this is
+            node = node.rpartition("/")[0]
+        if node in self.nodes:
+            self.seconds[node] = self.seconds.get(node, 0.0) + seconds
+
+
+class Record:
+    """The record in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._has_warned = False
+
+    def last_run(self, workflow: str) -> LastRun | None:
+        """Give what is known of a workflow; None if it never ran, or was forgotten."""
+        with self._open() as database:
+            query = "SELECT environment, nodes, timings FROM workflows WHERE id = ?"
+            row = database.execute(query, (workflow,)).fetchone() if database is not None else None
+            if row is None:
+                return None
+            environment, nodes, timings = row[0], json.loads(row[1]), json.loads(row[2])
+            return LastRun(environment, {id_: _node(each) for id_, each in nodes.items()}, _timings(timings))
+        return None
+
+    def kinds(self) -> Mapping[str, Timing]:
+        """Give how long nodes took by kind, for nodes that never ran themselves."""
+        with self._open() as database:
+            rows = database.execute("SELECT type, seconds, size FROM kinds") if database is not None else ()
+            return {kind: Timing(tuple(json.loads(seconds)), size) for kind, seconds, size in rows}
+        return {}
+
+    def keep(
+        self,
+        workflow: str,
+        plan: Plan,
+        *,
+        environment: str,
+        seconds: Mapping[str, float],
+        sizes: Mapping[str, int],
+        is_partial: bool = False,
+    ) -> None:
+        """Note a run.
+
+        Args:
+            seconds: How long the nodes that ran took.
+            sizes: Bytes of their outputs, where known.
+            is_partial: It was for some targets only; what is known of the other nodes stays.
+        """
+        nodes = {step.node.id: _parts(step, plan) for step in plan.steps}
+        measured = {
+            step.node.id: (step.node.definition.id, seconds[step.node.id], sizes.get(step.node.id))
+            for step in plan.steps
+            if step.node.id in seconds
+        }
+        with self._open() as database:
+            if database is None:
+                return
+            database.execute("BEGIN IMMEDIATE")
+            query = "SELECT nodes, timings FROM workflows WHERE id = ?"
+            before = database.execute(query, (workflow,)).fetchone() or ("{}", "{}")
+            if is_partial:
+                nodes = json.loads(before[0]) | nodes
+            timings = {id_: each for id_, each in json.loads(before[1]).items() if id_ in nodes}
+            for id_, (_, took, size) in measured.items():
+                timings[id_] = [[*timings.get(id_, ((),))[0], round(took, 6)][-_KEPT_TIMES:], size]
+            row = (workflow, time.time(), environment, _json(nodes), _json(timings))
+            database.execute("INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?)", row)
+            _keep_kinds(database, measured.values())
+            forget = "DELETE FROM workflows WHERE id NOT IN (SELECT id FROM workflows ORDER BY used DESC LIMIT ?)"
+            database.execute(forget, (_MOST_WORKFLOWS,))
+            database.execute("COMMIT")
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection | None]:
+        """Open the database for a few statements; None, and a warning the first time, if that can't be done."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)) as database:
+                version = database.execute("PRAGMA user_version").fetchone()[0]
+                if version > _VERSION:
+                    self._warn("a newer version of graphengine wrote it. Upgrade, or remove the file")
+                    yield None
+                    return
+                if version < _VERSION:
+                    database.executescript(f"{_TABLES} PRAGMA user_version = {_VERSION};")
+                database.execute("PRAGMA synchronous = OFF")  # a power cut may cost the record, which nothing needs
+                yield database
+        except (sqlite3.Error, OSError, ValueError, TypeError, LookupError) as error:
+            self._warn(str(error))
+
+    def _warn(self, reason: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("the record of runs, %s, can't be used: %s.", self._path, reason)
+
+
+def workflow_id(workflow: Workflow, path: Path | None = None) -> str:
+    """Give the name under which the record knows a workflow: its file, or a hash of its nodes and links."""
+    if path is not None:
+        return str(path.resolve())
+    shape = sorted((id_, node.type, sorted(node.links)) for id_, node in workflow.nodes.items())
+    return blake2b(repr(shape).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def note_of(value: object) -> object:
+    """Note a literal so that it can be shown and compared; long ones by their beginning and a hash."""
+    if value is None or type(value) in (int, float, bool):
+        return value
+    if isinstance(value, FileValue):
+        return {"file": str(value.path), "version": value.version}
+    if isinstance(value, SubgraphValue):
+        return {"subgraph": value.name, "version": value.digest}
+    if isinstance(value, str) and len(value) <= _LONGEST_TEXT:
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return {"text": text[:_LONGEST_TEXT], "version": digest}
+
+
+def _parts(step: Step, plan: Plan) -> list[Any]:  # Any: JSON values, in the order of NodeRecord's fields
+    node, definition = step.node, step.node.definition
+    first = plan.steps[0].ordinal
+    sources = {}
+    for name, (source, position) in step.sources.items():
+        feeding = plan.steps[source - first].node
+        sources[name] = (feeding.id, feeding.definition.outputs[position].name)
+    literals = {name: note_of(value) for name, value in node.literals.items()}
+    key = step.key.hex() if step.key is not None else None
+    return [definition.id, definition.version, definition.pack, definition.pack_version, literals, sources, key]
+
+
+def _node(parts: list[Any]) -> NodeRecord:  # Any: as _parts gives them
+    *start, sources, key = parts
+    return NodeRecord(*start, {name: (node, output) for name, (node, output) in sources.items()}, key)
+
+
+def _timings(noted: Mapping[str, Any]) -> dict[str, Timing]:  # Any: JSON
+    return {id_: Timing(tuple(seconds), size) for id_, (seconds, size) in noted.items()}
+
+
+def _keep_kinds(database: sqlite3.Connection, measured: Iterable[tuple[str, float, int | None]]) -> None:
+    by_kind: dict[str, list[tuple[float, int | None]]] = {}
+    for kind, seconds, size in measured:
+        by_kind.setdefault(kind, []).append((seconds, size))
+    known = dict(database.execute("SELECT type, seconds FROM kinds")) if by_kind else {}
+    rows = []
+    for kind, times in by_kind.items():
+        last = [*json.loads(known.get(kind, "[]")), *(round(seconds, 6) for seconds, _ in times)][-_KEPT_TIMES:]
+        rows.append((kind, _json(last), max((size for _, size in times if size is not None), default=None)))
+    database.executemany("INSERT OR REPLACE INTO kinds VALUES (?, ?, ?)", rows)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
