@@ -26,7 +26,7 @@ from graphengine.core.subgraphs import SUBGRAPH, SubgraphValue, with_body
 from graphengine.core.workflow import DeclaredOutput, Link, Node, Workflow, link_of, split_reference
 from graphengine.errors import GraphEngineError, InputError, InvalidWorkflow, Problem
 
-__all__ = ["FileValue", "Files", "Graph", "GraphNode", "build_graph", "check"]
+__all__ = ["FileValue", "Files", "Graph", "GraphNode", "build_graph", "check", "recheck_literals"]
 
 
 _MOST_GUESSES = 20  # comparing one name with the ids of a large file takes tens of milliseconds
@@ -75,10 +75,12 @@ class Graph:
     Attributes:
         nodes: By id, in the order of the file.
         outputs: The workflow's declared outputs: name -> node and output.
+        is_flat: The workflow had neither sub-graphs nor muted or bypassed nodes: nodes are as in the file.
     """
 
     nodes: Mapping[str, GraphNode]
     outputs: Mapping[str, Link]
+    is_flat: bool = True
 
     def default_targets(self) -> list[str]:
         """Give the nodes that a run without targets is for: every output node and each declared output's node."""
@@ -127,6 +129,44 @@ def build_graph(
     return graph
 
 
+def recheck_literals(
+    graph: Graph,
+    workflow: Workflow,
+    ids: Collection[str],
+    definitions: Definitions,
+    files: Files,
+    function_of: FunctionOf,
+) -> Graph | None:
+    """Make the graph of a workflow that differs from an earlier, flat one in these nodes' literals alone.
+
+    Returns:
+        The graph; None if anything is wrong, or if links differ too: then ``build_graph`` has to look at it all.
+    """
+    checker = _Checker(workflow, definitions, files, function_of)
+    checker.kinds = {id_: node.definition for id_, node in graph.nodes.items()}
+    given = checker._given_by_declared_inputs() if workflow.inputs else {}
+    nodes = dict(graph.nodes)
+    for id_ in ids:
+        old = graph.nodes.get(id_)
+        if old is None or old.definition.body is not None:
+            return None
+        node = workflow.nodes[id_]
+        inputs: Mapping[str, object] = {**node.inputs, **given.get(id_, {})}
+        if node.type_version != old.definition.version:
+            return None
+        checker._check_node(id_, old.definition, inputs)
+        if checker.problems or checker.links[id_] != old.links:
+            return None
+        if checker.literals[id_] != old.literals or not _same_types(checker.literals[id_], old.literals):
+            nodes[id_] = old._replace(literals=checker.literals[id_])
+    return Graph(nodes, graph.outputs) if not checker.problems else None
+
+
+def _same_types(now: Mapping[str, object], before: Mapping[str, object]) -> bool:
+    """Tell 1 from 1.0 and True, which are equal in Python but not on an input that takes anything."""
+    return repr(now) == repr(before)
+
+
 @dataclass
 class _Checker:
     """One pass over a workflow; it collects problems and the graph's nodes side by side."""
@@ -172,7 +212,7 @@ class _Checker:
         for id_ in self._order():
             self._check_links(id_, self.kinds[id_])
         nodes = {id_: self._node(id_, kind) for id_, kind in self.kinds.items()}
-        graph = Graph(nodes, self._check_declared_outputs())
+        graph = Graph(nodes, self._check_declared_outputs(), is_flat=self.flat is None)
         self._check_targets(graph, targets)
         if self.problems:
             self.problems = self._sorted_problems(graph, targets)

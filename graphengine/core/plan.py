@@ -23,7 +23,7 @@ from graphengine.core.graph import FileValue, Graph, GraphNode
 from graphengine.core.subgraphs import SubgraphValue
 from graphengine.errors import GraphEngineError
 
-__all__ = ["Plan", "Step", "late_key", "make_plan"]
+__all__ = ["FingerprintOf", "Plan", "Step", "late_key", "make_plan", "replan"]
 
 FingerprintOf = Callable[[NodeDefinition], Callable[..., object] | None]
 
@@ -113,6 +113,32 @@ def make_plan(
         steps.append(Step(index, node, key, sources, lazy & sources.keys() if lazy else lazy, late))
     outputs = {name: _source(graph, index_of, link) for name, link in graph.outputs.items() if link[0] in ids}
     return Plan(tuple(steps), tuple(index_of[id_] for id_ in ids), outputs)
+
+
+def replan(earlier: Plan, graph: Graph, *, environment: str, fingerprint_of: FingerprintOf) -> Plan:
+    """Plan a graph that differs from an earlier one in literals alone: the order stays, keys change where they must."""
+    steps = list(earlier.steps)
+    fresh: set[int] = set()
+    for index, step in enumerate(earlier.steps):
+        node = graph.nodes[step.node.id]
+        if (
+            node is step.node
+            and not node.definition.has_fingerprint
+            and (not fresh or not any(source in fresh for source, _ in step.sources.values()))
+        ):
+            continue
+        key, late = _key(node, step.sources, steps, 0, environment, fingerprint_of)
+        if key != step.key:
+            fresh.add(index)
+        elif node is step.node:
+            continue
+        steps[index] = step._replace(node=node, key=key, late=late)
+        fresh.add(index)
+    if not fresh:
+        return earlier
+    plan = Plan(tuple(steps), earlier.targets, earlier.outputs)
+    plan.__dict__["readers"] = earlier.readers  # the links are the same
+    return plan
 
 
 def _depth_first(graph: Graph, targets: Iterable[str]) -> list[str]:

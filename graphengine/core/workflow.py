@@ -153,20 +153,24 @@ class Workflow(BaseModel):
             InvalidWorkflow: for names that are neither.
         """
         inputs, nodes = dict(self.inputs), {id_: dict(node.inputs) for id_, node in self.nodes.items()}
-        problems = []
+        problems, changed = [], set()
         for name, value in settings.items():
             node_id, _, input_name = name.partition(".")
             if name in inputs:
                 inputs[name] = inputs[name].model_copy(update={"default": value})
             elif node_id in nodes and input_name:
                 nodes[node_id][input_name] = value
+                changed.add(node_id)
                 for declared, spec in inputs.items():
                     inputs[declared] = spec.model_copy(update={"to": tuple(to for to in spec.to if to != name)})
             else:
                 problems.append(self._unknown_setting(name))
         if problems:
             raise InvalidWorkflow(problems)
-        updated = {id_: node.model_copy(update={"inputs": nodes[id_]}) for id_, node in self.nodes.items()}
+        updated = {
+            id_: node.model_copy(update={"inputs": nodes[id_]}) if id_ in changed else node
+            for id_, node in self.nodes.items()
+        }
         return self.model_copy(update={"inputs": inputs, "nodes": updated})
 
     def _unknown_setting(self, name: str) -> Problem:

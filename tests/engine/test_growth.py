@@ -147,8 +147,7 @@ def test_a_node_after_an_expansion_runs_again_when_what_it_expands_to_changed(se
     )
     engine = Engine(Registry([arithmetic.pack, waiting.pack, pack_of(1)]), settings)
     assert engine.run(workflow).outputs == {"out": 3}
-    changed = Registry([arithmetic.pack, waiting.pack, pack_of(10)])
-    engine.registry = changed
+    engine.use(Registry([arithmetic.pack, waiting.pack, pack_of(10)]))
     assert engine.run(workflow).outputs == {"out": 21}
 
 
