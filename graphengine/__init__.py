@@ -6,6 +6,7 @@ for, so that ``graphengine --help`` answers at once.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
         Widget,
         node,
     )
+    from graphengine.engine import Engine
     from graphengine.errors import GraphEngineError, InputError
+    from graphengine.library import Workflow, run, run_async
 
 __all__ = [
     "Blocked",
     "Body",
     "Context",
+    "Engine",
     "Expansion",
     "FilesIn",
     "Fragment",
@@ -37,15 +41,18 @@ __all__ = [
     "NodePack",
     "Subgraph",
     "Widget",
+    "Workflow",
     "node",
+    "run",
+    "run_async",
 ]
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'graphengine' has no attribute {name!r}")
-    import graphengine.authoring
-    import graphengine.errors
-
-    home = graphengine.errors if hasattr(graphengine.errors, name) else graphengine.authoring
-    return getattr(home, name)
+    for module in ("errors", "authoring", "library", "engine"):
+        home = importlib.import_module(f"graphengine.{module}")
+        if name in home.__all__:
+            return getattr(home, name)
+    raise AssertionError(f"{name!r} is public but has no home")

@@ -75,6 +75,11 @@ class Settings:
         return self.data / "assets"
 
     @property
+    def record_file(self) -> Path:
+        """What the last runs were made of and how long they took."""
+        return self.data / "record.sqlite"
+
+    @property
     def packs_folder(self) -> Path:
         """Where a user puts node packs: folders and single files."""
         return self.data / "packs"

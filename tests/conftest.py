@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,11 @@ import pytest
 # machine, many times as much. Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from graphengine.cli import main
 from graphengine.config import Settings
 from graphengine.core.registry import Registry
 from graphengine.engine import Engine
+from tests.command_line import PACKS, Result, Run, written
 from tests.packs import arithmetic as arithmetic_pack
 
 
@@ -30,3 +33,20 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def engine(arithmetic: Registry, settings: Settings) -> Engine:
     return Engine(arithmetic, settings)
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in process, with the arithmetic pack; a dict among the arguments becomes a workflow file."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: Any, packs: tuple[str, ...] = ("arithmetic",)) -> Result:  # Any: texts, paths, documents
+        words = [written(tmp_path, each) if isinstance(each, dict) else str(each) for each in arguments]
+        if words and words[0] in ("run", "check", "nodes", "plan", "why", "migrate"):
+            words += ["--data", str(tmp_path / "data")]
+            words += [word for pack in packs for word in ("--pack", str(PACKS / f"{pack}.py"))]
+        code = main(words)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,8 @@ from graphengine.cli import main
 from graphengine.core.events import AnyEvent, Event
 from graphengine.core.schema import workflow_schema
 from graphengine.core.workflow import parse_workflow
+from tests.command_line import PACKS, Run, written
 from tests.drawn import document
-
-PACKS = Path(__file__).parent / "packs"
-Result = tuple[int, str, str]
-Run = Callable[..., Result]
 
 SUM = document(
     {
@@ -40,30 +36,6 @@ SAY = document(
     inputs={"prompt": {"type": "STRING", "default": "hi", "to": ["say.path"]}},
     outputs={"said": {"from": "say.text"}},
 )
-
-
-@pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in process, with the arithmetic pack; a dict among the arguments becomes a workflow file."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: Any, packs: tuple[str, ...] = ("arithmetic",)) -> Result:  # Any: texts, paths, documents
-        words = [written(tmp_path, each) if isinstance(each, dict) else str(each) for each in arguments]
-        command = [word for word in words if word in ("run", "check", "nodes")]
-        if command:
-            words += ["--data", str(tmp_path / "data")]
-            words += [word for pack in packs for word in ("--pack", str(PACKS / f"{pack}.py"))]
-        code = main(words)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-def written(folder: Path, doc: dict[str, Any]) -> str:  # Any: JSON
-    path = folder / "workflow.json"
-    path.write_text(json.dumps(doc), encoding="utf-8")
-    return str(path)
 
 
 # Running

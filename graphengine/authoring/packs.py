@@ -19,7 +19,16 @@ from graphengine.authoring.node import NodeFunction
 from graphengine.core.registry import PackFailure
 from graphengine.errors import DefinitionError
 
-__all__ = ["ENTRY_POINTS", "NodePack", "PackSource", "installed_packs", "load_file", "load_packs", "source_version"]
+__all__ = [
+    "ENTRY_POINTS",
+    "NodePack",
+    "PackSource",
+    "find_packs",
+    "installed_packs",
+    "load_file",
+    "load_packs",
+    "source_version",
+]
 
 ENTRY_POINTS = "graphengine.nodes"
 AnyNode = NodeFunction[Any, Any]  # Any: packs hold functions of every signature
@@ -105,6 +114,12 @@ def installed_packs() -> list[PackSource]:
         PackSource(point.name, point.value, tuple(_files_of(point.module)))
         for point in sorted(points, key=lambda point: point.name)
     ]
+
+
+def find_packs(given: Iterable[Path]) -> list[PackSource]:
+    """List the packs to load, by precedence: those given by path, then the installed ones."""
+    named = [PackSource(path.stem, str(path), (path,) if path.is_file() else ()) for path in given]
+    return [*named, *installed_packs()]
 
 
 def load_packs(sources: Iterable[PackSource]) -> tuple[list[NodePack], list[PackFailure]]:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from graphengine.core import sockets
 from graphengine.core.definition import InputDefinition, NodeDefinition, OutputDefinition
+from graphengine.core.facts import FactsCheck
 from graphengine.core.fingerprint import file_version
 from graphengine.core.flatten import Flat, flatten, is_flat
 from graphengine.core.link_types import LinkTypes, NodeTypes
@@ -158,6 +159,8 @@ def recheck_literals(
         if checker.problems or checker.links[id_] != old.links:
             return None
         if checker.literals[id_] != old.literals or not _same_types(checker.literals[id_], old.literals):
+            if old.definition.has_refine:  # then nodes far from it may not fit it any more
+                return None
             nodes[id_] = old._replace(literals=checker.literals[id_])
     return Graph(nodes, graph.outputs) if not checker.problems else None
 
@@ -209,8 +212,11 @@ class _Checker:
             if id_ not in self.given:
                 self._check_node(id_, kind, self.inputs[id_])
         self._check_unknown_nodes()
-        for id_ in self._order():
+        order = self._order()
+        for id_ in order:
             self._check_links(id_, self.kinds[id_])
+        if self.function_of is not None and any(kind.has_refine for kind in self.kinds.values()):
+            self._check_facts(order, self.function_of)
         nodes = {id_: self._node(id_, kind) for id_, kind in self.kinds.items()}
         graph = Graph(nodes, self._check_declared_outputs(), is_flat=self.flat is None)
         self._check_targets(graph, targets)
@@ -454,11 +460,7 @@ class _Checker:
     def _run_own_checks(self, id_: str, kind: NodeDefinition, function: RunnableNode) -> None:
         """Run the checks that are code, on literals that are right by themselves."""
         wrong = {problem.input for problem in self.problems if problem.node == id_}
-        known = {
-            name: value.path if type(value) is FileValue else value
-            for name, value in self.literals[id_].items()
-            if name not in wrong
-        }
+        known = {name: value for name, value in self._plain_literals(id_).items() if name not in wrong}
         for own_check in function.checks:
             parameters = inspect.signature(own_check).parameters
             missing = [name for name, each in parameters.items() if name not in known and each.default is each.empty]
@@ -468,6 +470,9 @@ class _Checker:
                 own_check(**{name: known[name] for name in parameters if name in known})
             except InputError as error:
                 self._add(id_, kind, error.input, Problem("refused", error.message, error.remedy))
+
+    def _plain_literals(self, id_: str) -> dict[str, Any]:
+        return {name: value.path if type(value) is FileValue else value for name, value in self.literals[id_].items()}
 
     # Nodes together
 
@@ -513,6 +518,11 @@ class _Checker:
             self._add(id_, kind, name, problem)
         if types.mapped or types.wrapped:
             self.lists[id_] = types
+
+    def _check_facts(self, order: Iterable[str], function_of: FunctionOf) -> None:
+        facts = FactsCheck(self.kinds, self.links, self._plain_literals, function_of)
+        for id_, name, problem in facts.problems(order):
+            self._add(id_, self.kinds[id_], name, problem)
 
     # The workflow as a function
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Collection
+import threading
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
+from pathlib import Path
 
+from graphengine.authoring.packs import find_packs, load_packs
 from graphengine.config import Settings
 from graphengine.core.events import Event
-from graphengine.core.graph import build_graph
-from graphengine.core.plan import make_plan
+from graphengine.core.plan import Plan
+from graphengine.core.planner import Planner
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow
-from graphengine.engine.cache import Cache, MemoryCache
+from graphengine.engine.cache import Cache, MemoryCache, TieredCache
 from graphengine.engine.context import RunServices
 from graphengine.engine.devices import DeviceMemory
+from graphengine.engine.disk_cache import DiskCache
 from graphengine.engine.executor import Executor, RunResult
+from graphengine.engine.record import MeasuredCache, Record, Stopwatch, workflow_id
 
 __all__ = ["Engine", "RunResult", "numeric_environment"]
 
@@ -27,13 +32,58 @@ class Engine:
         ``Engine(registry, settings).run(workflow).outputs["image"]``
     """
 
-    def __init__(self, registry: Registry, settings: Settings) -> None:
-        self.registry = registry
+    def __init__(self, registry: Registry, settings: Settings, record: Record | None = None) -> None:
         self.settings = settings
-        self._environment = numeric_environment(settings.device)
-        self._cache: Cache = MemoryCache(settings.cache_bytes)
+        self.record = record
+        self.environment = numeric_environment(settings.device)
+        self.use(registry)
+        self._disk_cache = DiskCache(settings.cache_folder, settings.disk_cache_bytes)
+        self.cache: Cache = TieredCache(MemoryCache(settings.cache_bytes), self._disk_cache)
         self._kept: dict[str, object] = {}
         self._device_memory = DeviceMemory()
+        self._turn = threading.RLock()  # one run at a time: they share the device and what nodes keep
+
+    def use(self, registry: Registry) -> None:
+        """Go on with other nodes, such as packs that were loaded again; the caches stay."""
+        self.registry = registry
+        self._planner = Planner(registry.definitions, registry.function, environment=self.environment)
+
+    def close(self) -> None:
+        """Wait until results are on disk, and store no more; leaving Python waits as well."""
+        self._disk_cache.close()
+
+    @classmethod
+    def for_user(
+        cls,
+        *,
+        packs: Iterable[Path] = (),
+        data: Path | None = None,
+        output: Path | None = None,
+        device: str | None = None,
+        disk_cache_bytes: int | None = None,
+        beside: Iterable[Path] = (),
+    ) -> Engine:
+        """Make an engine with the installed packs and these, the rest at its defaults; see ``Settings``."""
+        settings = Settings.for_user(
+            data=data, output=output, device=device, disk_cache_bytes=disk_cache_bytes, beside=beside
+        )
+        loaded, failures = load_packs(find_packs(packs))
+        return cls(Registry(loaded, failures), settings, Record(settings.record_file))
+
+    def plan(
+        self,
+        workflow: Workflow,
+        *,
+        targets: Collection[str] | None = None,
+        source: str = "workflow",
+        settings: Settings | None = None,
+    ) -> Plan:
+        """Check a workflow and say what a run would do, without doing it.
+
+        Raises:
+            InvalidWorkflow: with all its problems.
+        """
+        return self._planner.plan(workflow, settings or self.settings, targets, source=source)
 
     def run(
         self,
@@ -43,6 +93,7 @@ class Engine:
         emit: Callable[[Event], None] = lambda event: None,
         services: RunServices | None = None,
         source: str = "workflow",
+        path: Path | None = None,
     ) -> RunResult:
         """Check a workflow and run it.
 
@@ -51,30 +102,35 @@ class Engine:
             emit: Called with each event.
             services: For a caller that cancels the run or embeds another workflow than this one in pictures.
             source: What messages call the workflow.
+            path: Its file, under which its runs are recorded.
 
         Raises:
             InvalidWorkflow: nothing has run then.
             NodeFailed: a node raised.
             Cancelled: the run was stopped.
         """
-        graph = build_graph(
-            workflow,
-            self.registry.definitions,
-            self.settings,
-            targets=targets,
-            function_of=self.registry.function,
-            source=source,
-        )
-        plan = make_plan(
-            graph,
-            targets,
-            environment=self._environment,
-            fingerprint_of=lambda definition: self.registry.function(definition).fingerprint,
-        )
         services = services or RunServices(self.settings, workflow)
-        services.kept = self._kept
-        services.device_memory = self._device_memory
-        return Executor(self.registry, self._cache, environment=self._environment).run(plan, services, emit)
+        plan = self.plan(workflow, targets=targets, source=source, settings=services.settings)
+        with self._turn:
+            services.kept = self._kept
+            services.device_memory = self._device_memory
+            if self.record is None:
+                return self._executor(self.cache).run(plan, services, emit)
+            stopwatch, cache = Stopwatch.of(plan), MeasuredCache(self.cache)
+            try:
+                return self._executor(cache).run(plan, services, stopwatch.watching(emit))
+            finally:
+                self.record.keep(
+                    workflow_id(workflow, path),
+                    plan,
+                    environment=self.environment,
+                    seconds=stopwatch.seconds,
+                    sizes=cache.sizes,
+                    is_partial=targets is not None,
+                )
+
+    def _executor(self, cache: Cache) -> Executor:
+        return Executor(self.registry, cache, environment=self.environment)
 
 
 @lru_cache

@@ -64,7 +64,9 @@ class AsyncNodes:
 
 
 async def _cancel_all() -> None:
+    """Cancel what isn't cancelled yet; a second time would interrupt its cleaning up."""
     tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in tasks:
-        task.cancel()
+        if not task.cancelling():
+            task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -13,7 +13,16 @@ from graphengine.core import sockets
 from graphengine.core.definition import NodeDefinition
 from graphengine.errors import GraphEngineError
 
-__all__ = ["blocked_among", "collect", "describe", "fit_outputs", "from_node", "items_of", "read_outputs"]
+__all__ = [
+    "blocked_among",
+    "blocked_list",
+    "collect",
+    "describe",
+    "fit_outputs",
+    "from_node",
+    "items_of",
+    "read_outputs",
+]
 
 Values = list[Any]  # Any: socket values are each node's own
 
@@ -37,6 +46,11 @@ def blocked_among(arguments: Mapping[str, Any]) -> Blocked | None:  # Any: socke
                 if type(item) is Blocked:
                     return item
     return None
+
+
+def blocked_list(arguments: Mapping[str, Any], mapped: frozenset[str]) -> Blocked | None:  # Any: socket values
+    """Find a list that is blocked as a whole, so that its items can't be gone through."""
+    return next((arguments[name] for name in mapped if type(arguments[name]) is Blocked), None)
 
 
 def read_outputs(definition: NodeDefinition, returned: Any) -> Values | Expansion:  # Any: whatever a node returns

@@ -35,7 +35,16 @@ from graphengine.core.plan import Plan, Step, late_key
 from graphengine.core.registry import Registry, RunnableNode
 from graphengine.engine.async_nodes import AsyncNodes
 from graphengine.engine.cache import Cache, Result, Shown
-from graphengine.engine.calling import blocked_among, collect, describe, fit_outputs, from_node, items_of, read_outputs
+from graphengine.engine.calling import (
+    blocked_among,
+    blocked_list,
+    collect,
+    describe,
+    fit_outputs,
+    from_node,
+    items_of,
+    read_outputs,
+)
 from graphengine.engine.context import ExecutionContext, RunServices
 from graphengine.engine.front import Front
 from graphengine.engine.growth import Growth, Origins, grow
@@ -160,6 +169,7 @@ class _Run:
         self.in_flight: dict[int, tuple[Mapping[str, Any], ExecutionContext | None, float]] = {}  # Any: socket values
         self.async_nodes = AsyncNodes()
         self.shown: list[Shown] = []
+        self.failure: NodeFailed | None = None
         self.thread = threading.current_thread()
         self._emit = emit
         self._number = 0
@@ -271,11 +281,10 @@ class _Run:
             if self._take_from_cache(step, self.keys[index]):
                 self._settled(index)
                 return
-        if not step.node.mapped:
-            blocked = blocked_among(arguments)
-            if blocked is not None:
-                self._skip(step, blocked)
-                return
+        blocked = blocked_among(arguments) if not step.node.mapped else blocked_list(arguments, step.node.mapped)
+        if blocked is not None:
+            self._skip(step, blocked)
+            return
         self._run_step(front, step, arguments)
 
     def _run_step(self, front: Front, step: Step, arguments: dict[str, Any]) -> None:  # Any: socket values
@@ -292,11 +301,15 @@ class _Run:
             return
         try:
             calls = self._call(step, function, arguments, context)
+            if self.failure is not None:
+                raise self.failure  # of a lazy input; the node swallowed it
         except _BlockedInput as blocked:
             self._skip(step, blocked.blocked)
         except NodeFailed:  # a node that this one asked for lazily; it was blamed already
             raise
         except (Exception, SystemExit) as error:  # a border: a node's own code may raise anything, and call exit()
+            if self.failure is not None:
+                raise self.failure from error
             self._fail(step, arguments, error)
         else:
             self._returned(front, step, arguments, context, calls, time.perf_counter() - started)
@@ -352,14 +365,17 @@ class _Run:
             return list(await asyncio.gather(*tasks))
         except BaseException:
             for task in tasks:  # the first failure decides; the others need not go on
-                task.cancel()
+                if not task.cancelling():  # a second time would interrupt its cleaning up
+                    task.cancel()
             raise
 
     def _end_async(self, step: Step, future: Future[Any]) -> None:  # Any: what the calls returned
         arguments, context, started = self.in_flight.pop(step.ordinal)
         error = future.exception() if not future.cancelled() else None
-        if isinstance(error, Cancelled) or future.cancelled():
-            raise Cancelled
+        if isinstance(error, Cancelled):
+            raise error
+        if future.cancelled():
+            error = GraphEngineError("it waited for something that was cancelled.")
         if isinstance(error, _BlockedInput):
             self._skip(step, error.blocked)
         elif isinstance(error, Exception | SystemExit):
@@ -416,13 +432,15 @@ class _Run:
 
     def _take_from_cache(self, step: Step, key: bytes | None) -> bool:
         result = self.cache.get(key) if key is not None else None
-        if result is None:
+        if result is None or key is None:
             return False
         if result.shown:
             published = self.services.publish(result.shown)
             if published is None:
                 return False
-            result = result._replace(shown=published)
+            if published != result.shown:
+                result = result._replace(shown=published)
+                self.cache.put(key, result)  # so that the next run finds it at its new place
         self.table[step.ordinal] = result
         self._release(step)
         self.emit(NodeCached, node=step.node.id)
@@ -603,12 +621,14 @@ class _Run:
         function = self.registry.function(step.node.definition)
         names = _parameters(function.wants)
         arguments = {name: value for name, value in self._arguments(step).items() if name in names}
-        if blocked_among(arguments) is not None:
+        mapped = step.node.mapped & arguments.keys()
+        if blocked_list(arguments, mapped) is not None:
             return []
         wanted: dict[str, None] = {}
         try:
-            mapped = step.node.mapped & arguments.keys()
             for item in items_of(arguments, mapped) if mapped else (arguments,):
+                if blocked_among(item) is not None:
+                    continue  # it won't be called
                 asked = function.wants(**item)
                 wanted.update(dict.fromkeys([asked] if isinstance(asked, str) else asked))
             unknown = [name for name in wanted if name not in step.node.definition.lazy_inputs]
@@ -680,6 +700,7 @@ class _Run:
         """
         failure = self._report(step, arguments, error)
         if step.ordinal not in self.guarded:
+            self.failure = failure
             raise failure from error
         self._give_blocked(
             step, Blocked(f"node {step.node.id!r} ({step.node.definition.id}) failed: {failure.message}")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graphengine.engine.assets import NO_HARD_LINKS, AssetStore
 from graphengine.engine.cache import Shown
 from graphengine.errors import FileFormatError, GraphEngineError, InputError
 
@@ -24,7 +25,6 @@ METADATA_KEY = "graphengine"
 """The PNG text chunk that holds the workflow."""
 
 _LARGEST_COMPRESSED = 1024 * 1024 - 1  # pillow reads no more from a compressed chunk, against decompression bombs
-_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK)
 
 
 class OutputFolder:
@@ -35,13 +35,22 @@ class OutputFolder:
         temporary: Where previews go.
         workflow_json: The workflow to embed in pictures, or an empty text for none.
         show: Called with each thing that was written.
+        assets: Where the bytes of what is written are kept for later runs.
     """
 
-    def __init__(self, folder: Path, temporary: Path, workflow_json: str, show: Callable[[Shown], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        temporary: Path,
+        workflow_json: str,
+        show: Callable[[Shown], None],
+        assets: AssetStore,
+    ) -> None:
         self._folder = folder
         self._temporary = temporary
         self._workflow_json = workflow_json
         self._show = show
+        self._assets = assets
 
     def write_images(self, images: Image, prefix: str, *, temporary: bool = False) -> Sequence[Path]:
         """Write each picture as PNG with its workflow inside; see ``authoring.context.Outputs``."""
@@ -64,8 +73,9 @@ class OutputFolder:
         path = self._inside(self._folder, name)
         with _whole_file(path) as draft:
             draft.write_text(text, encoding="utf-8")
+            asset = self._assets.keep(draft, name, numbered=False)
             os.replace(draft, path)
-        self._show(Shown(path))
+        self._show(Shown(path, asset=asset))
         return path
 
     def folder(self, name: str) -> Path:
@@ -74,14 +84,52 @@ class OutputFolder:
         self._show(Shown(path))
         return path
 
+    def publish(self, shown: Sequence[Shown]) -> tuple[Shown, ...] | None:
+        """Bring what an earlier run showed into this run's folders; None if that can't be done for all of it.
+
+        A file that is still at its place there, with the same bytes, stays as it is. Others are written again, a
+        picture under the next free number. They embed the workflow of the run that made them, whose layout, titles or
+        other branches may differ from this run's; but a run that embeds none never shows a picture that has one, nor
+        the other way round. A folder that a node wrote itself has to be there still.
+
+        Raises:
+            GraphEngineError: if a file can't be written.
+        """
+        files = {each.path: each for each in shown}  # a text that was written twice is what it was in the end
+        pictures = [each.asset for each in files.values() if each.asset is not None and each.asset.numbered]
+        if any(asset.has_workflow != bool(self._workflow_json) for asset in pictures):
+            return None
+        missing = [each for each in files.values() if not self._is_in_place(each)]
+        if not all(each.asset is not None and self._assets.holds(each.asset) for each in missing):
+            return None
+        return tuple(self._publish_again(each) if each in missing else each for each in files.values())
+
+    def _is_in_place(self, shown: Shown) -> bool:
+        root = (self._temporary if shown.temporary else self._folder).resolve()
+        if not shown.path.is_relative_to(root):
+            return False
+        return shown.path.exists() if shown.asset is None else shown.asset.is_at(shown.path)
+
+    def _publish_again(self, shown: Shown) -> Shown:
+        asset = shown.asset
+        assert asset is not None, "only files have bytes to publish"
+        path = self._inside(self._temporary if shown.temporary else self._folder, asset.name)
+        with _whole_file(path) as draft:
+            self._assets.copy_to(asset, draft)
+            asset = asset._replace(mtime_ns=draft.stat().st_mtime_ns)
+            if asset.numbered:
+                path = _number(draft, path)
+            else:
+                os.replace(draft, path)
+        return Shown(path, shown.temporary, asset)
+
     def _write_numbered(self, picture: Picture, prefix: str, metadata: object, temporary: bool) -> Path:
         base = self._inside(self._temporary if temporary else self._folder, prefix)
         with _whole_file(base) as draft:
             picture.save(draft, format="PNG", pnginfo=metadata)
-            number = _last_number(base) + 1
-            while not _take_name(draft, path := base.with_name(f"{base.name}_{number:05d}.png")):
-                number += 1
-        self._show(Shown(path, temporary))
+            asset = self._assets.keep(draft, prefix, numbered=True, has_workflow=bool(self._workflow_json))
+            path = _number(draft, base)
+        self._show(Shown(path, temporary, asset))
         return path
 
     def _inside(self, folder: Path, name: str) -> Path:
@@ -144,6 +192,14 @@ class _whole_file:
             raise _cant_write(self._path, error) from error
 
 
+def _number(draft: Path, base: Path) -> Path:
+    """Give a draft the next free number after a prefix."""
+    number = _last_number(base) + 1
+    while not _take_name(draft, path := base.with_name(f"{base.name}_{number:05d}.png")):
+        number += 1
+    return path
+
+
 def _take_name(draft: Path, path: Path) -> bool:
     """Give a draft its name; False if another run took it meanwhile, which a rename would not notice."""
     try:
@@ -151,7 +207,7 @@ def _take_name(draft: Path, path: Path) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
+        if error.errno not in NO_HARD_LINKS:
             raise
         try:
             path.touch(exist_ok=False)

@@ -6,27 +6,32 @@ costs one warning, never a run. Several processes may use it at once.
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic_core import from_json, to_json
 
 from graphengine.core.events import Event, NodeFinished
 from graphengine.core.graph import FileValue
 from graphengine.core.plan import Plan, Step
 from graphengine.core.subgraphs import SubgraphValue
 from graphengine.core.workflow import Workflow
+from graphengine.engine.cache import Cache, Result
+from graphengine.engine.sizes import size_bytes
 
-__all__ = ["LastRun", "NodeRecord", "Record", "Stopwatch", "Timing", "note_of", "workflow_id"]
+__all__ = ["LastRun", "MeasuredCache", "NodeRecord", "Record", "Stopwatch", "Timing", "note_of", "workflow_id"]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _VERSION = 1
 _MOST_WORKFLOWS = 200
@@ -35,8 +40,8 @@ _LONGEST_TEXT = 200
 _WAIT_S = 2.0  # for another process that writes
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS workflows (id TEXT PRIMARY KEY, used REAL, environment TEXT, nodes TEXT, timings TEXT);
-CREATE TABLE IF NOT EXISTS kinds (type TEXT PRIMARY KEY, seconds TEXT, size INTEGER);
+CREATE TABLE IF NOT EXISTS workflows (id TEXT PRIMARY KEY, used REAL, environment TEXT, nodes BLOB, timings BLOB);
+CREATE TABLE IF NOT EXISTS kinds (type TEXT PRIMARY KEY, seconds BLOB, size INTEGER);
 PRAGMA journal_mode = WAL;
 """
 
@@ -115,6 +120,30 @@ class Stopwatch:
             self.seconds[node] = self.seconds.get(node, 0.0) + seconds
 
 
+class MeasuredCache:
+    """A cache that notes how many bytes each result has that is put into it."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self.sizes: dict[bytes, int] = {}
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._cache
+
+    def get(self, key: bytes) -> Result | None:
+        """Give the result kept under this key."""
+        return self._cache.get(key)
+
+    def put(self, key: bytes, result: Result) -> None:
+        """Measure a result, and keep it."""
+        self.sizes[key] = size_bytes(result.values)
+        self._cache.put(key, result)
+
+    def drop(self, key: bytes) -> None:
+        """Forget a result."""
+        self._cache.drop(key)
+
+
 class Record:
     """The record in a file."""
 
@@ -124,21 +153,26 @@ class Record:
 
     def last_run(self, workflow: str) -> LastRun | None:
         """Give what is known of a workflow; None if it never ran, or was forgotten."""
-        with self._open() as database:
+
+        def read(database: sqlite3.Connection) -> LastRun | None:
             query = "SELECT environment, nodes, timings FROM workflows WHERE id = ?"
-            row = database.execute(query, (workflow,)).fetchone() if database is not None else None
+            row = database.execute(query, (workflow,)).fetchone()
             if row is None:
                 return None
-            environment, nodes, timings = row[0], json.loads(row[1]), json.loads(row[2])
-            return LastRun(environment, {id_: _node(each) for id_, each in nodes.items()}, _timings(timings))
-        return None
+            nodes = {id_: _node(parts) for id_, parts in from_json(row[1]).items()}
+            timings = {id_: Timing(tuple(seconds), size) for id_, (seconds, size) in from_json(row[2]).items()}
+            return LastRun(row[0], nodes, timings)
+
+        return self._use(read)
 
     def kinds(self) -> Mapping[str, Timing]:
         """Give how long nodes took by kind, for nodes that never ran themselves."""
-        with self._open() as database:
-            rows = database.execute("SELECT type, seconds, size FROM kinds") if database is not None else ()
-            return {kind: Timing(tuple(json.loads(seconds)), size) for kind, seconds, size in rows}
-        return {}
+
+        def read(database: sqlite3.Connection) -> dict[str, Timing]:
+            rows = database.execute("SELECT type, seconds, size FROM kinds")
+            return {kind: Timing(tuple(from_json(seconds)), size) for kind, seconds, size in rows}
+
+        return self._use(read) or {}
 
     def keep(
         self,
@@ -147,62 +181,57 @@ class Record:
         *,
         environment: str,
         seconds: Mapping[str, float],
-        sizes: Mapping[str, int],
+        sizes: Mapping[bytes, int],
         is_partial: bool = False,
     ) -> None:
         """Note a run.
 
         Args:
             seconds: How long the nodes that ran took.
-            sizes: Bytes of their outputs, where known.
+            sizes: Bytes of their outputs by step key, where known.
             is_partial: It was for some targets only; what is known of the other nodes stays.
         """
         nodes = {step.node.id: _parts(step, plan) for step in plan.steps}
         measured = {
-            step.node.id: (step.node.definition.id, seconds[step.node.id], sizes.get(step.node.id))
+            step.node.id: (step.node.definition.id, seconds[step.node.id], sizes.get(step.key or b""))
             for step in plan.steps
             if step.node.id in seconds
         }
-        with self._open() as database:
-            if database is None:
-                return
+
+        def write(database: sqlite3.Connection) -> None:
             database.execute("BEGIN IMMEDIATE")
             query = "SELECT nodes, timings FROM workflows WHERE id = ?"
             before = database.execute(query, (workflow,)).fetchone() or ("{}", "{}")
-            if is_partial:
-                nodes = json.loads(before[0]) | nodes
-            timings = {id_: each for id_, each in json.loads(before[1]).items() if id_ in nodes}
+            all_nodes = from_json(before[0]) | nodes if is_partial else nodes
+            timings = {id_: each for id_, each in from_json(before[1]).items() if id_ in all_nodes}
             for id_, (_, took, size) in measured.items():
                 timings[id_] = [[*timings.get(id_, ((),))[0], round(took, 6)][-_KEPT_TIMES:], size]
-            row = (workflow, time.time(), environment, _json(nodes), _json(timings))
+            row = (workflow, time.time(), environment, to_json(all_nodes), to_json(timings))
             database.execute("INSERT OR REPLACE INTO workflows VALUES (?, ?, ?, ?, ?)", row)
             _keep_kinds(database, measured.values())
             forget = "DELETE FROM workflows WHERE id NOT IN (SELECT id FROM workflows ORDER BY used DESC LIMIT ?)"
             database.execute(forget, (_MOST_WORKFLOWS,))
             database.execute("COMMIT")
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection | None]:
+        self._use(write)
+
+    def _use(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
         """Open the database for a few statements; None, and a warning the first time, if that can't be done."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)) as database:
                 version = database.execute("PRAGMA user_version").fetchone()[0]
                 if version > _VERSION:
-                    self._warn("a newer version of graphengine wrote it. Upgrade, or remove the file")
-                    yield None
-                    return
+                    raise sqlite3.DatabaseError("a newer version of graphengine wrote it")
                 if version < _VERSION:
                     database.executescript(f"{_TABLES} PRAGMA user_version = {_VERSION};")
                 database.execute("PRAGMA synchronous = OFF")  # a power cut may cost the record, which nothing needs
-                yield database
-        except (sqlite3.Error, OSError, ValueError, TypeError, LookupError) as error:
-            self._warn(str(error))
-
-    def _warn(self, reason: str) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning("the record of runs, %s, can't be used: %s.", self._path, reason)
+                return work(database)
+        except (sqlite3.Error, OSError, ValueError, TypeError, LookupError) as error:  # damaged, locked, read-only …
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning("the record of runs can't be used: %s: %s.", self._path, error)
+            return None
 
 
 def workflow_id(workflow: Workflow, path: Path | None = None) -> str:
@@ -245,10 +274,6 @@ def _node(parts: list[Any]) -> NodeRecord:  # Any: as _parts gives them
     return NodeRecord(*start, {name: (node, output) for name, (node, output) in sources.items()}, key)
 
 
-def _timings(noted: Mapping[str, Any]) -> dict[str, Timing]:  # Any: JSON
-    return {id_: Timing(tuple(seconds), size) for id_, (seconds, size) in noted.items()}
-
-
 def _keep_kinds(database: sqlite3.Connection, measured: Iterable[tuple[str, float, int | None]]) -> None:
     by_kind: dict[str, list[tuple[float, int | None]]] = {}
     for kind, seconds, size in measured:
@@ -256,10 +281,6 @@ def _keep_kinds(database: sqlite3.Connection, measured: Iterable[tuple[str, floa
     known = dict(database.execute("SELECT type, seconds FROM kinds")) if by_kind else {}
     rows = []
     for kind, times in by_kind.items():
-        last = [*json.loads(known.get(kind, "[]")), *(round(seconds, 6) for seconds, _ in times)][-_KEPT_TIMES:]
-        rows.append((kind, _json(last), max((size for _, size in times if size is not None), default=None)))
+        last = [*from_json(known.get(kind, "[]")), *(round(seconds, 6) for seconds, _ in times)][-_KEPT_TIMES:]
+        rows.append((kind, to_json(last), max((size for _, size in times if size is not None), default=None)))
     database.executemany("INSERT OR REPLACE INTO kinds VALUES (?, ?, ?)", rows)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))

@@ -15,7 +15,7 @@ _SCALARS = frozenset({bool, int, float, type(None)})
 
 
 def size_bytes(value: object) -> int:
-    """Add up tensors, buffers and texts in a value; storage that is shared within it counts once.
+    """Add up tensors, buffers, texts and a little for each part of a value; what it holds twice counts once.
 
     Objects of unknown classes count a token amount: what they share with the rest of the process can't be known.
     """

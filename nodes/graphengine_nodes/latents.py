@@ -13,7 +13,11 @@ from graphengine.types import Image, Latent, Mask, Model, ScheduleName, Vae
 from graphengine_nodes.inputs import Seed, Share, Side, SideOrZero, Steps
 
 
-@node("EmptyLatent", category="latent")
+@node(
+    "EmptyLatent",
+    category="latent",
+    refine=lambda _literals, facts: {} if "model" in facts else {"latent": {"latent_channels": 4, "latent_factor": 8}},
+)
 def empty_latent(
     width: Side = 128,
     height: Side = 128,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from graphengine import FilesIn, Widget, node
+from graphengine.diffusion.facts import checkpoint_facts
 from graphengine.types import Clip, Image, Mask, Model, Vae
 
 
@@ -35,7 +36,7 @@ class Picture(NamedTuple):
     mask: Mask
 
 
-@node("LoadCheckpoint", category="loaders")
+@node("LoadCheckpoint", category="loaders", refine=lambda literals, _facts: checkpoint_facts(literals["ckpt_name"]))
 def load_checkpoint(ckpt_name: Annotated[Path, FilesIn("checkpoints")] = Path("embedded")) -> Checkpoint:
     """Open a checkpoint and give its three parts.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from graphengine import Context, InputError, node
+from graphengine.diffusion.facts import factor_of_levels
 from graphengine.types import Clip, Dataset, Image, Model, Prediction, Tokenizer, Vae
 from graphengine_nodes.inputs import Seed
 
@@ -17,6 +18,9 @@ Heads = Annotated[int, Field(ge=1, le=128)]
 Groups = Annotated[int, Field(ge=1, le=256)]
 Numbers = Annotated[str, Field(pattern=r"^\s*\d+(\s*,\s*\d+)*\s*$")]
 Sizes = Annotated[int, Field(ge=4, le=8192)]
+
+Literals = Mapping[str, Any]  # Any: of each input's own type
+Facts = Mapping[str, Any]  # Any: a fact is a number or a text
 
 
 @node("TrainTokenizer", category="training/networks", outputs="tokenizer")
@@ -41,7 +45,11 @@ def train_tokenizer(
     )
 
 
-@node("NewClip", category="training/networks")
+@node(
+    "NewClip",
+    category="training/networks",
+    refine=lambda literals, _facts: {"clip": {"context_width": literals.get("width")}},
+)
 def new_clip(
     tokenizer: Tokenizer,
     seed: Seed = 0,
@@ -63,7 +71,13 @@ def new_clip(
     return networks.new_clip(tokenizer, seed=seed, width=width, layers=layers, heads=heads)
 
 
-@node("NewAutoencoder", category="training/networks")
+def _autoencoder_facts(literals: Literals, _facts: Mapping[str, Facts]) -> Mapping[str, Facts]:
+    levels = literals.get("block_channels")
+    factor = factor_of_levels(_numbers(levels)) if levels else None
+    return {"vae": {"latent_channels": literals.get("latent_channels"), "latent_factor": factor}}
+
+
+@node("NewAutoencoder", category="training/networks", refine=_autoencoder_facts)
 def new_autoencoder(
     seed: Seed = 0,
     block_channels: Numbers = "16, 32, 64, 64",
@@ -100,7 +114,17 @@ def new_autoencoder(
     )
 
 
-@node("NewUNet", category="training/networks")
+def _unet_facts(literals: Literals, facts: Mapping[str, Facts]) -> Mapping[str, Facts]:
+    return {
+        "model": {
+            "context_width": facts["clip"].get("context_width"),
+            "latent_channels": literals.get("latent_channels"),
+            "latent_factor": literals.get("latent_factor"),
+        }
+    }
+
+
+@node("NewUNet", category="training/networks", refine=_unet_facts)
 def new_unet(
     clip: Clip,
     seed: Seed = 0,
@@ -152,7 +176,11 @@ def new_unet(
     )
 
 
-@node("NewUNet2D", category="training/networks")
+def _pixel_model_facts(literals: Literals, _facts: Mapping[str, Facts]) -> Mapping[str, Facts]:
+    return {"model": {"latent_channels": literals.get("channels"), "latent_factor": 1}}
+
+
+@node("NewUNet2D", category="training/networks", refine=_pixel_model_facts)
 def new_unet_2d(
     seed: Seed = 0,
     size: Sizes = 28,
@@ -192,7 +220,7 @@ def new_unet_2d(
     )
 
 
-@node("NewBasicUNet", category="training/networks")
+@node("NewBasicUNet", category="training/networks", refine=_pixel_model_facts)
 def new_basic_unet(seed: Seed = 0, channels: Annotated[int, Field(ge=1, le=64)] = 1) -> Model:
     """Make the walk-through's small net, which learns to remove uniform noise mixed into a picture.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, 
 from pydantic import Field
 
 from graphengine import Context, Widget, node
+from graphengine.diffusion.memory import training_memory
 from graphengine.types import (
     Clip,
     Dataset,
@@ -44,7 +45,7 @@ class TrainLoopOutputs(NamedTuple, Generic[Subject]):
     report: Report
 
 
-@node("TrainLoop", category="training", device="gpu")
+@node("TrainLoop", category="training", device="gpu", memory=training_memory)
 def train_loop(
     ctx: Context,
     model: Subject,

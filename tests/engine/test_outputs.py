@@ -16,6 +16,7 @@ import torch
 from PIL import Image as pillow
 
 from graphengine.core.workflow import parse_workflow
+from graphengine.engine.assets import AssetStore
 from graphengine.engine.cache import Shown
 from graphengine.engine.outputs import OutputFolder, read_embedded_workflow
 from graphengine.errors import FileFormatError, GraphEngineError, InputError
@@ -23,8 +24,11 @@ from graphengine.types import Image
 from tests.drawn import drawn
 
 
-def outputs(folder: Path, workflow: str = "") -> OutputFolder:
-    return OutputFolder(folder / "output", folder / "temporary", workflow, lambda shown: None)
+def outputs(folder: Path, workflow: str = "", shown: list[Shown] | None = None) -> OutputFolder:
+    """The output folder of a run; assets are kept elsewhere, so that tests can list what is in this one."""
+    assets = AssetStore(folder.parent / f"{folder.name} assets", 10_000_000)
+    show = shown.append if shown is not None else lambda each: None
+    return OutputFolder(folder / "output", folder / "temporary", workflow, show, assets)
 
 
 def picture(value: float = 0.5, count: int = 1) -> Image:
@@ -116,9 +120,8 @@ def test_files_have_the_rights_that_the_user_gives_new_files(tmp_path: Path) -> 
 
 def test_previews_go_to_their_own_folder(tmp_path: Path) -> None:
     shown: list[Shown] = []
-    out = OutputFolder(tmp_path / "output", tmp_path / "temporary", "", shown.append)
-    (path,) = out.write_images(picture(), "cat", temporary=True)
-    assert shown == [Shown(path, temporary=True)]
+    (path,) = outputs(tmp_path, shown=shown).write_images(picture(), "cat", temporary=True)
+    assert [(each.path, each.temporary) for each in shown] == [(path, True)]
     assert files(tmp_path) == ["temporary/cat_00001.png"]
 
 
@@ -175,10 +178,108 @@ def test_a_text_replaces_the_earlier_one_whole(tmp_path: Path) -> None:
 
 def test_a_folder_is_named_and_left_to_its_node(tmp_path: Path) -> None:
     shown: list[Shown] = []
-    out = OutputFolder(tmp_path / "output", tmp_path / "temporary", "", shown.append)
-    path = out.folder("models/mine")
+    path = outputs(tmp_path, shown=shown).folder("models/mine")
     assert shown == [Shown(path)]
     assert not path.exists()
+
+
+# Again, from an earlier run
+
+
+def shown_by(folder: Path) -> list[Shown]:
+    """What a run showed: two pictures, a preview and a text."""
+    shown: list[Shown] = []
+    out = outputs(folder, shown=shown)
+    out.write_images(picture(count=2), "trip/cat")
+    out.write_images(picture(), "preview", temporary=True)
+    out.write_text("long", "notes.txt")
+    return shown
+
+
+ALL = ["output/notes.txt", "output/trip/cat_00001.png", "output/trip/cat_00002.png", "temporary/preview_00001.png"]
+
+
+def test_what_is_still_there_stays_as_it_is(tmp_path: Path) -> None:
+    shown = shown_by(tmp_path)
+    assert outputs(tmp_path).publish(shown) == tuple(shown)
+    assert files(tmp_path) == ALL
+
+
+def test_what_was_deleted_is_written_again(tmp_path: Path) -> None:
+    shown = shown_by(tmp_path)
+    contents = [each.path.read_bytes() for each in shown]
+    for each in shown:
+        each.path.unlink()
+    again = outputs(tmp_path).publish(shown)
+    assert again is not None
+    assert [each.path.read_bytes() for each in again] == contents
+    assert [each.path for each in again] == [each.path for each in shown]
+    assert files(tmp_path) == ALL
+    assert outputs(tmp_path).publish(again) == again
+
+
+def test_a_picture_is_written_beside_the_one_that_took_its_name(tmp_path: Path) -> None:
+    first, second, preview, text = shown = shown_by(tmp_path)
+    first.path.write_bytes(second.path.read_bytes() + b"somebody's own")
+    text.path.write_text("somebody's own")
+    outputs(tmp_path).write_images(picture(0.1), "trip/cat")
+    again = outputs(tmp_path).publish([second, preview])
+    assert again == (second, preview)
+    assert outputs(tmp_path).publish(shown) is None  # edited in place, in the store as well: its node has to run
+
+
+def test_another_output_folder_gets_its_own(tmp_path: Path) -> None:
+    shown = shown_by(tmp_path)
+    other = tmp_path / "other"
+    assets = AssetStore(tmp_path.parent / f"{tmp_path.name} assets", 10_000_000)
+    folder = OutputFolder(other / "output", other / "temporary", "", lambda each: None, assets)
+    again = folder.publish(shown)
+    assert again is not None
+    assert files(other) == ALL
+    assert folder.publish(again) == again
+    for before, after in zip(shown, again, strict=True):
+        after.path.write_bytes(b"scribble")
+        assert before.asset is not None
+        assert before.asset.is_at(before.path)
+
+
+def test_nothing_is_written_unless_all_can_be(tmp_path: Path) -> None:
+    shown = shown_by(tmp_path)
+    for each in shown[:2]:
+        each.path.unlink()
+    (tmp_path / "output" / "notes.txt").write_text("else")
+    before = files(tmp_path)
+    assert outputs(tmp_path).publish(shown) is None
+    assert files(tmp_path) == before
+
+
+def test_a_picture_with_its_workflow_is_never_shown_by_a_run_that_embeds_none(tmp_path: Path) -> None:
+    shown: list[Shown] = []
+    workflow = drawn({"a": "Number"}).dump()
+    outputs(tmp_path, workflow, shown).write_images(picture(), "cat")
+    assert outputs(tmp_path).publish(shown) is None
+    assert outputs(tmp_path, workflow).publish(shown) == tuple(shown)
+    outputs(tmp_path, "", shown).write_images(picture(), "cat")
+    assert outputs(tmp_path, workflow).publish(shown[1:]) is None
+
+
+def test_a_folder_has_to_be_there_still(tmp_path: Path) -> None:
+    shown: list[Shown] = []
+    path = outputs(tmp_path, shown=shown).folder("models/mine")
+    assert outputs(tmp_path).publish(shown) is None
+    path.mkdir(parents=True)
+    assert outputs(tmp_path).publish(shown) == tuple(shown)
+
+
+def test_a_text_that_was_written_twice_is_the_last_one(tmp_path: Path) -> None:
+    shown: list[Shown] = []
+    out = outputs(tmp_path, shown=shown)
+    for text in ("first", "last"):
+        path = out.write_text(text, "a.txt")
+    assert outputs(tmp_path).publish(shown) == (shown[1],)
+    path.unlink()
+    assert outputs(tmp_path).publish(shown) is not None
+    assert path.read_text() == "last"
 
 
 # Disks

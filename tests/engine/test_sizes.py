@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from graphengine.core.subgraphs import SubgraphValue
+from graphengine.core.workflow import Subgraph
 from graphengine.engine.sizes import size_bytes
 from graphengine.types import Image, Latent, Vae
 
@@ -55,6 +57,22 @@ def test_storage_that_is_shared_counts_once() -> None:
 
 def test_a_small_view_holds_all_of_its_storage() -> None:
     assert size_bytes(Image(tensor(4)[:1])) == pytest.approx(4 * MEGABYTE, rel=0.01)
+
+
+def test_what_several_parts_of_a_result_share_counts_once() -> None:
+    text, image = "x" * MEGABYTE, Image(tensor(2))
+    parts = [Latent(image), {"image": image, "text": text}, (image[0], text)]
+    assert size_bytes(parts) == pytest.approx(3 * MEGABYTE, rel=0.01)
+
+
+def test_many_small_values_count_by_their_number() -> None:
+    for value in ([0.5] * 10_000, dict.fromkeys(range(10_000)), tuple(range(10_000))):
+        assert 10_000 * 32 < size_bytes(value) < 10_000 * 256
+
+
+def test_a_subgraph_counts_its_texts() -> None:
+    document = Subgraph.model_validate({"nodes": {"a": {"type": "Text", "inputs": {"text": "x" * MEGABYTE}}}})
+    assert size_bytes(SubgraphValue("body", document)) == pytest.approx(MEGABYTE, rel=0.01)
 
 
 def test_a_value_within_itself_has_an_end() -> None:

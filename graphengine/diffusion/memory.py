@@ -1,0 +1,81 @@
+"""How much device memory a call takes besides the weights, so that room can be made before it.
+
+The factors were found by counting all live tensors of diffusers' networks of several shapes, on the CPU and without
+gradients: ``tests/diffusion/test_memory.py`` counts again. They don't know what a GPU's kernels use for themselves; the
+engine keeps a reserve for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphengine.types import Clip, Image, Latent, Model, Recipe, Vae
+
+__all__ = ["decoding_memory", "encoding_memory", "sampling_memory", "training_memory"]
+
+_FEED_FORWARD_MAPS = 22
+"""A transformer block widens its states eightfold, and holds that twice besides its own; of the finest level's size."""
+
+
+def sampling_memory(model: Model, latent_image: Latent, cfg: float) -> int:
+    """Estimate what one call of a denoiser takes, in bytes; 0 for a network of unknown structure."""
+    config = _config(model.network)
+    channels = config.get("block_out_channels")
+    if not channels:
+        return 0
+    batch, _, height, width = latent_image.samples.shape
+    if cfg != 1 and "cross_attention_dim" in config:
+        batch *= 2  # with and without the prompt in one call
+    layers = config["layers_per_block"]
+    layers = max(layers) if isinstance(layers, list | tuple) else layers
+    skips = sum((layers + 1) * count / 4**level for level, count in enumerate(channels))
+    cells = skips + _FEED_FORWARD_MAPS * channels[0]
+    return int(batch * height * width * cells) * _element_bytes(model.network)
+
+
+def decoding_memory(samples: Latent, vae: Vae) -> int:
+    """Estimate what decoding takes, in bytes; pictures are decoded one after the other, so their number plays no part.
+
+    It is most where the last level begins, at the picture's full size: three maps of the level before, or five of it.
+    """
+    channels = _config(vae.autoencoder).get("block_out_channels")
+    if not channels:
+        return 0
+    height, width = (side * 2 ** (len(channels) - 1) for side in samples.samples.shape[-2:])
+    finest, next_finest = channels[0], channels[min(1, len(channels) - 1)]
+    return int(height * width * max(5.1 * finest, 3.1 * next_finest)) * _element_bytes(vae.autoencoder)
+
+
+def encoding_memory(pixels: Image, vae: Vae) -> int:
+    """Estimate what encoding takes, in bytes: five maps of the first level and as many copies of the picture."""
+    channels = _config(vae.autoencoder).get("block_out_channels")
+    if not channels:
+        return 0
+    height, width = pixels.shape[1:3]
+    return int(height * width * 5 * (channels[0] + 3)) * _element_bytes(vae.autoencoder)
+
+
+def training_memory(model: Model | Vae | Clip, recipe: Recipe) -> int:
+    """Tell the least that training takes, in bytes; what a step computes isn't known before.
+
+    Float32 copies of the weights: those trained, their gradients, the optimizer's two moments, and their average.
+    """
+    match model:
+        case Model():
+            network = model.network
+        case Vae():
+            network = model.autoencoder
+        case Clip():
+            network = model.text_encoder
+    copies = 5 if recipe.ema_decay > 0 else 4
+    return copies * 4 * sum(parameter.numel() for parameter in network.parameters())
+
+
+def _config(network: object) -> Mapping[str, Any]:  # Any: a network's configuration, as its library has it
+    config = getattr(network, "config", None)
+    return config if isinstance(config, Mapping) else {}
+
+
+def _element_bytes(network: Any) -> int:  # Any: an nn.Module, which isn't imported here
+    return int(next(network.parameters()).element_size())

@@ -1,0 +1,236 @@
+"""Which networks are on the device, and who makes room when memory is short.
+
+Weights wait on the CPU until a node uses them, and stay on the device afterwards: the next run most likely wants them
+again. When room is short, those that were not used for the longest time go back. Moving weights changes no value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from graphengine.errors import GraphEngineError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["DeviceMemory", "free_bytes", "move_module"]
+
+_RESERVE_BYTES = 256 * 1024**2  # libraries' own buffers, and what fragmentation costs
+
+
+def free_bytes(device: str) -> int | None:
+    """Tell how much more a device can hold; None if it doesn't say."""
+    import torch
+
+    kind = device.partition(":")[0]
+    if kind == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch keeps it for later
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
+    if kind == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return None
+
+
+def move_module(module: nn.Module, device: str) -> None:
+    """Move a network's weights; what leaves a GPU is free for other programs as well."""
+    import torch
+
+    module.to(device)
+    if device == "cpu" and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@dataclass(eq=False)
+class _Resident:
+    """A network on a device."""
+
+    module: weakref.ref[nn.Module]
+    name: str
+    device: str
+    size_bytes: int
+    tensors: frozenset[int]
+    holders: int = 0
+
+
+class DeviceMemory:
+    """The networks that are on devices, of all runs of one engine.
+
+    It doesn't keep them alive: a network that nobody refers to any more is gone from the device as well.
+
+    Args:
+        free_bytes: Tells how much more a device can hold, or None.
+        move: Moves a network; raises a RuntimeError that says "out of memory" if it doesn't fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        free_bytes: Callable[[str], int | None] = free_bytes,
+        move: Callable[[nn.Module, str], None] = move_module,
+    ) -> None:
+        self._free_bytes = free_bytes
+        self._move = move
+        self._residents: dict[int, _Resident] = {}  # by the network's id, the least recently used first
+        self._lock = threading.RLock()  # async nodes load from their own thread
+
+    @contextmanager
+    def loaded(self, values: Iterable[object], device: str) -> Iterator[None]:
+        """Have the networks of some values on a device within the block; on "cpu" nothing is done.
+
+        Raises:
+            GraphEngineError: if they don't fit although all that is not in use was moved away.
+        """
+        if device == "cpu":
+            yield
+            return
+        held: list[_Resident] = []
+        try:
+            with self._lock:
+                for name, module in _networks(values):
+                    resident = self._bring(module, name, device)
+                    resident.holders += 1
+                    held.append(resident)
+            yield
+        finally:
+            with self._lock:
+                for resident in held:
+                    resident.holders -= 1
+
+    def make_room(self, wanted_bytes: int, device: str, values: Iterable[object] = ()) -> None:
+        """Move networks away until this much is free besides the networks of some values, which may stay or come."""
+        if device == "cpu":
+            return
+        with self._lock:
+            networks = [module for _, module in _networks(values)]
+            missing = sum(_size_bytes(module) for module in networks if self._resident(module, device) is None)
+            self._free_up(wanted_bytes + missing, device, spared={id(module) for module in networks})
+
+    def resident_names(self, device: str) -> list[str]:
+        """Name what is on a device, the least recently used first."""
+        with self._lock:
+            self._forget_dead()
+            return [resident.name for resident in self._residents.values() if resident.device == device]
+
+    def _resident(self, module: nn.Module, device: str) -> _Resident | None:
+        resident = self._residents.get(id(module))
+        known = resident is not None and resident.module() is module and resident.device == device
+        return resident if known else None
+
+    def _bring(self, module: nn.Module, name: str, device: str) -> _Resident:
+        resident = self._resident(module, device)
+        if resident is None:
+            resident = _Resident(weakref.ref(module), name, device, _size_bytes(module), _tensor_ids(module))
+            self._free_up(resident.size_bytes, device)
+            try:
+                self._move_or_undo(module, device)
+            except _OutOfMemory:
+                self._free_up(None, device)
+                try:
+                    self._move_or_undo(module, device)
+                except _OutOfMemory as error:
+                    raise GraphEngineError(self._no_room(resident)) from error.__cause__
+        self._residents.pop(id(module), None)
+        self._residents[id(module)] = resident  # now the most recently used
+        return resident
+
+    def _move_or_undo(self, module: nn.Module, device: str) -> None:
+        try:
+            self._move(module, device)
+        except RuntimeError as error:
+            self._move(module, "cpu")  # a part of it may have arrived
+            if "out of memory" in str(error).lower():
+                raise _OutOfMemory from error
+            raise
+
+    def _free_up(self, wanted_bytes: int | None, device: str, spared: Iterable[int] = ()) -> None:
+        """Move networks away, the least recently used first, until there is room; all that may go for None."""
+        if wanted_bytes is not None and self._has_room(wanted_bytes, device):
+            return
+        gc.collect()  # networks in reference cycles that nobody uses
+        self._forget_dead()
+        here = [resident for resident in self._residents.values() if resident.device == device]
+        for resident in here:
+            if wanted_bytes is not None and self._has_room(wanted_bytes, device):
+                return
+            group = _sharing(resident, here)
+            if not any(each.holders or id(each.module()) in spared for each in group):
+                for each in group:
+                    self._send_back(each)
+
+    def _has_room(self, wanted_bytes: int, device: str) -> bool:
+        free = self._free_bytes(device)
+        return free is None or free >= wanted_bytes + _RESERVE_BYTES
+
+    def _send_back(self, resident: _Resident) -> None:
+        module = resident.module()
+        if module is not None and self._residents.pop(id(module), None) is not None:
+            self._move(module, "cpu")
+
+    def _forget_dead(self) -> None:
+        self._residents = {key: each for key, each in self._residents.items() if each.module() is not None}
+
+    def _no_room(self, wanted: _Resident) -> str:
+        free = self._free_bytes(wanted.device)
+        held = [f"{each.name} ({_amount(each.size_bytes)})" for each in self._residents.values() if each.holders]
+        message = f"{wanted.name} doesn't fit on {wanted.device}: it takes {_amount(wanted.size_bytes)}"
+        message += "" if free is None else f", {_amount(free)} are free"
+        message += f", in use are {', '.join(held)}. " if held else ". "
+        return message + "End other programs that use the device, or choose a smaller model or the CPU."
+
+
+class _OutOfMemory(Exception):
+    """The device is full; its cause is what torch raised."""
+
+
+def _networks(values: Iterable[object]) -> list[tuple[str, nn.Module]]:
+    """Find the networks among values and in the fields of dataclasses, each with a name for messages."""
+    torch = sys.modules.get("torch")  # without it there is no network either
+    if torch is None:
+        return []
+    found: dict[int, tuple[str, nn.Module]] = {}
+    for value in values:
+        fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+        for part in (value, *(getattr(value, field.name) for field in fields)):
+            if isinstance(part, torch.nn.Module):
+                found.setdefault(id(part), (_name(value), part))
+    return list(found.values())
+
+
+def _name(value: object) -> str:
+    source = getattr(value, "source", "")
+    return f"{type(value).__name__} {source!r}" if isinstance(source, str) and source else type(value).__name__
+
+
+def _tensors(module: nn.Module) -> Iterator[Any]:  # Any: tensors; torch isn't imported here
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+def _tensor_ids(module: nn.Module) -> frozenset[int]:
+    return frozenset(map(id, _tensors(module)))
+
+
+def _size_bytes(module: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in _tensors(module))
+
+
+def _sharing(resident: _Resident, others: list[_Resident]) -> list[_Resident]:
+    """Give all networks that have weights in common with one, directly or by way of others: they move together."""
+    tensors, group, left = resident.tensors, [resident], [each for each in others if each is not resident]
+    while joining := [each for each in left if not tensors.isdisjoint(each.tensors)]:
+        group += joining
+        left = [each for each in left if each not in joining]
+        tensors = tensors.union(*(each.tensors for each in joining))
+    return group
+
+
+def _amount(size_bytes: int) -> str:
+    return f"{size_bytes / 1024**3:.1f} GiB" if size_bytes >= 1024**3 / 10 else f"{size_bytes / 1024**2:.1f} MiB"

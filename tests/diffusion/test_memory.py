@@ -1,0 +1,109 @@
+"""Estimates of device memory, against a count of all tensors that are alive at once."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from graphengine.diffusion import vae as autoencoding
+from graphengine.diffusion.memory import decoding_memory, encoding_memory, sampling_memory, training_memory
+from graphengine.diffusion.walkthrough import BasicUNet
+from graphengine.types import Image, Latent, Model, Recipe, Vae
+
+
+class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types there
+    """Counts the bytes of all tensors that are made within the block and alive at once."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self.peak_bytes = 0
+        self._bytes = 0
+        self._live: dict[int, list[int]] = {}  # address -> how many tensors share the storage, its size
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],  # Any: an operator of torch
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = {each.untyped_storage().data_ptr() for each in _tensors((args, kwargs))}
+        result = func(*args, **(kwargs or {}))
+        for tensor in _tensors(result):
+            storage = tensor.untyped_storage()
+            address = storage.data_ptr()
+            if address in given and address not in self._live:
+                continue  # a view of a weight or of an input
+            self._live.setdefault(address, [0, storage.nbytes()])[0] += 1
+            if self._live[address][0] == 1:
+                self._bytes += storage.nbytes()
+                self.peak_bytes = max(self.peak_bytes, self._bytes)
+            weakref.finalize(tensor, self._drop, address)
+        return result
+
+    def _drop(self, address: int) -> None:
+        self._live[address][0] -= 1
+        if self._live[address][0] == 0:
+            self._bytes -= self._live.pop(address)[1]
+
+
+def _tensors(values: object) -> list[torch.Tensor]:
+    return [each for each in tree_leaves(values) if isinstance(each, torch.Tensor)]
+
+
+SHAPES = {
+    "as Stable Diffusion": ((32, 64, 128, 128), 2),
+    "as the embedded": ((16, 16, 32, 64), 1),
+    "two": ((32, 32), 1),
+}
+
+
+@pytest.mark.parametrize(("channels", "layers"), SHAPES.values(), ids=SHAPES)
+def test_sampling_takes_about_what_is_estimated(channels: tuple[int, ...], layers: int) -> None:
+    levels = len(channels) - 1
+    network = UNet2DConditionModel(
+        in_channels=4, out_channels=4, layers_per_block=layers, block_out_channels=channels, norm_num_groups=8,
+        down_block_types=("CrossAttnDownBlock2D",) * levels + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * levels, cross_attention_dim=16, attention_head_dim=4,
+    )  # fmt: skip
+    model = Model(network.eval(), "epsilon", {})
+    latent = Latent(torch.zeros(1, 4, 16, 24))
+    with torch.no_grad(), Peak() as peak:
+        network(torch.cat([latent.samples] * 2), torch.tensor(1.0), torch.zeros(2, 8, 16))
+    assert peak.peak_bytes <= sampling_memory(model, latent, cfg=7.0) <= 1.3 * peak.peak_bytes
+    assert sampling_memory(model, latent, cfg=1.0) * 2 == sampling_memory(model, latent, cfg=7.0)
+
+
+@pytest.mark.parametrize(("channels", "layers"), SHAPES.values(), ids=SHAPES)
+def test_decoding_and_encoding_take_about_what_is_estimated(channels: tuple[int, ...], layers: int) -> None:
+    levels = len(channels)
+    network = AutoencoderKL(
+        block_out_channels=channels, layers_per_block=layers, latent_channels=4, norm_num_groups=8,
+        down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels,
+    )  # fmt: skip
+    vae = Vae(network.eval())
+    pixels = Image(torch.zeros(1, 64, 64, 3))
+    with Peak() as encoding:
+        latent = autoencoding.encode(vae, pixels)
+    with Peak() as decoding:
+        autoencoding.decode(vae, latent)
+    assert encoding.peak_bytes <= encoding_memory(pixels, vae) <= 1.4 * encoding.peak_bytes
+    assert decoding.peak_bytes <= decoding_memory(latent, vae) <= 1.2 * decoding.peak_bytes
+
+
+def test_nothing_is_claimed_of_a_network_of_unknown_structure() -> None:
+    assert sampling_memory(Model(BasicUNet(), "mixing", {}, 1, 1), Latent(torch.zeros(1, 1, 8, 8)), cfg=1.0) == 0
+
+
+def test_training_takes_the_weights_several_times() -> None:
+    layer = torch.nn.Linear(10, 10)
+    weights = 110 * 4
+    assert training_memory(Vae(layer), Recipe()) == 4 * weights
+    assert training_memory(Vae(layer), Recipe(ema_decay=0.9)) == 5 * weights

@@ -1,0 +1,207 @@
+"""Networks on a device of a limited size, played by the CPU: who stays, who goes, and what is said when none can."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from graphengine.engine.devices import DeviceMemory
+from graphengine.errors import GraphEngineError
+from graphengine.types import Vae
+
+GPU = "cuda:0"
+MIB = 1024**2
+RESERVE = 256  # MiB that are never given to networks
+
+
+class Device:
+    """A device of so many MiB besides the reserve. Weights stay where they are; who would be there is noted.
+
+    Attributes:
+        moves: (name, device) in order.
+        says_free: Whether it tells how much is free.
+    """
+
+    def __init__(self, size_mib: float) -> None:
+        self.size_mib = size_mib
+        self.says_free = True
+        self.moves: list[tuple[str, str]] = []
+        self.on_it: dict[str, float] = {}
+        self.memory = DeviceMemory(free_bytes=self._free_bytes, move=self._move)
+
+    def _free_bytes(self, device: str) -> int | None:
+        return int((self.size_mib + RESERVE - sum(self.on_it.values())) * MIB) if self.says_free else None
+
+    def _move(self, module: nn.Module, device: str) -> None:
+        assert isinstance(module, Weights)
+        self.moves.append((module.name, device))
+        self.on_it.pop(module.name, None)
+        if device == GPU:
+            if sum(self.on_it.values()) + module.size_mib > self.size_mib:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 1 GiB.")
+            self.on_it[module.name] = module.size_mib
+
+
+class Weights(nn.Module):
+    def __init__(self, name: str, size_mib: float, shared: nn.Parameter | None = None) -> None:
+        super().__init__()
+        self.name = name
+        self.size_mib = size_mib
+        self.weight = shared if shared is not None else nn.Parameter(torch.empty(int(size_mib * MIB) // 4))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A value with a network, as models are."""
+
+    network: nn.Module
+    source: str
+
+
+def part(name: str, size_mib: float = 1) -> Part:
+    return Part(Weights(name, size_mib), name)
+
+
+def test_networks_stay_for_the_next_time() -> None:
+    device, a = Device(10), part("a")
+    for _ in range(2):
+        with device.memory.loaded([a], GPU):
+            assert set(device.on_it) == {"a"}
+    assert device.moves == [("a", GPU)]
+    assert device.memory.resident_names(GPU) == ["Part 'a'"]
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    device, a, b, c = Device(2), part("a"), part("b"), part("c")
+    for each in (a, b, a, c):
+        with device.memory.loaded([each], GPU):
+            pass
+    assert set(device.on_it) == {"a", "c"}
+    assert device.moves[-2:] == [("b", "cpu"), ("c", GPU)]
+
+
+def test_what_an_outer_block_holds_stays() -> None:
+    device, a, b, c = Device(2), part("a"), part("b"), part("c")
+    with device.memory.loaded([a], GPU):
+        with device.memory.loaded([b], GPU):
+            pass
+        with device.memory.loaded([c], GPU):
+            assert set(device.on_it) == {"a", "c"}
+    with device.memory.loaded([b], GPU):  # nobody holds 'a' any more
+        assert set(device.on_it) == {"c", "b"}
+
+
+def test_a_block_may_hold_the_same_network_twice() -> None:
+    device, a, b = Device(1), part("a"), part("b")
+    with device.memory.loaded([a, a], GPU):
+        with device.memory.loaded([a], GPU):
+            pass
+        with pytest.raises(GraphEngineError), device.memory.loaded([b], GPU):
+            pass
+    with device.memory.loaded([b], GPU):
+        assert set(device.on_it) == {"b"}
+
+
+def test_what_fits_nowhere_is_said_with_what_holds_the_room() -> None:
+    device, a, b = Device(300), part("a", 200), part("b", 200)
+    message = (
+        r"Part 'b' doesn't fit on cuda:0: it takes 0\.2 GiB, 0\.3 GiB are free, in use are Part 'a' \(0\.2 GiB\)\. "
+    )
+    with (
+        device.memory.loaded([a], GPU),
+        pytest.raises(GraphEngineError, match=message) as failure,
+        device.memory.loaded([b], GPU),
+    ):
+        pytest.fail("it was loaded")
+    assert "out of memory" in str(failure.value.__cause__)
+    assert device.moves[-1] == ("b", "cpu")
+
+
+def test_a_full_device_that_does_not_tell_is_emptied_once() -> None:
+    device, a, b, big = Device(3), part("a"), part("b"), part("big", 3)
+    device.says_free = False
+    for each in (a, b):
+        with device.memory.loaded([each], GPU):
+            pass
+    with device.memory.loaded([big], GPU):
+        assert set(device.on_it) == {"big"}
+    assert device.moves[2:] == [("big", GPU), ("big", "cpu"), ("a", "cpu"), ("b", "cpu"), ("big", GPU)]
+
+
+def test_other_failures_of_a_move_are_not_taken_for_a_full_device() -> None:
+    def broken(module: nn.Module, device: str) -> None:
+        if device != "cpu":
+            raise RuntimeError("the driver is gone")
+
+    memory = DeviceMemory(free_bytes=lambda device: None, move=broken)
+    with pytest.raises(RuntimeError, match="the driver is gone"), memory.loaded([part("a")], GPU):
+        pass
+    assert memory.resident_names(GPU) == []
+
+
+def test_a_failed_block_holds_nothing() -> None:
+    device, a, big = Device(1), part("a"), part("big", 5)
+    with pytest.raises(GraphEngineError), device.memory.loaded([a, big], GPU):
+        pass
+    device.memory.make_room(1 * MIB, GPU)
+    assert device.on_it == {}
+
+
+def test_room_is_made_for_the_work_and_for_the_networks_that_come() -> None:
+    device, a, b, model = Device(10), part("a", 4), part("b", 3), part("model", 3)
+    for each in (a, b):
+        with device.memory.loaded([each], GPU):
+            pass
+    device.memory.make_room(4 * MIB, GPU, [model, "text", 7])
+    assert set(device.on_it) == {"b"}
+
+
+def test_making_room_spares_what_the_work_needs() -> None:
+    device, a, b = Device(10), part("a", 4), part("b", 4)
+    for each in (a, b):
+        with device.memory.loaded([each], GPU):
+            pass
+    device.memory.make_room(100 * MIB, GPU, [a])
+    assert set(device.on_it) == {"a"}
+
+
+def test_networks_with_common_weights_move_together() -> None:
+    base = part("base")
+    tuned = Part(Weights("tuned", 0, base.network.weight), "tuned")  # type: ignore[arg-type]  # mypy takes it for a module
+    device, other = Device(2), part("other", 2)
+    with device.memory.loaded([base, tuned], GPU):
+        pass
+    with device.memory.loaded([tuned], GPU):
+        device.memory.make_room(2 * MIB, GPU)
+        assert set(device.on_it) == {"base", "tuned"}
+    with device.memory.loaded([other], GPU):
+        assert set(device.on_it) == {"other"}
+
+
+def test_a_network_that_nobody_has_any_more_is_forgotten() -> None:
+    device, a = Device(10), part("a")
+    with device.memory.loaded([a], GPU):
+        pass
+    del a
+    gc.collect()
+    assert device.memory.resident_names(GPU) == []
+
+
+def test_on_the_cpu_nothing_is_done() -> None:
+    device, a = Device(0), part("a")
+    device.memory.make_room(10**12, "cpu")
+    with device.memory.loaded([a], "cpu"):
+        assert device.moves == []
+
+
+def test_networks_are_found_in_values_and_moved_for_real() -> None:
+    layer = nn.Linear(2, 2)
+    memory = DeviceMemory(free_bytes=lambda device: None)
+    with memory.loaded([Vae(layer, "tiny"), layer, SimpleNamespace(network=nn.Linear(1, 1)), None], "cpu:0"):
+        assert memory.resident_names("cpu:0") == ["Vae 'tiny'"]
+    assert layer.weight.device == torch.device("cpu")
