@@ -25,6 +25,7 @@ from graphengine.errors import GraphEngineError, Problem
 __all__ = ["Flat", "flatten", "is_flat"]
 
 _MOST_NODES = 200_000
+_MOST_SUBGRAPHS = 20_000
 _SUBGRAPH, _FILE = "subgraph:", "file:"
 
 FindFile = Callable[[str, str], Path | None]
@@ -41,6 +42,7 @@ class Flat:
         problems: What was wrong with sub-graphs and modes.
         places: Node id -> the sub-graph and the node there that it was made from.
         muted: Linked inputs whose source isn't there: (node, input) -> the source.
+        is_complete: False if there was too much to unfold.
     """
 
     nodes: dict[str, Node]
@@ -48,6 +50,7 @@ class Flat:
     problems: list[Problem] = field(default_factory=list)
     places: dict[str, tuple[int, str]] = field(default_factory=dict)
     muted: dict[tuple[str, str], str] = field(default_factory=dict)
+    is_complete: bool = True
 
 
 class _Scope(NamedTuple):
@@ -58,7 +61,6 @@ class _Scope(NamedTuple):
     label: str
     outer: _Scope | None
     lookup: _Scope | None
-    depth: int
 
 
 def is_flat(workflow: Workflow) -> bool:
@@ -92,16 +94,18 @@ class _Flattener:
         self.files: dict[Path, Subgraph | Problem] = {}
 
     def run(self) -> Flat:
-        root = _Scope("", self.workflow, "", None, None, 0)
+        unfolded = 0
+        root = _Scope("", self.workflow, "", None, None)
         stack: list[tuple[_Scope, Mapping[str, Value]]] = [(root, {})]
         while stack:
             scope, given = stack.pop()
             for inner in reversed(list(self._unfold(scope, given))):
                 stack.append(inner)
-            if len(self.flat.nodes) > _MOST_NODES:
-                message = f"its sub-graphs unfold to more than {_MOST_NODES} nodes."
-                self.flat.problems.append(Problem("too_large", message, "Use fewer of them in one another."))
-                return self.flat
+            unfolded += 1
+            if len(self.flat.nodes) > _MOST_NODES or unfolded > _MOST_SUBGRAPHS:
+                message = f"its sub-graphs unfold to more than {_MOST_NODES} nodes or {_MOST_SUBGRAPHS} sub-graphs."
+                problem = Problem("too_large", message, "Use fewer of them in one another.")
+                return Flat({}, {}, [problem], is_complete=False)
         self._relink()
         for name, declared in self.workflow.outputs.items():
             source = self._resolve({"$link": declared.source})
@@ -110,11 +114,12 @@ class _Flattener:
 
     def _unfold(self, scope: _Scope, given: Mapping[str, Value]) -> Iterator[tuple[_Scope, Mapping[str, Value]]]:
         """Take over one graph's nodes; give the sub-graphs that stand in it as nodes."""
-        led = self._lead(scope, given) if scope.outer is not None else {}
+        led = self._lead(scope, given)
         for id_, node in scope.document.nodes.items():
             flat_id = scope.prefix + id_
             inputs = {name: self._rewrite(scope, flat_id, node, name, value) for name, value in node.inputs.items()}
-            inputs.update(led.get(id_, {}))
+            if scope.outer is not None or node.type.startswith((_SUBGRAPH, _FILE)):
+                inputs.update(led.get(id_, {}))  # the workflow's own inputs are put into its own nodes by ``check``
             if node.mode == "normal" and node.type.startswith((_SUBGRAPH, _FILE)):
                 inner = self._scope_of(scope, flat_id, node)
                 if inner is not None:
@@ -138,7 +143,7 @@ class _Flattener:
             value = given.get(name, declared.default)
             for reference in declared.to:
                 node, input_name = split(reference)
-                if node not in scope.document.nodes:
+                if node not in scope.document.nodes and scope.outer is not None:
                     self._add(
                         "dangling_link",
                         scope.prefix[:-1],
@@ -185,7 +190,7 @@ class _Flattener:
                 return None
             circle.append(outer.label)
             outer = outer.outer
-        return _Scope(f"{flat_id}/", document, node.type, scope, lookup, scope.depth + 1)
+        return _Scope(f"{flat_id}/", document, node.type, scope, lookup)
 
     def _find(
         self, scope: _Scope, flat_id: str, node: Node, reference: str, input_name: str | None = None
@@ -250,13 +255,24 @@ class _Flattener:
                 _, problem = check_literal(_definition(name, declared), value)
                 if problem is not None:
                     self._add(problem.code, flat_id, problem.message, problem.remedy, node.type, name)
+                    self._excuse(flat_id, declared)
         for name, declared in document.inputs.items():
             if name not in inputs and declared.default is None and self._is_needed(document, declared):
                 what = f"Give or link it {declared.type}." if declared.type != sockets.ANY else "Give or link a value."
                 self._add("missing_input", flat_id, "it has no value.", what, node.type, name)
-                for reference in declared.to:
-                    to, input_name = split(reference)
-                    self.flat.muted[f"{flat_id}/{to}", input_name] = ""
+                self._excuse(flat_id, declared)
+        for name in [name for name in inputs if name in document.inputs and self._is_excused(flat_id, document, name)]:
+            del inputs[name]
+
+    def _excuse(self, flat_id: str, declared: DeclaredInput) -> None:
+        """Let nobody complain of what a declared input leads to, which was complained of here."""
+        for reference in declared.to:
+            to, input_name = split(reference)
+            self.flat.muted[f"{flat_id}/{to}", input_name] = ""
+
+    def _is_excused(self, flat_id: str, document: Workflow | Subgraph, name: str) -> bool:
+        leads = (split(reference) for reference in document.inputs[name].to)
+        return any((f"{flat_id}/{to}", input_name) in self.flat.muted for to, input_name in leads)
 
     def _is_needed(self, document: Workflow | Subgraph, declared: DeclaredInput) -> bool:
         """Tell whether a declared input leads to one that must have a value and has none of its own."""

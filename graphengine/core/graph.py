@@ -83,6 +83,15 @@ class Graph:
     outputs: Mapping[str, Link]
     is_flat: bool = True
 
+    def nodes_of(self, targets: Iterable[str]) -> list[str]:
+        """Give the nodes that targets name; the name of a sub-graph's node stands for those inside that end in it."""
+        found: dict[str, None] = {}
+        for target in targets:
+            inside = [target] if target in self.nodes else [id_ for id_ in self.nodes if id_.startswith(f"{target}/")]
+            read = {source for id_ in inside for source, _ in self.nodes[id_].links.values()} if inside[1:] else ()
+            found.update(dict.fromkeys(id_ for id_ in inside if id_ not in read))
+        return list(found)
+
     def default_targets(self) -> list[str]:
         """Give the nodes that a run without targets is for: every output node and each declared output's node."""
         shown = [id_ for id_, node in self.nodes.items() if node.definition.output_node]
@@ -200,6 +209,8 @@ class _Checker:
             self.flat = flatten(self.workflow, self.definitions, self.files.find_file)
             self.nodes = self.flat.nodes
             self.problems += self.flat.problems
+            if not self.flat.is_complete:
+                return Graph({}, {}, is_flat=False), self.problems
         for id_, type_name in self.given.items():
             self.kinds[id_], self.literals[id_], self.links[id_] = _given_kind(type_name), {}, {}
         for id_, node in self.nodes.items():
@@ -257,7 +268,8 @@ class _Checker:
         found: set[str] = set()
         stack = [id_ for target in targets for id_ in self._ids_of(target)]
         if self.flat is not None:
-            stack += [split_reference(each.source)[0] for each in self.workflow.outputs.values()]
+            for declared in self.workflow.outputs.values():
+                stack += self._ids_of(split_reference(declared.source)[0])
         while stack:
             id_ = stack.pop()
             if id_ in found:
@@ -273,7 +285,8 @@ class _Checker:
     def _ids_of(self, target: str) -> list[str]:
         if target in self.nodes or target in self.given:
             return [target]
-        return [target, *(id_ for id_ in self.nodes if id_.startswith(f"{target}/"))]
+        known = self.flat.places if self.flat is not None else {}
+        return [target, *(id_ for id_ in known if id_.startswith(f"{target}/"))]
 
     # One node by itself
 
@@ -568,6 +581,8 @@ class _Checker:
             kind = self.kinds.get(link[0])
             if kind is not None and link[1] in kind.outputs_by_name:
                 outputs[name] = link
+            elif self._is_sub_graph(link[0]) and link[0] not in self.nodes:
+                continue  # it couldn't be unfolded, which is said there
             elif link[0] not in self.workflow.nodes or kind is not None or self._is_unfolded(link):
                 message = f"the declared output {name!r} comes from {declared.source!r}, which doesn't exist."
                 self.problems.append(Problem("dangling_link", message, "Correct its 'from'."))

@@ -96,7 +96,7 @@ def make_plan(
     Raises:
         GraphEngineError: a fingerprint function raised.
     """
-    ids = dict.fromkeys(graph.default_targets() if targets is None else targets)
+    ids = dict.fromkeys(graph.default_targets() if targets is None else graph.nodes_of(targets))
     order = _depth_first(graph, ids)
     index_of = {id_: index for index, id_ in enumerate(order, first)}
     steps: list[Step] = []
