@@ -34,8 +34,14 @@ def measure(folder: Path) -> Iterator[tuple[str, float, str, float]]:
     for shape in engine.SHAPES:
         costs = {count: engine.microseconds_per_node(shape, count, settings) for count in (100, 1_000, 10_000)}
         for count, cost in costs.items():
-            yield f"engine, {shape} of {count:,}", cost, "µs a node", 40
+            yield f"engine, {shape} of {count:,}", cost, "µs a node", engine.GOALS.get(shape, 40)
         yield f"engine, {shape}: 10,000 against 100", costs[10_000] / costs[100], "×", 1.5
+    yield "1,000 nodes again, all cached", engine.again_milliseconds(1_000, settings), "ms", 10
+    yield "1,000 nodes again, the last changed", engine.again_milliseconds(1_000, settings, "n999.b"), "ms", 15
+    middle = engine.again_milliseconds(1_000, settings, "n500.b")
+    yield "1,000 nodes again, the middle changed", middle, "ms", 15 + 500 * 0.04
+    yield "chain of 200 pictures: alive at once", engine.most_pictures_alive(200, settings), "", 2
+    yield "3 async nodes of 0.5 s beside 0.4 s of work", engine.side_by_side_seconds(settings), "s", 0.55
     yield "check, 5,000 nodes", engine.check_milliseconds(5_000, settings), "ms", 100
     yield "graphengine --help", command_seconds("--help"), "s", 0.25
     small = "text_to_image.json"

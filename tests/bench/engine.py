@@ -5,16 +5,22 @@ from __future__ import annotations
 import gc
 import json
 import time
+import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from graphengine import NodePack, node
 from graphengine.config import Settings
 from graphengine.core.graph import check
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import parse_workflow
 from graphengine.engine import Engine
-from tests.packs import arithmetic
+from graphengine.types import Image
+from tests.packs import arithmetic, waiting
 
 Nodes = dict[str, dict[str, Any]]  # Any: JSON
 
@@ -51,12 +57,40 @@ def mesh(count: int) -> Nodes:
     return nodes
 
 
-SHAPES: dict[str, Callable[[int], Nodes]] = {"chain": chain, "fan": fan, "mesh": mesh}
+def lists(count: int) -> Nodes:
+    """A chain along which a list of two goes: each node is called twice."""
+    nodes: Nodes = {"n0": {"type": "Several", "inputs": {"count": 2}}}
+    for index in range(1, count):
+        source = f"n{index - 1}.{'sum' if index > 1 else 'numbers'}"
+        nodes[f"n{index}"] = {"type": "Add", "inputs": {"a": {"$link": source}, "b": index}}
+    nodes["show"] = {"type": "Show", "inputs": {"value": {"$link": f"n{count - 1}.sum"}}}
+    return nodes
+
+
+def lazies(count: int) -> Nodes:
+    """A chain of choices: each node names the one before as what it needs, and leaves another uncomputed."""
+    nodes: Nodes = {"n0": {"type": "Number"}, "never": {"type": "Fail"}}
+    for index in range(1, count):
+        source = f"n{index - 1}.{'value' if index > 1 else 'number'}"
+        inputs = {"condition": True, "yes": {"$link": source}, "no": {"$link": "never.value"}}
+        nodes[f"n{index}"] = {"type": "Either", "inputs": inputs}
+    nodes["show"] = {"type": "Show", "inputs": {"value": {"$link": f"n{count - 1}.value"}}}
+    return nodes
+
+
+SHAPES: dict[str, Callable[[int], Nodes]] = {
+    "chain": chain,
+    "fan": fan,
+    "mesh": mesh,
+    "lists": lists,
+    "lazies": lazies,
+}
+GOALS = {"lists": 60, "lazies": 60}
 
 
 def microseconds_per_node(shape: str, count: int, settings: Settings) -> float:
     """Take the best of several cold runs, each with an engine of its own."""
-    registry = Registry([arithmetic.pack])
+    registry = Registry([arithmetic.pack, waiting.pack])
     nodes = SHAPES[shape](count)
     text = json.dumps({"format": "graphengine", "version": 1, "nodes": nodes})
     best = float("inf")
@@ -67,6 +101,70 @@ def microseconds_per_node(shape: str, count: int, settings: Settings) -> float:
         engine.run(parse_workflow(text))
         best = min(best, time.perf_counter() - started)
     return best / len(nodes) * 1e6
+
+
+def again_milliseconds(count: int, settings: Settings, change: str = "") -> float:
+    """Time a run of a chain that was run before, from the parsed workflow to its outputs.
+
+    Args:
+        change: A literal that differs from the run before, ``node.input``; what depends on it is computed again.
+    """
+    registry = Registry([arithmetic.pack])
+    workflow = parse_workflow(json.dumps({"format": "graphengine", "version": 1, "nodes": chain(count)}))
+    engine = Engine(registry, settings)
+    engine.run(workflow)
+    best = float("inf")
+    for number in range(20):
+        given = workflow.with_settings({change: -1 - number}) if change else workflow
+        gc.collect()
+        started = time.perf_counter()
+        engine.run(given)
+        best = min(best, time.perf_counter() - started)
+    return best * 1e3
+
+
+def side_by_side_seconds(settings: Settings) -> float:
+    """Time three async nodes of 0.5 s beside one of 0.4 s that works."""
+    nodes: Nodes = {f"wait{index}": {"type": "Wait", "inputs": {"seconds": 0.5, "value": index}} for index in range(3)}
+    nodes["work"] = {"type": "Work", "inputs": {"seconds": 0.4}}
+    outputs = {id_: {"from": f"{id_}.value"} for id_ in nodes}
+    document = {"format": "graphengine", "version": 1, "nodes": nodes, "outputs": outputs}
+    engine = Engine(Registry([waiting.pack]), replace(settings, cache_bytes=0, disk_cache_bytes=0))
+    started = time.perf_counter()
+    engine.run(parse_workflow(json.dumps(document)))
+    return time.perf_counter() - started
+
+
+def most_pictures_alive(count: int, settings: Settings) -> float:
+    """Count how many pictures of a chain live at once when nothing is cached."""
+    alive: weakref.WeakSet[torch.Tensor] = weakref.WeakSet()
+    most = 0
+
+    @node("Brighten", category="bench", outputs="image")
+    def brighten(image: Image) -> Image:
+        """Make a new picture."""
+        nonlocal most
+        made = image + 0.001
+        alive.add(made)
+        most = max(most, len(alive))
+        return Image(made)
+
+    @node("Paper", category="bench", outputs="image")
+    def paper() -> Image:
+        """Start with an empty picture."""
+        return Image(torch.zeros(1, 64, 64, 3))
+
+    nodes: Nodes = {"n0": {"type": "Paper"}}
+    for index in range(1, count):
+        nodes[f"n{index}"] = {"type": "Brighten", "inputs": {"image": {"$link": f"n{index - 1}.image"}}}
+    outputs = {"out": {"from": f"n{count - 1}.image"}}
+    document = {"format": "graphengine", "version": 1, "nodes": nodes, "outputs": outputs}
+    engine = Engine(
+        Registry([NodePack("bench", functions=[paper, brighten])]),
+        replace(settings, cache_bytes=0, disk_cache_bytes=0),
+    )
+    engine.run(parse_workflow(json.dumps(document)))
+    return float(most)
 
 
 def check_milliseconds(count: int, settings: Settings, repeats: int = 5) -> float:
