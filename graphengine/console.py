@@ -126,7 +126,13 @@ class ProgressDisplay:
             case NodeFinished() | NodeCached() | NodeSkipped() if self._all is not None:
                 if event.node in self._running:
                     self._progress.remove_task(self._running.pop(event.node))
-                self._progress.advance(self._all)
+                if not self._was_made(event.node):
+                    self._progress.advance(self._all)
+
+    def _was_made(self, node: str) -> bool:
+        """Tell whether a node that runs made this one, which then isn't among those that were counted."""
+        parts = node.split("/")
+        return any("/".join(parts[:length]) in self._running for length in range(1, len(parts)))
 
 
 def list_nodes(definitions: Definitions) -> str:

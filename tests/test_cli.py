@@ -125,6 +125,28 @@ def test_a_refused_input_ends_with_1_and_without_traceback(run: Run) -> None:
     assert err.startswith("node 'r' (Refuse) failed: input 'width': 3 is odd.\n  Choose an even one.\n")
 
 
+def test_a_blocked_output_is_printed_with_its_reason(run: Run, tmp_path: Path) -> None:
+    pack = tmp_path / "blocking.py"
+    pack.write_text(BLOCKING, encoding="utf-8")
+    doc = document(
+        {"gate": "blocking.Gate", "sum": ("Add", {"a": "@gate.value"})}, outputs={"total": {"from": "sum.sum"}}
+    )
+    code, out, err = run("run", doc, "--pack", pack)
+    assert (code, out, err) == (0, "total: blocked: the gate is shut\n", "")
+    out = run("run", doc, "--pack", pack, "--json")[1]
+    assert [json.loads(line)["node"] for line in out.splitlines() if '"node_skipped"' in line] == ["sum"]
+
+
+BLOCKING = '''
+from graphengine import Blocked, node
+
+@node("blocking.Gate", category="test", outputs="value")
+def gate() -> float:
+    """Let nothing through."""
+    return Blocked("the gate is shut")
+'''
+
+
 def test_titles_on_a_terminal_are_no_markup(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("TERM", "xterm"), ("TTY_COMPATIBLE", "1"), ("TTY_INTERACTIVE", "1"), ("COLUMNS", "120")):
         monkeypatch.setenv(name, value)
@@ -133,6 +155,16 @@ def test_titles_on_a_terminal_are_no_markup(run: Run, monkeypatch: pytest.Monkey
     code, _, err = run("run", doc)
     assert code == 0
     assert "[/red] my [bold]title" in err
+
+
+def test_several_runs_have_a_bar_of_their_own(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("TERM", "xterm"), ("TTY_COMPATIBLE", "1"), ("TTY_INTERACTIVE", "1"), ("COLUMNS", "120")):
+        monkeypatch.setenv(name, value)
+    doc = document({"s": ("Slow", {"parts": 200}), "out": ("Show", {"value": "@s.value"})})
+    code, _, err = run("run", doc, "--sweep", "s.value=1,2")
+    assert code == 0
+    assert "runs" in err
+    assert "s.value=2" in err
 
 
 def test_a_log_gets_no_bars(run: Run) -> None:
@@ -221,6 +253,18 @@ def test_check_of_a_sound_workflow_ends_with_0(run: Run) -> None:
     assert run("check", SUM)[0] == 0
     code, out, _ = run("check", SUM, "--json")
     assert (code, json.loads(out)) == (0, {"type": "problems", "problems": []})
+
+
+def test_warnings_are_shown_and_stop_nothing(run: Run) -> None:
+    doc = {**SUM, "nodes": {**SUM["nodes"], "odd": {"type": "Addd"}}}
+    code, out, err = run("run", doc)
+    assert (code, out) == (0, "total: 3.0\n")
+    assert err.startswith("warning: node 'odd' (Addd): there is no node 'Addd'.\n")
+    code, out, err = run("run", doc, "--json")
+    first = json.loads(out.splitlines()[0])
+    assert (code, err, first["type"], first["problems"][0]["warning"]) == (0, "", "problems", True)
+    assert run("check", doc)[0] == 0
+    assert run("run", doc, "--targets", "odd")[0] == 2
 
 
 # nodes and schema

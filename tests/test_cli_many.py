@@ -26,8 +26,9 @@ SUM = document(
 )
 PAINT = document(
     {
-        "black": ("EmptyImage", {"width": 64, "height": 32}),
-        "scaled": ("ImageScale", {"image": "@black.image", "width": 64, "height": 32}),
+        "mask": ("Mask", {"geometry": "50%,50%,10%,10%", "width": 64, "height": 64}),
+        "white": ("MaskToImage", {"mask": "@mask.mask"}),
+        "scaled": ("ImageScale", {"image": "@white.image", "width": 64, "height": 64}),
     },
     inputs={
         "width": {"type": "INT", "default": 64, "to": ["scaled.width"]},
@@ -71,12 +72,12 @@ def test_nothing_runs_before_all_lines_are_right(run: Run, tmp_path: Path) -> No
     batch = lines(tmp_path, {"more": 2}, {"moer": 3}, {"more": "x", "sum.c": 1})
     code, out, err = run("run", SUM, "--batch", batch)
     assert (code, out) == (2, "")
-    assert err.splitlines()[0].endswith("3 problems")
+    assert err.splitlines()[0].endswith("4 problems")
     assert "input 'moer': line 2: there is no declared input 'moer'.\n    Did you mean 'more'?" in err
     assert "input 'more': line 3: 'x' is not a number." in err
     assert "node 'sum' (Add), input 'c': line 3: it has no such input." in err
     problems = json.loads(run("run", SUM, "--batch", batch, "--json")[1])["problems"]
-    assert sorted(each["number"] for each in problems) == [2, 3, 3]
+    assert sorted(each["number"] for each in problems) == [2, 3, 3, 3]
 
 
 def test_what_is_wrong_in_every_line_is_said_once(run: Run, tmp_path: Path) -> None:
@@ -150,8 +151,8 @@ def test_a_sweep_lays_its_pictures_out_on_one_sheet(run: Run, tmp_path: Path) ->
     with Image.open(path) as picture:
         assert picture.width == 3 * 128 + 2 * 8
         assert picture.height > 2 * 64 + 8
-        assert picture.convert("L").getpixel((10, 10)) == 0
-        assert picture.convert("L").getpixel((100, 10)) == 255
+        assert picture.convert("L").getpixel((3, 3)) == 0
+        assert picture.convert("L").getpixel((100, 3)) == 255
     embedded = parse_workflow(read_embedded_workflow(path))
     assert (embedded.model_extra or {})["x-sweep"] == {"height": [32, 64], "width": [64, 96, 128]}
     assert run("run", path, "--out", tmp_path / "again")[0] == 0
@@ -159,10 +160,18 @@ def test_a_sweep_lays_its_pictures_out_on_one_sheet(run: Run, tmp_path: Path) ->
     assert events(out)[-1] == {"type": "sheet", "output": "image", "path": str(tmp_path / "out" / "sweep_00002.png")}
 
 
-def test_a_sweep_with_a_failing_run_still_gives_a_sheet(run: Run, tmp_path: Path) -> None:
-    doc = {**PAINT, "nodes": {**PAINT["nodes"]}}
-    code, out, err = run("run", doc, "--sweep", "width=64,99999999", "--out", tmp_path / "out")
-    assert code in (1, 2), (out, err)
+def test_where_a_run_failed_the_sheet_is_white(run: Run, tmp_path: Path) -> None:
+    from PIL import Image
+
+    grid = {"type": "ImageGrid", "inputs": {"images": {"$link": "scaled.image"}}}
+    doc = PAINT | {"nodes": PAINT["nodes"] | {"grid": grid}, "outputs": {"image": {"from": "grid.image"}}}
+    sweep = ["--sweep", 'grid.labels="","two\\nlabels"']
+    code, out, err = run("run", doc, *sweep, "--out", tmp_path / "out")
+    assert code == 1
+    assert "node 'grid' (ImageGrid) failed: input 'labels': 2 labels for 1 pictures." in err
+    with Image.open(tmp_path / "out" / "sweep_00001.png") as picture:
+        grey = picture.convert("L")
+        assert (grey.getpixel((3, 3)), grey.getpixel((64 + 8 + 3, 3))) == (0, 255), out
 
 
 @pytest.mark.parametrize(
@@ -188,7 +197,7 @@ def test_values_of_a_sweep(text: str, values: tuple[object, ...]) -> None:
     from graphengine.commands.given import json_or_text
 
     axis = parse_axis(text, lambda name: name == "text", json_or_text)
-    assert axis == (text.partition("=")[0], values)
+    assert (axis.name, axis.values) == (text.partition("=")[0], values)
     assert [type(each) for each in axis.values] == [type(each) for each in values]
 
 
@@ -201,7 +210,7 @@ def test_values_of_a_sweep(text: str, values: tuple[object, ...]) -> None:
         (["steps=1..9:-1"], "counts away from its end"),
         (["steps=1..9:0"], "counts away from its end"),
         (["steps=1..1000000000000"], "has 1,000,000,000,000 values"),
-        (["a=1..101", "b=1..100"], "the sweep has 10,100 combinations"),
+        (["a=1..101", "b=1..100"], "The sweep has 10,100 combinations"),
         (["a=1,2", "a=3,4"], "names 'a' twice"),
     ],
 )

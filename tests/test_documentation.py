@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from graphengine.authoring.packs import installed_packs, load_packs
 from graphengine.cli import main
+from graphengine.core.events import AnyEvent
 from graphengine.core.registry import Registry
+from graphengine.library import default_engine
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,7 +53,7 @@ def test_readme_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Each line of the README that calls graphengine is run, in its order, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     lines = [line for block in blocks(README) for line in block.splitlines() if line.startswith("graphengine ")]
-    lines.append("graphengine run output/text_to_image_00001.png")
+    lines.append("graphengine run output/text_to_image_00001.png --no-cache")
     assert lines
     for line in lines:
         assert main([*shlex.split(line)[1:], "--data", str(tmp_path / "data")]) == 0, line
@@ -58,11 +61,37 @@ def test_readme_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_readme_node_is_described_and_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = blocks(README, "python")
+    (code,) = (block for block in blocks(README, "python") if "@node(" in block)
     file = tmp_path / "my_nodes.py"
     file.write_text(code, encoding="utf-8")
     assert main(["nodes", "mine.Brighten", "--pack", str(file), "--data", str(tmp_path)]) == 0
     assert "1 leaves it as it is." in capsys.readouterr().out
+
+
+def test_readme_library_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    default_engine.cache_clear()
+    codes = [block for block in blocks(README, "python") if "@node(" not in block]
+    assert len(codes) == 2
+    names: dict[str, Any] = {}  # Any: whatever the code defines
+    for code in codes:
+        exec(code, names)
+    default_engine.cache_clear()
+    assert names["image"].shape == names["images"][1].shape == (1, 128, 128, 3)
+    (path,) = names["result"].shown
+    assert path.is_file()
+
+
+def test_readme_tells_the_exit_codes_and_events_of_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    said = re.sub(r"\s+", " ", capsys.readouterr().out)
+    (codes,) = re.findall(r"^Exit codes: (.*)\.$", README, flags=re.MULTILINE)
+    assert f"exit codes: {codes}" in said
+    kinds = [kind.model_fields["type"].default for kind in get_args(get_args(AnyEvent)[0])]
+    assert len(kinds) > 10
+    assert [kind for kind in kinds if f"`{kind}`" not in README] == []
 
 
 def test_readme_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ def test_every_public_name_is_there() -> None:
         graphengine.Comfy  # noqa: B018 - the access is the test
 
 
-@pytest.mark.parametrize("package", ["core", "authoring", "engine"])
+@pytest.mark.parametrize("package", ["core", "authoring", "commands", "engine"])
 def test_every_module_names_what_is_public(package: str) -> None:
     root = importlib.import_module(f"graphengine.{package}")
     for found in pkgutil.iter_modules(root.__path__, f"{root.__name__}."):
@@ -32,7 +32,7 @@ def test_every_module_names_what_is_public(package: str) -> None:
 def test_importing_loads_nothing_heavy() -> None:
     code = (
         "import sys, graphengine, graphengine.types\n"
-        "graphengine.node, graphengine.NodePack\n"
+        "graphengine.node, graphengine.NodePack, graphengine.Workflow.load('text_to_image'), graphengine.run\n"
         "print(sorted({'torch', 'diffusers', 'transformers', 'aiohttp', 'numpy', 'networkx'} & set(sys.modules)))\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,6 +1,8 @@
-"""Installed packs' definitions without importing the packs: cached as JSON, made in a child process when they change.
+"""Packs' definitions without importing the packs: cached as JSON, made in a child process when they change.
 
 So ``check``, ``nodes`` and servers start at once, and what a pack imports (torch, usually) stays out of them.
+One file is kept per pack, that of the source read last. When the source has changed, the definitions are compared with
+those before, so that a change that would break saved workflows is noticed while its author is still at it.
 """
 
 from __future__ import annotations
@@ -12,38 +14,57 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from glob import escape
+from hashlib import blake2b
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 import graphengine.core.definition
 import graphengine.types
+from graphengine.authoring.breaking_changes import find_breaking_changes
 from graphengine.authoring.packs import PackSource, load_packs, source_version
 from graphengine.core.definition import NodeDefinition
 from graphengine.core.registry import Definitions, PackFailure
 
 __all__ = ["read_definitions"]
 
-_ADAPTER = TypeAdapter(list[NodeDefinition])
 _DESCRIBE_TIMEOUT_S = 300
+
+
+class _Known(BaseModel):
+    """What is known of a pack.
+
+    Attributes:
+        breaking_changes: What its source changed that would break saved workflows, compared to the source before.
+    """
+
+    definitions: list[NodeDefinition]
+    breaking_changes: list[str] = []
 
 
 def read_definitions(sources: Iterable[PackSource], folder: Path) -> Definitions:
     """Give the definitions of packs, from the cache folder where it is current."""
     definitions: list[NodeDefinition] = []
     failures: list[PackFailure] = []
+    changes: list[str] = []
     reader = _reader_version()
     for source in sources:
-        path = folder / f"{source.name}-{source.version}-{reader}.json"
+        place = blake2b(source.target.encode(), digest_size=4).hexdigest()  # packs in two places may have one name
+        path = folder / f"{source.name}-{place}-{source.version}-{reader}.json"
         known = _read(path)
         if known is None:
+            before = _read_last(path)
             known, error = _describe_in_child(source)
             if known is None:
-                failures.append(PackFailure(source.name, error, _last_known_ids(folder, source.name)))
+                ids = tuple(each.id for each in before.definitions) if before else ()
+                failures.append(PackFailure(source.name, error, ids))
                 continue
+            if before is not None:
+                known.breaking_changes = find_breaking_changes(before.definitions, known.definitions)
             _write(path, known)
-        definitions += known
-    return Definitions.collect(definitions, failures)
+        definitions += known.definitions
+        changes += known.breaking_changes
+    return Definitions.collect(definitions, failures, changes)
 
 
 def _reader_version() -> str:
@@ -53,34 +74,46 @@ def _reader_version() -> str:
     return source_version([*here.glob("*.py"), *(Path(str(module.__file__)) for module in modules)])
 
 
-def _read(path: Path) -> list[NodeDefinition] | None:
+def _read(path: Path) -> _Known | None:
     try:
-        return _ADAPTER.validate_json(path.read_bytes())
+        return _Known.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def _write(path: Path, definitions: list[NodeDefinition]) -> None:
-    """Write atomically; a cache that can't be written costs time, not the command."""
+def _write(path: Path, known: _Known) -> None:
+    """Write atomically, in the place of older ones; a cache that can't be written costs time, not the command."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as drafts:
             draft = Path(drafts) / path.name
-            draft.write_bytes(_ADAPTER.dump_json(definitions))
+            draft.write_text(known.model_dump_json(), encoding="utf-8")
             os.replace(draft, path)
+        for older in _files_of_pack(path):
+            if older != path:
+                older.unlink(missing_ok=True)
     except OSError:
         return
 
 
-def _last_known_ids(folder: Path, name: str) -> tuple[str, ...]:
-    """Give the nodes that a pack which fails now brought before, so that messages can name it."""
+def _read_last(path: Path) -> _Known | None:
+    """Read what was known of the pack before its source changed."""
+    files = _files_of_pack(path)
+    return _read(files[-1]) if files else None
+
+
+def _files_of_pack(path: Path) -> list[Path]:
+    """List the cache files of the pack that this one belongs to, the newest last."""
+    name, _version, _reader = path.name.rsplit("-", 2)
     digest = "?" * 16
-    files = sorted(folder.glob(f"{escape(name)}-{digest}-{digest}.json"), key=lambda path: path.stat().st_mtime)
-    known = _read(files[-1]) if files else None
-    return tuple(definition.id for definition in known or ())
+    try:
+        found = path.parent.glob(f"{escape(name)}-{digest}-{digest}.json")
+        return sorted(found, key=lambda each: each.stat().st_mtime_ns)
+    except OSError:  # another program cleaned up just now
+        return []
 
 
-def _describe_in_child(source: PackSource) -> tuple[list[NodeDefinition] | None, str]:
+def _describe_in_child(source: PackSource) -> tuple[_Known | None, str]:
     request = json.dumps([source.name, source.target, [str(path) for path in source.files]])
     command = [sys.executable, "-P", "-m", __name__, request]  # -P: files of the current folder hide no module
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -93,7 +126,7 @@ def _describe_in_child(source: PackSource) -> tuple[list[NodeDefinition] | None,
         answer = json.loads(lines[-1])
         if "error" in answer:
             return None, str(answer["error"])
-        return _ADAPTER.validate_python(answer["definitions"]), ""
+        return _Known.model_validate(answer), ""
     except (IndexError, ValueError, KeyError, TypeError):  # what the pack printed last, if it ended the process
         tail = child.stderr.decode(errors="replace").strip()[-500:]
         return None, f"its import ended with exit code {child.returncode}. {tail}"
@@ -106,7 +139,7 @@ def _main() -> None:
     if failures:
         answer: object = {"error": failures[0].error}
     else:
-        answer = {"definitions": _ADAPTER.dump_python([each.definition for each in packs[0].nodes], mode="json")}
+        answer = {"definitions": [each.definition.model_dump(mode="json") for each in packs[0].nodes]}
     sys.stdout.write("\n" + json.dumps(answer) + "\n")
 
 

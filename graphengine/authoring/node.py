@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import enum
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 from graphengine.authoring.annotations import read_input, socket_name, unwrap
@@ -28,8 +30,12 @@ from graphengine.authoring.expansion import Expansion
 from graphengine.core.definition import Body, InputDefinition, NodeDefinition, OutputDefinition
 from graphengine.errors import DefinitionError
 
-__all__ = ["NodeFunction", "node"]
+__all__ = ["PRIVATE_MODULE", "NodeFunction", "node", "place_of"]
 
+PRIVATE_MODULE = "graphengine_pack_{digest}_{name}"
+"""What the modules of packs that are files or folders are called, so that two packs may both have a ``util.py``."""
+
+_PRIVATE = re.compile(r"^graphengine_pack_[0-9a-f]{8}_")
 P = ParamSpec("P")
 R = TypeVar("R")
 Inputs = dict[str, Any]  # Any: literals of a saved workflow, of any JSON type
@@ -81,7 +87,7 @@ class NodeFunction(Generic[P, R]):
         It runs before the workflow does and raises ``InputError(input, message, remedy)``. When one of its inputs is
         linked its value isn't known yet, and the check is made with the default left out: give such a parameter none.
         """
-        _check_names(function, self.definition, _place(function))
+        _check_names(function, self.definition, place_of(function))
         self.checks.append(function)
         self.definition = self.definition.model_copy(update={"has_check": True})
         return function
@@ -90,7 +96,7 @@ class NodeFunction(Generic[P, R]):
         """Add the step from a version of this node to the next one; it changes a saved node's inputs."""
         if not 1 <= version < self.definition.version:
             raise DefinitionError(
-                f"{_place(self.function)}: migrate_from({version}) is not below version={self.definition.version}."
+                f"{place_of(self.function)}: migrate_from({version}) is not below version={self.definition.version}."
             )
 
         def add(migration: Migration) -> Migration:
@@ -132,7 +138,8 @@ def node(
         wants: Called with the plain inputs its parameters name; it names the lazy inputs to compute before the node
             is called. Without it each is computed on ``.get()``, which nests: chains of hundreds need ``wants``.
         refine: Called with the literals and with what is known of each linked input; it tells what is known of each
-            output before the node runs, so that ``check`` finds models and latents that don't fit.
+            output before the node runs, so that ``check`` finds models and latents that don't fit. None is not known;
+            an output that it leaves out is known as far as the inputs of its type are. ``core.facts`` lists the names.
         memory: Called with the inputs its parameters name; the bytes that the call needs on the accelerator, besides
             its inputs. Room is made before the call.
         body: For a node that runs a sub-graph: which sockets it takes over from there. Such a function takes the
@@ -169,8 +176,8 @@ def node(
         )
         for role, asked in (("fingerprint", fingerprint), ("wants", wants), ("memory", memory)):
             if asked is not None:
-                _check_names(asked, definition, f"{_place(function)}: {role}")
-        _check_roles(definition, _place(function), wants=wants, refine=refine)
+                _check_names(asked, definition, f"{place_of(function)}: {role}")
+        _check_roles(definition, place_of(function), wants=wants, refine=refine)
         return NodeFunction(
             function,
             definition,
@@ -197,15 +204,17 @@ def _read_signature(
             continue  # what the body's sockets add
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
-            raise DefinitionError(f"{_place(function)}: '{stars}{parameter.name}' can't be an input. Name each input.")
+            raise DefinitionError(
+                f"{place_of(function)}: '{stars}{parameter.name}' can't be an input. Name each input."
+            )
         if parameter.kind is parameter.POSITIONAL_ONLY:
             raise DefinitionError(
-                f"{_place(function)}: parameter {parameter.name!r} is positional only; inputs are given by name. "
+                f"{place_of(function)}: parameter {parameter.name!r} is positional only; inputs are given by name. "
                 "Take the '/' out."
             )
         if parameter.name not in hints:
             raise DefinitionError(
-                f"{_place(function)}: parameter {parameter.name!r} has no type; the type is its socket. "
+                f"{place_of(function)}: parameter {parameter.name!r} has no type; the type is its socket. "
                 f"Annotate it, e.g. '{parameter.name}: Image'."
             )
         if hints[parameter.name] is Context:
@@ -214,9 +223,11 @@ def _read_signature(
         try:
             inputs.append(read_input(parameter, hints[parameter.name], docs.entries.get(parameter.name, ""), variables))
         except DefinitionError as error:
-            raise DefinitionError(f"{_place(function)}: parameter {parameter.name!r}: {error}") from None
+            raise DefinitionError(f"{place_of(function)}: parameter {parameter.name!r}: {error}") from None
     if "return" not in hints:
-        raise DefinitionError(f"{_place(function)}: the return type is missing; it names the outputs. Add '-> Image'.")
+        raise DefinitionError(
+            f"{place_of(function)}: the return type is missing; it names the outputs. Add '-> Image'."
+        )
     return tuple(inputs), variables, context_parameter, hints["return"]
 
 
@@ -225,7 +236,7 @@ def _type_hints(function: Callable[..., object]) -> Mapping[str, Any]:  # Any: a
         return typing.get_type_hints(function, include_extras=True)
     except NameError as error:
         raise DefinitionError(
-            f"{_place(function)}: {error}. Types of inputs and outputs are read when the node is defined, "
+            f"{place_of(function)}: {error}. Types of inputs and outputs are read when the node is defined, "
             "so import them at the top of the module, not under TYPE_CHECKING."
         ) from error
 
@@ -295,7 +306,7 @@ def _read_outputs(
             )
         socket = socket_name(returned, variables)
     except DefinitionError as error:
-        raise DefinitionError(f"{_place(function)}: return type: {error}") from None
+        raise DefinitionError(f"{place_of(function)}: return type: {error}") from None
     socket_item = socket.strip("[]")
     is_named = not socket_item.startswith(("$", "*")) and "|" not in socket_item
     default_name = socket_item.rsplit(".", 1)[-1].lower() if is_named else "value"
@@ -318,5 +329,8 @@ def _is_named_tuple(annotation: object) -> bool:
     return inspect.isclass(annotation) and issubclass(annotation, tuple) and hasattr(annotation, "_fields")
 
 
-def _place(function: Callable[..., object]) -> str:
-    return f"{function.__module__}.{getattr(function, '__name__', function)}"
+def place_of(function: Callable[..., object]) -> str:
+    """Say where a function is, for messages to its author: ``my_pack.blur.blur (blur.py, line 12)``."""
+    name = f"{_PRIVATE.sub('', function.__module__)}.{getattr(function, '__name__', function)}"
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{name} ({Path(code.co_filename).name}, line {code.co_firstlineno})" if code is not None else name

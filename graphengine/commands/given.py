@@ -71,7 +71,7 @@ def make_engine(options: argparse.Namespace, settings: Settings) -> Engine:
     from graphengine.engine import Engine
     from graphengine.engine.record import Record
 
-    loaded, failures = load_packs(find_packs(options.pack))
+    loaded, failures = load_packs(find_packs(settings, options.pack))
     registry = Registry(loaded, failures)
     report_packs(registry.definitions)
     return Engine(registry, settings, Record(settings.record_file))
@@ -82,12 +82,12 @@ def read_definitions(options: argparse.Namespace, settings: Settings) -> Definit
     from graphengine.authoring.definition_cache import read_definitions
     from graphengine.authoring.packs import find_packs
 
-    definitions = read_definitions(find_packs(options.pack), settings.data / "definitions")
+    definitions = read_definitions(find_packs(settings, options.pack), settings.data / "definitions")
     report_packs(definitions)
     return definitions
 
 
-def function_of(options: argparse.Namespace) -> Callable[[NodeDefinition], RunnableNode]:
+def function_of(options: argparse.Namespace, settings: Settings) -> Callable[[NodeDefinition], RunnableNode]:
     """Give nodes' functions; packs are imported with the first one that is asked for."""
     from graphengine.core.registry import Registry
 
@@ -97,18 +97,18 @@ def function_of(options: argparse.Namespace) -> Callable[[NodeDefinition], Runna
         from graphengine.authoring.packs import find_packs, load_packs
 
         if not registry:
-            registry.append(Registry(*load_packs(find_packs(options.pack))))
+            registry.append(Registry(*load_packs(find_packs(settings, options.pack))))
         return registry[0].function(definition)
 
     return function
 
 
 def report_packs(definitions: Definitions) -> None:
-    """Say which packs failed and which nodes two packs bring."""
+    """Say which packs failed, which nodes two packs bring, and what would break saved workflows."""
     for failure in definitions.failures:
         sys.stderr.write(f"pack {failure.pack!r} failed to load: {failure.error}\n")
-    for conflict in definitions.conflicts:
-        sys.stderr.write(f"{conflict}\n")
+    for warning in (*definitions.conflicts, *definitions.breaking_changes):
+        sys.stderr.write(f"{warning}\n")
 
 
 def parse_targets(options: argparse.Namespace) -> Sequence[str] | None:

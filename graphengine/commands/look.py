@@ -30,7 +30,7 @@ def check(options: argparse.Namespace) -> int:
     given = read_given(options)
     settings = read_settings(options, given.path)
     definitions = read_definitions(options, settings)
-    problems = check_workflow(given.document, definitions, settings, function_of=function_of(options))
+    problems = check_workflow(given.document, definitions, settings, function_of=function_of(options, settings))
     report_problems(problems, describe_problems(problems, given.source), as_json=options.json)
     return DONE if all(problem.warning for problem in problems) else INVALID
 

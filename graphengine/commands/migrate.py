@@ -32,8 +32,9 @@ class _Migrated(NamedTuple):
 
 def migrate(options: argparse.Namespace) -> int:
     """Migrate files; all are read before the first is written, and one that can't be migrated stops it all."""
-    definitions = read_definitions(options, read_settings(options))
-    functions = function_of(options)
+    settings = read_settings(options)
+    definitions = read_definitions(options, settings)
+    functions = function_of(options, settings)
     done: list[_Migrated] = []
     problems: list[Problem] = []
     for path in options.files:

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 _COMPARED = ("MODEL", "VAE", "CLIP", "LATENT", "CONDITIONING")  # of two that differ, the later one is to blame
 _MADE_FROM = {"CONDITIONING": ("CLIP",), "LATENT": ("VAE", "MODEL")}
-_OF_LATENTS = "latent_"  # how facts are called that a latent shares with the model and the autoencoder it is for
+_OF_LATENTS = "latent_"  # begins the names of facts that a latent shares with the model or autoencoder it is made for
 _IN_WORDS = {
     "MODEL": "the denoiser of",
     "VAE": "the autoencoder of",
@@ -72,11 +72,12 @@ class _Flow(NamedTuple):
 
     Attributes:
         compared: The inputs that must fit each other, those first that the others are measured by.
-        outputs: Each output with the inputs whose facts it has.
+        outputs: Each output, the inputs whose facts it has, and whether it is a latent made from other things: then it
+            has only those facts that are a latent's.
     """
 
     compared: tuple[str, ...]
-    outputs: tuple[tuple[OutputDefinition, tuple[str, ...]], ...]
+    outputs: tuple[tuple[str, tuple[str, ...], bool], ...]
 
 
 @dataclass
@@ -114,24 +115,27 @@ class FactsCheck:
                 for name, differing, problem in self._differences(kind, flow, given):
                     doubtful |= differing
                     yield id_, name, problem
-            stated = self._stated(id_, kind, links, given) if kind.has_refine else {}
-            for output, sources in flow.outputs:
-                facts = stated[output.name] if output.name in stated else _agreed(output, sources, links, given)
+            stated = self._stated(id_, kind, given) if kind.has_refine else {}
+            for output, sources, is_made in flow.outputs:
+                facts = stated.get(output)
+                if facts is None:
+                    facts = _agreed(sources, links, given)
+                    if is_made:
+                        facts = {name: fact for name, fact in facts.items() if name.startswith(_OF_LATENTS)}
                 if doubtful:  # said here once, and not again at each node that follows
                     facts = {name: fact for name, fact in facts.items() if name not in doubtful}
                 if facts:
-                    known[id_, output.name] = facts
+                    known[id_, output] = facts
 
-    def _stated(
-        self, id_: str, kind: NodeDefinition, links: Mapping[str, Link], given: Mapping[str, _Facts]
-    ) -> dict[str, _Facts]:
+    def _stated(self, id_: str, kind: NodeDefinition, given: Mapping[str, _Facts]) -> Mapping[str, _Facts]:
         """Ask the node's ``refine``; outputs that it doesn't name aren't among the result."""
         literals = self.literals(id_)
         facts = {
-            name: {each: fact.value for each, fact in given[name].items()} if name in given else {} for name in links
+            name: {each: fact.value for each, fact in given.get(name, _NOTHING).items()} for name in self.links[id_]
         }
-        source = next((literals[each.name].name for each in kind.inputs if each.files and literals.get(each.name)), "")
         try:
+            files = [literals[each.name].name for each in kind.inputs if each.files and literals.get(each.name)]
+            source = files[0] if files else ""
             answer = self.function_of(kind).refine(literals, facts)
             return {
                 output: {
@@ -149,12 +153,14 @@ class FactsCheck:
         self, kind: NodeDefinition, flow: _Flow, given: Mapping[str, _Facts]
     ) -> Iterator[tuple[str, set[str], Problem]]:
         """Compare a node's inputs: the input to blame, the names of the facts that differ, and the problem."""
-        first: dict[str, str] = {}
+        first: dict[str, tuple[str, _Fact]] = {}
         for name in flow.compared:
+            if name not in given:
+                continue
             differing: dict[str, list[str]] = {}
-            for fact_name, fact in given.get(name, _NOTHING).items():
-                other = first.setdefault(fact_name, name)
-                if given[other][fact_name].value != fact.value:
+            for fact_name, fact in given[name].items():
+                other, other_fact = first.setdefault(fact_name, (name, fact))
+                if other_fact is not fact and other_fact.value != fact.value:
                     differing.setdefault(other, []).append(fact_name)
             for other, fact_names in differing.items():
                 yield name, set(fact_names), self._problem(kind, (name, given[name]), (other, given[other]), fact_names)
@@ -182,8 +188,9 @@ class FactsCheck:
         )
 
     def _remedy(self, name: str, fact: _Fact, other: _Fact, other_type: str) -> str:
-        origin = self.kinds[fact.node]
-        for each in origin.inputs:
+        if fact.node == other.node:
+            return f"The parts of {fact.source or fact.node!r} don't fit each other. Choose another."
+        for each in self.kinds[fact.node].inputs:
             if each.type == other_type and each.name not in self.links[fact.node]:
                 return f"Link {each.name!r} of node {fact.node!r} too."
         for one, wanted in ((fact, other), (other, fact)):
@@ -191,7 +198,7 @@ class FactsCheck:
                 return f"Set {name!r} of node {one.node!r} to {wanted.value}."
         if fact.source and other.source:
             return "Take both from the same checkpoint."
-        return f"Take both from node {fact.node!r}, or both from what belongs to node {other.node!r}."
+        return "Link parts that were made for each other."
 
 
 def _flow_of(kind: NodeDefinition) -> _Flow:
@@ -206,38 +213,35 @@ def _flow_of(kind: NodeDefinition) -> _Flow:
         for position, each in enumerate(kind.inputs)
         if _type_of(kind, each.name) in _COMPARED
     )
-    return _Flow(tuple(name for *_, name in compared), tuple((each, _sources(kind, each)) for each in kind.outputs))
+    return _Flow(tuple(name for *_, name in compared), tuple(_output_flow(kind, each) for each in kind.outputs))
 
 
-def _sources(kind: NodeDefinition, output: OutputDefinition) -> tuple[str, ...]:
+def _output_flow(kind: NodeDefinition, output: OutputDefinition) -> tuple[str, tuple[str, ...], bool]:
     wanted = output.type.strip("[]")
     if wanted == sockets.ANY:
-        return ()
+        return output.name, (), False
     own = tuple(each.name for each in kind.inputs if _type_of(kind, each.name) == wanted)
-    makers = _MADE_FROM.get(wanted, ())
-    return own or tuple(each.name for each in kind.inputs if _type_of(kind, each.name) in makers)
+    if own or wanted not in _MADE_FROM:
+        return output.name, own, False
+    made_from = tuple(each.name for each in kind.inputs if _type_of(kind, each.name) in _MADE_FROM[wanted])
+    return output.name, made_from, wanted == "LATENT"
 
 
 def _type_of(kind: NodeDefinition, name: str) -> str:
     return kind.inputs_by_name[name].type.strip("[]")
 
 
-def _agreed(
-    output: OutputDefinition, sources: Iterable[str], links: Mapping[str, Link], given: Mapping[str, _Facts]
-) -> _Facts:
+def _agreed(sources: Iterable[str], links: Mapping[str, Link], given: Mapping[str, _Facts]) -> _Facts:
     """Give the facts that all of these inputs have, as far as they are linked."""
     linked = [given.get(name, _NOTHING) for name in sources if name in links]
-    if not linked:
-        return _NOTHING
-    first, *others = linked
-    agreed = {
+    if len(linked) == 1:
+        return linked[0]
+    first, *others = linked or [_NOTHING]
+    return {
         name: fact
         for name, fact in first.items()
         if all(name in other and other[name].value == fact.value for other in others)
     }
-    if output.type.strip("[]") == "LATENT":
-        return {name: fact for name, fact in agreed.items() if name.startswith(_OF_LATENTS)}
-    return agreed
 
 
 def _measure(name: str, value: object) -> str:

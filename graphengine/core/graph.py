@@ -296,7 +296,7 @@ class _Checker:
             if id_ in self.given:
                 continue
             node = self.nodes[id_]
-            inputs: Mapping[str, object] = node.inputs | given[id_] if id_ in given else node.inputs
+            inputs: Mapping[str, object] = {**node.inputs, **given[id_]} if id_ in given else node.inputs
             if node.type_version != kind.version:
                 inputs = self._of_this_version(id_, kind, node.type_version, inputs)
             self.inputs[id_] = inputs
@@ -475,9 +475,8 @@ class _Checker:
         wrong = {problem.input for problem in self.problems if problem.node == id_}
         known = {name: value for name, value in self._plain_literals(id_).items() if name not in wrong}
         for own_check in function.checks:
-            parameters = inspect.signature(own_check).parameters
-            missing = [name for name, each in parameters.items() if name not in known and each.default is each.empty]
-            if missing:
+            parameters = _parameters(own_check)
+            if any(required and name not in known for name, required in parameters.items()):
                 continue
             try:
                 own_check(**{name: known[name] for name in parameters if name in known})
@@ -631,6 +630,13 @@ def _check_body(checker: _Checker, body: SubgraphValue) -> tuple[SubgraphValue, 
     graph, problems = inner.run([])
     types = {name: inner.types.outputs.get(link, sockets.ANY) for name, link in graph.outputs.items()}
     return body.typed(types), problems
+
+
+@lru_cache
+def _parameters(own_check: Callable[..., object]) -> Mapping[str, bool]:
+    """Give a check's parameters, and whether each must be given; reading a signature takes as long as many checks."""
+    parameters = inspect.signature(own_check).parameters
+    return {name: each.default is each.empty for name, each in parameters.items()}
 
 
 @lru_cache

@@ -52,29 +52,38 @@ class PackFailure:
 
 @dataclass(frozen=True)
 class Definitions:
-    """Node definitions by id, with what went wrong while collecting them."""
+    """Node definitions by id, with what went wrong while collecting them.
+
+    Attributes:
+        conflicts: Which pack hides nodes of which.
+        breaking_changes: What changed in packs since they were last read, and would break saved workflows.
+    """
 
     by_id: Mapping[str, NodeDefinition]
     failures: tuple[PackFailure, ...] = ()
     conflicts: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    breaking_changes: tuple[str, ...] = ()
 
     @classmethod
-    def collect(cls, definitions: Iterable[NodeDefinition], failures: Iterable[PackFailure] = ()) -> Definitions:
+    def collect(
+        cls,
+        definitions: Iterable[NodeDefinition],
+        failures: Iterable[PackFailure] = (),
+        breaking_changes: Iterable[str] = (),
+    ) -> Definitions:
         """Gather definitions; of two with one id the first wins, and the conflict is reported."""
         by_id: dict[str, NodeDefinition] = {}
         aliases: dict[str, str] = {}
-        conflicts = []
+        hidden: dict[tuple[str, str], list[str]] = {}
         for definition in definitions:
             first = by_id.setdefault(definition.id, definition)
             if first is not definition:
-                conflicts.append(
-                    f"node {definition.id!r} of pack {definition.pack!r} is hidden by pack {first.pack!r}. "
-                    "Rename one of them."
-                )
+                hidden.setdefault((first.pack, definition.pack), []).append(definition.id)
                 continue
             aliases.update(dict.fromkeys(definition.aliases, definition.id))
-        return cls(by_id, tuple(failures), tuple(conflicts), aliases)
+        conflicts = (_describe_conflict(*packs, ids) for packs, ids in hidden.items())
+        return cls(by_id, tuple(failures), tuple(conflicts), aliases, tuple(breaking_changes))
 
     def get(self, type_name: str) -> NodeDefinition | None:
         """Find a node kind by its id or a former id."""
@@ -90,6 +99,18 @@ class Definitions:
     def failed_pack_with(self, type_name: str) -> PackFailure | None:
         """Find the pack that would bring this node, had it loaded."""
         return next((failure for failure in self.failures if type_name in failure.node_ids), None)
+
+
+def _describe_conflict(first: str, second: str, ids: list[str]) -> str:
+    """Say which pack hides whose nodes, and how to choose."""
+    listed = ", ".join(map(repr, ids[:5])) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+    nodes = f"node {listed} of pack {second!r} is" if len(ids) == 1 else f"nodes {listed} of pack {second!r} are"
+    if first == second:
+        return f"{nodes} hidden by another pack of that name, which comes first. Remove or rename one of the packs."
+    return (
+        f"{nodes} hidden by pack {first!r}, which comes first. Choose with --pack, which puts a pack (a file, a folder "
+        "or the name of an installed one) before the others; or rename nodes."
+    )
 
 
 class Registry:

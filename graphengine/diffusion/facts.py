@@ -26,6 +26,8 @@ def checkpoint_facts(folder: Path) -> dict[str, Facts]:
     unet, vae, text = (_config(folder / part / "config.json") for part in ("unet", "vae", "text_encoder"))
     factor = factor_of_levels(vae.get("block_out_channels"))
     family = _family(unet)
+    has_one_encoder = not (folder / "text_encoder_2").is_dir()  # the states of two are put side by side
+    text_width = _size(text.get("hidden_size")) if has_one_encoder else None
     return {
         "model": {
             "family": family,
@@ -33,7 +35,7 @@ def checkpoint_facts(folder: Path) -> dict[str, Facts]:
             "latent_channels": _model_channels(unet),
             "latent_factor": factor,
         },
-        "clip": {"family": family, "context_width": _size(text.get("hidden_size"))},
+        "clip": {"family": family, "context_width": text_width},
         "vae": {"latent_channels": _size(vae.get("latent_channels")), "latent_factor": factor},
     }
 

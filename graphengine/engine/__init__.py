@@ -67,7 +67,7 @@ class Engine:
         settings = Settings.for_user(
             data=data, output=output, device=device, disk_cache_bytes=disk_cache_bytes, beside=beside
         )
-        loaded, failures = load_packs(find_packs(packs))
+        loaded, failures = load_packs(find_packs(settings, packs))
         return cls(Registry(loaded, failures), settings, Record(settings.record_file))
 
     def plan(

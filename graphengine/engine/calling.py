@@ -14,10 +14,12 @@ from graphengine.core.definition import NodeDefinition
 from graphengine.errors import GraphEngineError
 
 __all__ = [
+    "Values",
     "blocked_among",
     "blocked_list",
     "collect",
     "describe",
+    "exited",
     "fit_outputs",
     "from_node",
     "items_of",
@@ -135,6 +137,11 @@ def from_node(trace: TracebackType | None) -> TracebackType | None:
             return trace
         trace = trace.tb_next
     return trace
+
+
+def exited(error: SystemExit) -> str:
+    """Say that a node called ``exit()``."""
+    return f"it tried to end the program (exit code {error.code!r})."
 
 
 def _as_list(name: str, value: Any) -> Any:  # Any: a socket value

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphengine.config import Settings
 from graphengine.core.events import NodeMetrics, NodePreview, NodeProgress, NodeShowed, NodeWarning
+from graphengine.core.progress import TOTAL, Bar
 from graphengine.core.registry import RunnableNode
 from graphengine.core.workflow import Workflow
 from graphengine.engine.assets import AssetStore
@@ -21,7 +22,6 @@ from graphengine.engine.cache import Shown
 from graphengine.engine.devices import DeviceMemory
 from graphengine.engine.outputs import OutputFolder, path_inside
 from graphengine.engine.previews import preview_jpeg
-from graphengine.engine.progress import TOTAL, Bar
 from graphengine.errors import Cancelled, InputError
 
 if TYPE_CHECKING:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -22,34 +20,28 @@ from graphengine.core.events import (
     JobFinished,
     JobStarted,
     NodeCached,
-    NodeFailedEvent,
     NodeFinished,
     NodeShowed,
     NodeSkipped,
     NodeStarted,
 )
-from graphengine.core.fingerprint import step_key
 from graphengine.core.graph import FileValue
-from graphengine.core.literals import check_literal
-from graphengine.core.plan import Plan, Step, late_key
-from graphengine.core.registry import Registry, RunnableNode
+from graphengine.core.plan import Plan, Step
+from graphengine.core.registry import Registry
 from graphengine.engine.async_nodes import AsyncNodes
 from graphengine.engine.cache import Cache, Result, Shown
 from graphengine.engine.calling import (
     blocked_among,
     blocked_list,
     collect,
-    describe,
-    fit_outputs,
-    from_node,
     items_of,
-    read_outputs,
 )
 from graphengine.engine.context import ExecutionContext, RunServices
+from graphengine.engine.expansions import Expansions
 from graphengine.engine.front import Front
-from graphengine.engine.growth import Growth, Origins, grow
-from graphengine.engine.immutability import changed_input, marks_of
-from graphengine.errors import Cancelled, GraphEngineError, InputError, NodeFailed
+from graphengine.engine.node_calls import NodeCalls
+from graphengine.engine.run_state import RunState
+from graphengine.errors import Cancelled, GraphEngineError, NodeFailed
 
 __all__ = ["Executor", "RunResult"]
 
@@ -113,34 +105,8 @@ class _BlockedInput(BaseException):
         self.blocked = blocked
 
 
-@dataclass
-class _Call:
-    """One call of a node that expands: the steps that stand for it now, or what came out in the end."""
-
-    values: Values | None = None
-    expansion: Expansion | None = None
-    growth: Growth | None = None
-
-
-@dataclass
-class _Expanding:
-    """A step whose outputs come from steps that it made."""
-
-    calls: list[_Call]
-    origins: Origins
-    arguments: Mapping[str, Any]  # Any: socket values
-    context: ExecutionContext | None
-    seconds: float
-    made_of: list[bytes | None] = field(default_factory=list)
-
-    def fold(self) -> None:
-        """Make one key of those that it was made of: a loop's rounds are thousands."""
-        if len(self.made_of) > 1:
-            self.made_of = [None if None in self.made_of else step_key("rounds", *self.made_of)]
-
-
-class _Run:
-    """The state of one run."""
+class _Run(RunState):
+    """One run: what to do next, step by step."""
 
     def __init__(
         self,
@@ -151,34 +117,15 @@ class _Run:
         emit: Callable[[Event], None],
         environment: str,
     ) -> None:
-        self.plan = plan
-        self.registry = registry
+        super().__init__(plan, registry, emit, environment)
         self.cache = cache
         self.services = services
-        self.environment = environment
-        self.steps: list[Step] = list(plan.steps)
-        self.table: dict[int, Result] = {}
-        self.unread = list(plan.readers)
-        self.kept_for_result = set(plan.targets)
-        self.keys: dict[int, bytes | None] = {}
+        self.calls = NodeCalls(services)
+        self.expansions = Expansions(self, services)
         self.asked: set[int] = set()
-        self.fronts: list[Front] = []
-        self.first = {step.ordinal for step in plan.steps if step.node.definition.is_async}
-        self.expanding: dict[int, _Expanding] = {}
-        self.guarded: set[int] = set()
         self.in_flight: dict[int, tuple[Mapping[str, Any], ExecutionContext | None, float]] = {}  # Any: socket values
         self.async_nodes = AsyncNodes()
-        self.shown: list[Shown] = []
-        self.failure: NodeFailed | None = None
         self.thread = threading.current_thread()
-        self._emit = emit
-        self._number = 0
-        self._emitting = threading.Lock()
-
-    def emit(self, kind: type[Event], **facts: Any) -> None:  # Any: the event's own fields
-        with self._emitting:  # async nodes report from their own thread
-            self._number += 1
-            self._emit(kind(number=self._number, **facts))
 
     def close(self) -> None:
         self.async_nodes.close()
@@ -221,7 +168,7 @@ class _Run:
                 continue
             seen.add(index)
             step = self.steps[index]
-            if index not in self.expanding and self._take_from_cache(step, step.key):
+            if index not in self.expansions and self._take_from_cache(step, step.key):
                 continue
             needed.append(index)
             stack.extend(self._sources(index, step))
@@ -233,15 +180,11 @@ class _Run:
                 front.add(index, sources, first=index in self.first)
 
     def _sources(self, index: int, step: Step) -> Iterable[int]:
-        if self.expanding and index in self.expanding:
-            return self._grown(self.expanding[index])
+        if self.expansions and index in self.expansions:
+            return self.expansions.sources(index)
         if step.lazy:
             return [source for name, (source, _) in step.sources.items() if name not in step.lazy]
         return [source for source, _ in step.sources.values()]
-
-    def _settled(self, index: int) -> None:
-        for front in self.fronts:
-            front.settle(index, self.first)
 
     def _finish_async(self, *, wait: bool) -> None:
         while self.in_flight:
@@ -258,10 +201,10 @@ class _Run:
         if index in self.in_flight:
             return
         if index in self.table:
-            self._settled(index)
+            self.settled(index)
             return
-        if index in self.expanding:
-            self._go_on_expanding(front, index)
+        if index in self.expansions:
+            self._go_on_expanding(front, self.steps[index])
             return
         step = self.steps[index]
         if step.lazy and step.node.definition.has_wants and index not in self.asked:
@@ -277,9 +220,13 @@ class _Run:
                     return
         arguments = self._arguments(step)
         if step.late and not step.node.definition.expands:
-            self.keys[index] = self._late_key(step, arguments)
+            try:
+                self.keys[index] = self.late_key(step, arguments)
+            except GraphEngineError as error:  # the fingerprint function failed
+                self.fail(step, arguments, error)
+                return
             if self._take_from_cache(step, self.keys[index]):
-                self._settled(index)
+                self.settled(index)
                 return
         blocked = blocked_among(arguments) if not step.node.mapped else blocked_list(arguments, step.node.mapped)
         if blocked is not None:
@@ -297,10 +244,10 @@ class _Run:
         started = time.perf_counter()
         if node.definition.is_async:
             self.in_flight[step.ordinal] = (arguments, context, started)
-            self.async_nodes.start(step.ordinal, self._call_async(step, function, arguments, context))
+            self.async_nodes.start(step.ordinal, self.calls.call_async(step, function, arguments, context))
             return
         try:
-            calls = self._call(step, function, arguments, context)
+            calls = self.calls.call(step, function, arguments, context)
             if self.failure is not None:
                 raise self.failure  # of a lazy input; the node swallowed it
         except _BlockedInput as blocked:
@@ -310,64 +257,9 @@ class _Run:
         except (Exception, SystemExit) as error:  # a border: a node's own code may raise anything, and call exit()
             if self.failure is not None:
                 raise self.failure from error
-            self._fail(step, arguments, error)
+            self.fail(step, arguments, error)
         else:
             self._returned(front, step, arguments, context, calls, time.perf_counter() - started)
-
-    def _call(
-        self,
-        step: Step,
-        function: RunnableNode,
-        arguments: dict[str, Any],  # Any: socket values
-        context: ExecutionContext | None,
-    ) -> list[Values | Expansion]:
-        """Call the function, once or per item."""
-        definition = step.node.definition
-        calls: list[Values | Expansion] = []
-        checked = self.services.settings.check_immutable
-        for item in items_of(arguments, step.node.mapped) if step.node.mapped else (arguments,):
-            blocked = blocked_among(item) if step.node.mapped else None
-            if blocked is not None:
-                calls.append([blocked] * len(definition.outputs))
-                continue
-            given = self._prepare(step, function, item, context)
-            marks = marks_of(given) if checked else None
-            calls.append(read_outputs(definition, function(**given)))
-            if marks is not None and (name := changed_input(given, marks)) is not None:
-                raise InputError(
-                    name,
-                    "the node changed this input's value, which other nodes share.",
-                    "Change a copy (.clone()) and return that.",
-                )
-        return calls
-
-    async def _call_async(
-        self,
-        step: Step,
-        function: RunnableNode,
-        arguments: dict[str, Any],  # Any: socket values
-        context: ExecutionContext | None,
-    ) -> list[Values | Expansion]:
-        definition = step.node.definition
-
-        async def call(item: dict[str, Any]) -> Values | Expansion:  # Any: socket values
-            blocked = blocked_among(item) if step.node.mapped else None
-            if blocked is not None:
-                return [blocked] * len(definition.outputs)
-            try:
-                return read_outputs(definition, await function(**self._prepare(step, function, item, context)))
-            except SystemExit as error:  # it would end the loop
-                raise GraphEngineError(_exited(error)) from error
-
-        items = items_of(arguments, step.node.mapped) if step.node.mapped else [arguments]
-        tasks = [asyncio.ensure_future(call(item)) for item in items]
-        try:
-            return list(await asyncio.gather(*tasks))
-        except BaseException:
-            for task in tasks:  # the first failure decides; the others need not go on
-                if not task.cancelling():  # a second time would interrupt its cleaning up
-                    task.cancel()
-            raise
 
     def _end_async(self, step: Step, future: Future[Any]) -> None:  # Any: what the calls returned
         arguments, context, started = self.in_flight.pop(step.ordinal)
@@ -379,7 +271,7 @@ class _Run:
         if isinstance(error, _BlockedInput):
             self._skip(step, error.blocked)
         elif isinstance(error, Exception | SystemExit):
-            self._fail(step, arguments, error)
+            self.fail(step, arguments, error)
         elif error is not None:
             raise error
         else:
@@ -396,12 +288,37 @@ class _Run:
         seconds: float,
     ) -> None:
         if any(type(each) is Expansion for each in calls):
-            self._expand(front, step, arguments, context, calls, seconds)
+            try:
+                self.expansions.start(step, arguments, context, calls, seconds)
+            except GraphEngineError as error:
+                self.expansions.stop(step.ordinal)
+                self.fail(step, arguments, error)
+            else:
+                self._wait_for_expansion(front, step)
             return
         values: Values = [*calls[0]] if not step.node.mapped else collect(step.node.definition, calls)  # type: ignore[arg-type, misc]  # no expansion among them
         if step.node.definition.expands:
-            self.keys[step.ordinal] = self._late_key(step, arguments)
+            self.keys[step.ordinal] = self.late_key(step, arguments)
         self._done(step, values, context, seconds)
+
+    def _wait_for_expansion(self, front: Front, step: Step) -> None:
+        made = self.expansions.sources(step.ordinal)
+        self._require(front, made)
+        front.add(step.ordinal, [index for index in made if index not in self.table])
+
+    def _go_on_expanding(self, front: Front, step: Step) -> None:
+        """Let a step whose expansions are done grow further, or finish it."""
+        arguments = self.expansions.arguments(step.ordinal)
+        try:
+            done = self.expansions.go_on(step)
+        except (Exception, SystemExit) as error:  # a border, as for the node's function itself
+            self.expansions.stop(step.ordinal)
+            self.fail(step, arguments, error)
+            return
+        if done is None:
+            self._wait_for_expansion(front, step)
+        else:
+            self._done(step, done.values(step), done.context, done.seconds)
 
     def _done(self, step: Step, values: Values, context: ExecutionContext | None, seconds: float) -> None:
         result = Result(
@@ -416,19 +333,12 @@ class _Run:
         if key is not None and not step.node.definition.expands:
             self.cache.put(key, result)
         self.emit(NodeFinished, node=step.node.id, seconds=seconds)
-        self._release(step)
-        self._settled(step.ordinal)
+        self.release(step)
+        self.settled(step.ordinal)
 
     def _skip(self, step: Step, blocked: Blocked) -> None:
         self.emit(NodeSkipped, node=step.node.id, message=blocked.message)
-        self._give_blocked(step, blocked)
-
-    def _give_blocked(self, step: Step, blocked: Blocked) -> None:
-        """Put a blocked value in the place of each output; nothing that depends on it is cached."""
-        self.keys[step.ordinal] = None
-        self.table[step.ordinal] = Result([blocked] * len(step.node.definition.outputs))
-        self._release(step)
-        self._settled(step.ordinal)
+        self.give_blocked(step, blocked)
 
     def _take_from_cache(self, step: Step, key: bytes | None) -> bool:
         result = self.cache.get(key) if key is not None else None
@@ -442,134 +352,12 @@ class _Run:
                 result = result._replace(shown=published)
                 self.cache.put(key, result)  # so that the next run finds it at its new place
         self.table[step.ordinal] = result
-        self._release(step)
+        self.release(step)
         self.emit(NodeCached, node=step.node.id)
         for shown in result.shown:
             self.shown.append(shown)
             self.emit(NodeShowed, node=step.node.id, path=str(shown.path), temporary=shown.temporary)
         return True
-
-    # Expansion
-
-    def _expand(
-        self,
-        front: Front,
-        step: Step,
-        arguments: Mapping[str, Any],  # Any: socket values
-        context: ExecutionContext | None,
-        returned: list[Values | Expansion],
-        seconds: float,
-    ) -> None:
-        calls = [_Call(expansion=each) if isinstance(each, Expansion) else _Call(values=each) for each in returned]
-        expanding = _Expanding(calls, self._origins(step, arguments, []), arguments, context, seconds)
-        self._grow(front, step, expanding)
-
-    def _origins(self, step: Step, arguments: Mapping[str, Any], made_of: list[bytes | None]) -> Origins:
-        """Note where the values came from that a node has at hand: its inputs."""  # Any above: socket values
-        origins = Origins(self._late_key(step, arguments, made_of))
-        for source, position in step.sources.values():
-            if source in self.table:
-                origins.add(self.table[source].values[position], self._key_of(source), position)
-        return origins
-
-    def _grow(self, front: Front, step: Step, expanding: _Expanding) -> None:
-        """Plan the expansions that have none yet, and let the step wait for them."""
-        try:
-            for number, call in enumerate(expanding.calls):
-                if call.expansion is not None and call.growth is None:
-                    prefix = f"{step.node.id}/{number}/" if step.node.mapped else f"{step.node.id}/"
-                    call.growth = grow(
-                        call.expansion,
-                        registry=self.registry,
-                        services=self.services,
-                        environment=self.environment,
-                        origins=expanding.origins,
-                        first=len(self.steps),
-                        prefix=prefix,
-                    )
-                    self._add_steps(step, call.expansion, call.growth)
-        except GraphEngineError as error:
-            self.expanding.pop(step.ordinal, None)
-            self._fail(step, expanding.arguments, error)
-            return
-        self.expanding[step.ordinal] = expanding
-        targets = self._grown(expanding)
-        self._require(front, targets)
-        front.add(step.ordinal, [index for index in targets if index not in self.table])
-
-    def _add_steps(self, maker: Step, expansion: Expansion, growth: Growth) -> None:
-        first = len(self.steps)
-        self.steps.extend(growth.plan.steps)
-        self.unread.extend(growth.plan.readers)
-        self.kept_for_result.update(growth.plan.targets)
-        self.first.update(step.ordinal for step in growth.plan.steps if step.node.definition.is_async)
-        if expansion.on_error == "block" or maker.ordinal in self.guarded:
-            self.guarded.update(range(first, len(self.steps)))
-        for index, value in growth.given.items():
-            self.table[index] = Result([value])
-
-    def _grown(self, expanding: _Expanding) -> list[int]:
-        return [index for call in expanding.calls if call.growth is not None for index in call.growth.plan.targets]
-
-    def _go_on_expanding(self, front: Front, index: int) -> None:
-        """Read what an expansion gave, and expand further or finish."""
-        step, expanding = self.steps[index], self.expanding[index]
-        harvests = [
-            (call, call.expansion, self._harvest(call.expansion, call.growth, expanding))
-            for call in expanding.calls
-            if call.expansion is not None and call.growth is not None
-        ]
-        expanding.fold()
-        again = False
-        for call, expansion, harvest in harvests:
-            values = [value for value, _, _ in harvest]
-            try:
-                definition = step.node.definition
-                read = (
-                    read_outputs(definition, expansion.then(values))
-                    if expansion.then is not None
-                    else fit_outputs(definition, values)
-                )
-            except (Exception, SystemExit) as error:  # a border, as for the node's function itself
-                del self.expanding[index]
-                self._fail(step, expanding.arguments, error)
-                return
-            call.growth = None
-            call.expansion, call.values = (read, None) if isinstance(read, Expansion) else (None, read)
-            again = again or call.expansion is not None
-        if again:
-            expanding.origins = self._origins(step, expanding.arguments, expanding.made_of)
-            for _, _, harvest in harvests:
-                for value, key, position in harvest:
-                    expanding.origins.add(value, key, position)
-            self._grow(front, step, expanding)
-            return
-        del self.expanding[index]
-        self.keys[index] = self._late_key(step, expanding.arguments, expanding.made_of)
-        outputs = [call.values or [] for call in expanding.calls]
-        values = outputs[0] if not step.node.mapped else collect(step.node.definition, outputs)
-        self._done(step, values, expanding.context, expanding.seconds)
-
-    def _harvest(
-        self, expansion: Expansion, growth: Growth, expanding: _Expanding
-    ) -> list[tuple[Any, bytes | None, int]]:  # Any: socket values
-        """Take an expansion's outputs, with the key and position of what gave each, and let its steps go."""
-        harvest: list[tuple[Any, bytes | None, int]] = []
-        for value, source in zip(expansion.outputs, growth.sources, strict=True):
-            if source is None:
-                harvest.append((value, expanding.origins.key_of(value), 0))
-            else:
-                key = self._key_of(source[0])
-                expanding.made_of.append(key)
-                harvest.append((self.table[source[0]].values[source[1]], key, source[1]))
-        for step in growth.plan.steps:
-            index = step.ordinal
-            self.table.pop(index, None)
-            self.kept_for_result.discard(index)
-            self.guarded.discard(index)
-            self.keys.pop(index, None)
-            self.steps[index] = None  # type: ignore[call-overload]  # nobody comes back to it, and a loop makes thousands
-        return harvest
 
     # Arguments
 
@@ -585,36 +373,6 @@ class _Run:
         for name in node.definition.lazy_inputs - step.sources.keys():
             arguments[name] = Lazy(partial(_same, arguments[name]))
         return arguments
-
-    def _prepare(
-        self, step: Step, function: RunnableNode, arguments: dict[str, Any], context: ExecutionContext | None
-    ) -> dict[str, Any]:  # Any: socket values
-        """Bring the arguments of one call into the form the function takes, and make room for it."""
-        arguments = self._check_linked(step, arguments)
-        if function.memory is not None and step.node.definition.device == "gpu":
-            self.services.make_room(function, arguments)
-        if context is not None:
-            arguments = {**arguments, str(function.context_parameter): context}
-        return arguments
-
-    def _check_linked(self, step: Step, arguments: dict[str, Any]) -> dict[str, Any]:  # Any: of each input's own type
-        """Hold linked values to the limits that ``check`` holds literals to, and find the files that they name."""
-        checked = arguments
-        for name in step.sources:
-            definition = step.node.definition.inputs_by_name[name]
-            if not definition.is_bounded or name in step.lazy:
-                continue
-            value, problem = check_literal(definition, arguments[name])
-            if problem is not None:
-                raise InputError(name, problem.message, problem.remedy)
-            if definition.files is not None:
-                value = self.services.settings.find_file(definition.files, value)
-                if value is None:
-                    raise InputError(
-                        name, f"there is no file {arguments[name]!r}.", "Give the name of one that exists."
-                    )
-            checked = {**checked, name: value}
-        return checked
 
     def _ask_wants(self, step: Step) -> list[int]:
         """Give the steps behind the lazy inputs that the node names from its plain ones."""
@@ -636,7 +394,7 @@ class _Run:
                 raise GraphEngineError(f"its 'wants' names {unknown[0]!r}, which is no lazy input.")
         except Exception as error:  # a border: a node's own code may raise anything
             self.emit(NodeStarted, node=step.node.id, node_type=step.node.definition.id)
-            self._fail(step, arguments, error)
+            self.fail(step, arguments, error)
             return []
         return [step.sources[name][0] for name in wanted if name in step.sources]
 
@@ -654,77 +412,6 @@ class _Run:
         if type(value) is Blocked:
             raise _BlockedInput(value)
         return [value] if wrapped else value
-
-    # Keys, release, failure
-
-    def _key_of(self, index: int) -> bytes | None:
-        return self.keys[index] if index in self.keys else self.steps[index].key
-
-    def _late_key(
-        self, step: Step, arguments: Mapping[str, Any], made_of: list[bytes | None] | None = None
-    ) -> bytes | None:  # Any: socket values
-        if not step.node.definition.cacheable:
-            return None
-        return late_key(
-            step,
-            {source: self._key_of(source) for source, _ in step.sources.values()},
-            arguments,
-            environment=self.environment,
-            fingerprint_of=lambda definition: self.registry.function(definition).fingerprint,
-            expanded_to=made_of or (),
-        )
-
-    def _release(self, step: Step) -> None:
-        """Let go of values whose last reader this step was, and of its own if nobody reads them.
-
-        A source that was never computed won't read its own sources either: a lazy branch that was not chosen, the
-        ancestry that a cached step hides.
-        """
-        done = [step]
-        while done:
-            for source, _ in done.pop().sources.values():
-                self.unread[source] -= 1
-                if self.unread[source] == 0 and source not in self.kept_for_result:
-                    if source in self.table:
-                        del self.table[source]
-                    else:
-                        done.append(self.steps[source])
-        if self.unread[step.ordinal] == 0 and step.ordinal not in self.kept_for_result:
-            del self.table[step.ordinal]
-
-    def _fail(self, step: Step, arguments: Mapping[str, object], error: BaseException) -> None:
-        """Report a failed node; it ends the run, unless an expansion blocks what depends on it.
-
-        Raises:
-            NodeFailed: if it ends the run.
-        """
-        failure = self._report(step, arguments, error)
-        if step.ordinal not in self.guarded:
-            self.failure = failure
-            raise failure from error
-        self._give_blocked(
-            step, Blocked(f"node {step.node.id!r} ({step.node.definition.id}) failed: {failure.message}")
-        )
-
-    def _report(self, step: Step, arguments: Mapping[str, object], error: BaseException) -> NodeFailed:
-        inputs = {name: describe(value) for name, value in arguments.items() if not isinstance(value, ExecutionContext)}
-        if isinstance(error, GraphEngineError):
-            message = str(error)
-        elif isinstance(error, SystemExit):
-            message = _exited(error)
-        else:
-            message = f"{type(error).__name__}: {error}"
-        node = step.node
-        self.emit(
-            NodeFailedEvent,
-            node=node.id,
-            node_type=node.definition.id,
-            message=message,
-            inputs=inputs,
-            traceback="".join(traceback.format_exception(error.with_traceback(from_node(error.__traceback__)))),
-        )
-        logger.debug("node %r failed", node.id, exc_info=error)
-        return NodeFailed(node.id, node.definition.id, inputs, message)
 
 
 def _same(value: object) -> object:

@@ -40,8 +40,8 @@ def _marks(value: Any) -> Iterator[object]:  # Any: a socket value
     elif torch is not None and isinstance(value, torch.Tensor):
         yield _tensor_mark(value)
     elif torch is not None and isinstance(value, torch.nn.Module):
-        for tensor in (*value.parameters(), *value.buffers()):
-            yield id(tensor), tensor._version
+        for parameter in value.parameters():  # buffers are other tensors after a move to another device
+            yield id(parameter), parameter._version
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             yield from _marks(getattr(value, field.name))

@@ -76,11 +76,6 @@ class NodeRecord:
     sources: Mapping[str, tuple[str, str]]
     key: str | None
 
-    @classmethod
-    def of(cls, step: Step, plan: Plan) -> NodeRecord:
-        """Note a step of a plan."""
-        return cls(*_parts(step, plan))
-
 
 @dataclass(frozen=True)
 class LastRun:
@@ -230,7 +225,12 @@ class Record:
         except (sqlite3.Error, OSError, ValueError, TypeError, LookupError) as error:  # damaged, locked, read-only …
             if not self._has_warned:
                 self._has_warned = True
-                logger.warning("the record of runs can't be used: %s: %s.", self._path, error)
+                logger.warning(
+                    "the record of runs can't be used: %s: %s. 'plan' and 'why' know less until it can; if this "
+                    "message stays, remove the file.",
+                    self._path,
+                    error,
+                )
             return None
 
 
@@ -270,8 +270,9 @@ def _parts(step: Step, plan: Plan) -> list[Any]:  # Any: JSON values, in the ord
 
 
 def _node(parts: list[Any]) -> NodeRecord:  # Any: as _parts gives them
-    *start, sources, key = parts
-    return NodeRecord(*start, {name: (node, output) for name, (node, output) in sources.items()}, key)
+    type_name, version, pack, pack_version, literals, sources, key = parts
+    links = {name: (node, output) for name, (node, output) in sources.items()}
+    return NodeRecord(type_name, version, pack, pack_version, literals, links, key)
 
 
 def _keep_kinds(database: sqlite3.Connection, measured: Iterable[tuple[str, float, int | None]]) -> None:

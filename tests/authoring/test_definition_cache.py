@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from graphengine.authoring.definition_cache import read_definitions
-from graphengine.authoring.packs import PackSource
+from graphengine.authoring.packs import PackSource, path_pack
 
 PACK = """
 import pathlib
@@ -31,7 +31,7 @@ def source(tmp_path: Path) -> PackSource:
 
 def written(path: Path, text: str) -> PackSource:
     path.write_text(text)
-    return PackSource(path.stem, str(path), (path,))
+    return path_pack(path)
 
 
 def imports(source: PackSource) -> int:
@@ -103,3 +103,33 @@ def test_files_in_the_current_folder_hide_no_module(
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('hidden')")
     monkeypatch.chdir(tmp_path)
     assert read_definitions([source], tmp_path / "definitions").failures == ()
+
+
+def test_a_change_that_breaks_saved_workflows_is_said_until_the_source_changes_again(
+    tmp_path: Path, source: PackSource
+) -> None:
+    folder = tmp_path / "definitions"
+    path = Path(source.target)
+    assert read_definitions([source], folder).breaking_changes == ()
+    changed = written(path, PACK.replace("number: int = 1", "amount: int = 1"))
+    for _ in range(2):
+        assert read_definitions([changed], folder).breaking_changes == (
+            "mine.Double changed its inputs (number removed) but its version is still 1: saved workflows would break. "
+            "Raise version and add migrate_from(1).",
+        )
+    migrated = PACK.replace("number: int = 1", "amount: int = 1").replace(
+        'category="test"', 'category="test", version=2'
+    )
+    written(path, migrated + "\ndouble.migrate_from(1)(lambda inputs: inputs)\n")
+    assert read_definitions([path_pack(path)], folder).breaking_changes == ()
+
+
+def test_only_the_newest_definitions_of_a_pack_are_kept(tmp_path: Path, source: PackSource) -> None:
+    folder = tmp_path / "definitions"
+    (tmp_path / "b").mkdir()
+    namesake = written(tmp_path / "b" / "logged.py", PACK.replace("mine.", "b."))
+    for number in range(3):
+        written(Path(source.target), PACK.replace("number: int = 1", f"number: int = {number}"))
+        definitions = read_definitions([source, namesake], folder)
+        assert set(definitions.by_id) == {"mine.Double", "b.Double"}
+        assert len(list(folder.iterdir())) == 2

@@ -369,7 +369,9 @@ def mapping_out() -> dict[str, int]:
 def test_a_mistake_names_the_function_the_parameter_and_the_remedy(function: Any, message: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         node("mypack.Blur", category="test")(function)
-    assert str(caught.value).startswith(f"{__name__}.{function.__name__}: {message}")
+    line = function.__code__.co_firstlineno
+    place = f"{__name__}.{function.__name__} (test_node.py, line {line})"
+    assert str(caught.value).startswith(f"{place}: {message}")
 
 
 def test_a_check_reads_inputs_of_its_node_only() -> None:

@@ -20,7 +20,7 @@ from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow
 from graphengine.errors import InvalidWorkflow, Problem
 from graphengine.types import Clip, Conditioning, Latent, Model, Vae
-from tests.drawn import document, drawn
+from tests.drawn import Document, Drawing, document, drawn
 
 T = TypeVar("T")
 Facts = Mapping[str, Any]  # Any: numbers and texts
@@ -62,6 +62,12 @@ def load(file: Annotated[Path, FilesIn("checkpoints")]) -> Parts:
 )
 def blank(latent_channels: int = 4, size: int = 8, model: Model | None = None) -> Latent:
     """Make a latent."""
+    raise NotImplementedError
+
+
+@node("Narrow", category="test", refine=lambda _literals, _facts: {"clip": {"context_width": 1}})
+def narrow() -> Clip:
+    """Make a text encoder."""
     raise NotImplementedError
 
 
@@ -125,7 +131,7 @@ def twice(body: Subgraph, **inputs: object) -> Expansion:
     raise NotImplementedError
 
 
-NODES = (load, blank, loud, odd, read, sample, encode, decode, mix, either, gather, twice)
+NODES = (load, blank, narrow, loud, odd, read, sample, encode, decode, mix, either, gather, twice)
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +287,15 @@ def test_a_list_has_the_facts_of_all_its_items(found: Found, second: object, cod
     assert [problem.code for problem in found(nodes)] == codes
 
 
+def test_parts_without_a_setting_or_a_file_in_common_are_to_be_linked_alike(found: Found) -> None:
+    nodes = {
+        "a": A, "b": "Narrow", "prompt": ("Read", {"clip": "@b.clip"}), "blank": "Blank", "sampler": ("Sample", SAMPLER)
+    }  # fmt: skip
+    (problem,) = found(nodes)
+    assert problem.message.startswith("made with the text encoder of node 'b' (Narrow), 1 wide; ")
+    assert problem.remedy == "Link parts that were made for each other."
+
+
 def test_a_refine_that_fails_tells_nothing(found: Found, caplog: pytest.LogCaptureFixture) -> None:
     nodes = {
         "a": A, "deep": DEEPER, "latent": ("Encode", {"vae": "@deep.vae"}),
@@ -313,7 +328,11 @@ def test_nodes_in_a_circle_are_only_said_to_be(found: Found) -> None:
     assert [problem.code for problem in found(nodes)] == ["cycle"]
 
 
-SUB_GRAPH = document(
+def sub_graph(nodes: Drawing, **parts: Any) -> Document:  # Any: JSON
+    return {"nodes": document(nodes)["nodes"], **parts}
+
+
+SUB_GRAPH = sub_graph(
     {"sampler": "Sample"},
     inputs={
         "model": {"type": "MODEL", "to": ["sampler.model"]},
@@ -348,7 +367,7 @@ def test_what_a_loop_is_given_may_differ_but_its_body_is_checked(found: Found) -
     }  # fmt: skip
     assert found(nodes, subgraphs={"body": SUB_GRAPH}) == []
 
-    wrong = document(
+    wrong = sub_graph(
         {"a": A, "b": DEEPER, "x": ("Encode", {"vae": "@b.vae"}), "sampler": ("Sample", {"latent": "@x.latent"})}
         | {"shown": ("Decode", {"latent": "@x.latent", "vae": "@a.vae"})},
         inputs={"model": {"type": "MODEL", "to": ["sampler.model"]}},

@@ -125,7 +125,7 @@ def test_what_is_never_kept_says_so(engine_with: MakeEngine) -> None:
 def test_a_key_that_is_made_during_the_run_says_so(engine_with: MakeEngine) -> None:
     engine = engine_with()
     nodes = {"path": ("ReadText", {"path": "a"}), "late": ("ReadText", {"path": "@path.text"})}
-    nodes |= {"out": ("Show", {"value": "@late.text"})}  # type: ignore[dict-item]  # mypy takes the first kinds for all
+    nodes |= {"out": ("Show", {"value": "@late.text"})}
     engine.run(drawn(nodes))
     steps = {step.node: step for step in explain_plan(engine, drawn(nodes)).steps}
     assert (steps["path"].state, steps["late"].state) == ("cached", "run")
