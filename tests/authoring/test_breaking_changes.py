@@ -54,7 +54,7 @@ def bound_variable(image: Only, other: Only) -> Only: ...  # type: ignore[empty-
         (before, required, "its inputs (radius is required)"),
         (before, one_more, "its inputs (mask is new and required)"),
         (before, other_output, "its outputs (image removed)"),
-        (wider, no_radius, "its inputs (image is PICTURE instead of PICTURE|COVER, image is required, radius removed"),
+        (wider, no_radius, "its inputs (image is PICTURE instead of PICTURE|COVER, radius removed, mask removed) and"),
         (variable, bound_variable, "its inputs (image is $Only instead of $T)"),
     ],
     ids=lambda each: getattr(each, "__name__", ""),

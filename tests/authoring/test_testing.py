@@ -130,7 +130,7 @@ def test_a_required_input_is_missed() -> None:
 
 def test_only_nodes_can_be_run() -> None:
     function: Any = len
-    with pytest.raises(DefinitionError, match="is no node. Decorate it with '@node"):
+    with pytest.raises(DefinitionError, match=r"is no node\. Decorate it with '@node"):
         run_node(function)
 
 
@@ -227,7 +227,7 @@ def returning(value: object, annotation: object) -> Any:  # Any: a node
     ("function", "message"),
     [
         (lambda: returning((1,), Parts), "it returned (1,) instead of its outputs (low, high)"),
-        (lambda: returning(1, list[int]), "it returned 1 for its output 'value', which is a list"),
+        (lambda: returning(1, list[int]), "it returned 1 for its output 'int', which is a list"),
         (lambda: returning(Expansion(Fragment(), []), int), "Say so in its return type"),
     ],
     ids=["several", "list", "expansion"],
