@@ -94,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     nodes.add_argument("name", nargs="?", help="the node to describe")
     nodes.set_defaults(command=("look", "nodes"))
 
+    new_pack = commands.add_parser("new-pack", help="write the files of a new node pack")
+    new_pack.add_argument("name", metavar="NAME", help="of the pack, its module and its nodes' prefix: my_nodes")
+    new_pack.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help="where to make its folder")
+    new_pack.add_argument("--json", action="store_true", help="print JSON for programs")
+    new_pack.set_defaults(command=("new_pack", "new_pack"))
+
     schema = commands.add_parser("schema", help="print the JSON Schema of workflow files")
     schema.set_defaults(command=("look", "schema"), json=True)
     return parser
@@ -101,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _shared_options() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--pack", action="append", default=[], type=Path, metavar="FILE", help="load nodes from a file")
+    shared.add_argument(
+        "--pack", action="append", default=[], type=Path, metavar="PATH", help="load nodes from a file or folder"
+    )
     shared.add_argument("--data", type=Path, metavar="DIR", help="folder for models, inputs and saved state")
     shared.add_argument("--json", action="store_true", help="print JSON for programs")
     return shared

@@ -1,10 +1,12 @@
 """Call a node in a test as the engine would, without an engine. ::
 
-def test_it_says_when_nothing_is_bright() -> None:
-    ctx = FakeContext()
-    parts = run_node(bright_parts, ctx=ctx, image=torch.zeros(1, 8, 8, 3))
-    assert parts.mask.sum() == 0
-    assert ctx.warnings == ["nothing is brighter than 0.8"]
+    def test_it_says_when_nothing_is_bright() -> None:
+        ctx = FakeContext()
+        parts = run_node(bright_parts, ctx=ctx, image=torch.zeros(1, 8, 8, 3))
+        assert parts.mask.sum() == 0
+        assert ctx.warnings == ["nothing is brighter than 0.8"]
+
+The node gets what an engine would give it, and nothing of the machine it runs on.
 """
 
 from __future__ import annotations

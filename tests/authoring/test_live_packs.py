@@ -145,7 +145,7 @@ def test_a_pack_that_breaks_stays_as_it_was(
     assert loaded.refresh() == []
     write(packs / "a" / "nodes.py", source("a.One", "3"))
     assert loaded.refresh() == [PackChange("a", "changed")]
-    assert loaded.registry.definitions.failures == ()
+    assert not loaded.registry.definitions.failures
 
 
 def test_a_pack_that_fails_is_tried_again_for_what_it_lacked(
@@ -158,7 +158,7 @@ def test_a_pack_that_fails_is_tried_again_for_what_it_lacked(
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     write(tmp_path / "site" / "lacked_by_a_pack.py", "")
     assert loaded.refresh() == [PackChange("a", "added")]
-    assert loaded.registry.definitions.failures == ()
+    assert not loaded.registry.definitions.failures
 
 
 def test_an_installed_pack_is_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def work(ctx: Context, steps: int = 4) -> Image:
     with ctx.part(0.5), ctx.loaded(image) as device:
         ctx.preview(Image(image.to(device)))
     ctx.outputs.write_images(image, "trip/day")
-    ctx.outputs.write_images(image[:1], "trip/day")
+    ctx.outputs.write_images(Image(image[:1]), "trip/day")
     ctx.outputs.write_text("done", "trip/log.txt")
     assert ctx.keep("x", lambda: [1]) is ctx.keep("x", lambda: [2])
     ctx.state_folder("training").mkdir(parents=True)
