@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from graphengine.authoring.packs import installed_packs, load_packs
+from graphengine import Blocked, Engine
+from graphengine.authoring.packs import folder_packs, installed_packs, load_packs
 from graphengine.cli import main
+from graphengine.config import Settings
 from graphengine.core.events import AnyEvent
 from graphengine.core.registry import Registry
 from graphengine.library import default_engine
+from graphengine_nodes import pack as built_in
+from tests.drawn import drawn
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PACK_GUIDE = (ROOT / "nodes" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +117,7 @@ def test_readme_names_every_option_of_run(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_pack_guide_is_true(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = blocks((ROOT / "nodes" / "README.md").read_text(encoding="utf-8"), "python")
+    code = blocks(PACK_GUIDE, "python")[0]
     file = tmp_path / "sparkle.py"
     file.write_text(code, encoding="utf-8")
     assert main(["nodes", "sparkle.Bright", "--pack", str(file), "--data", str(tmp_path)]) == 0
@@ -125,3 +131,40 @@ def test_pack_guide_is_true(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "3.0" in capsys.readouterr().err
     assert main(["run", str(workflow), "--pack", str(file), "--data", str(tmp_path), "--set", "range.high=5"]) == 0
     assert "width: 2.0" in capsys.readouterr().out
+
+
+def test_pack_guide_code_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block is the file that its first line names; together they are a folder of packs, and a test that passes."""
+    for code in blocks(PACK_GUIDE, "python"):
+        (tmp_path / code.split()[1]).write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    checks = runpy.run_path(str(tmp_path / "test_sparkle.py"))
+    for name in [each for each in checks if each.startswith("test_")]:
+        checks[name]()
+    (tmp_path / "test_sparkle.py").unlink()
+
+    packs, failures = load_packs(folder_packs(tmp_path))
+    assert not failures
+    add = {"add": {"type": "Calculate", "inputs": {"b": 3}}}
+    sockets = {"inputs": {"n": {"type": "FLOAT", "to": ["add.a"]}}, "outputs": {"n": {"from": "add.number"}}}
+    workflow = {
+        "mask": ("Mask", {"shape": "gradient", "geometry": "0%,0% 100%,0%", "width": 64}),
+        "image": ("MaskToImage", {"mask": "@mask.mask"}),
+        "tiles": ("lists.Tiles", {"image": "@image.image"}),
+        "parts": ("sparkle.Bright", {"image": "@tiles.tiles", "threshold": 0.1}),
+        "best": ("lists.Brightest", {"images": "@parts.bright"}),
+        "power": ("growing.Power", {"base": 2}),
+        "later": ("choosing.Later", {"value": "@power.number"}),
+        "small": ("choosing.OnlyAbove", {"value": 0.1}),
+        "skipped": ("versions.Blend", {"a": "@small.float", "b": 1}),
+        "chosen": ("choosing.Prefer", {"first": True, "a": "@later.float", "b": "@skipped.float"}),
+        "twice": ("growing.Twice", {"body": {"$subgraph": "add"}, "n": "@chosen.value"}),
+    }
+    wanted = {"best": "best.image", "number": "twice.n", "skipped": "skipped.float"}
+    outputs = {name: {"from": at} for name, at in wanted.items()}
+    document = drawn(workflow, outputs=outputs, subgraphs={"add": {"nodes": add, **sockets}})
+    engine = Engine(Registry([*packs, built_in]), Settings(data=tmp_path / "data", output=tmp_path / "output"))
+    given = engine.run(document).outputs
+    assert given["best"].shape[2] == 16
+    assert given["number"] == 14
+    assert given["skipped"] == Blocked("0.1 is not above 0.5")

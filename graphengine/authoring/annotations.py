@@ -74,6 +74,8 @@ def socket_name(annotation: Any, variables: dict[str, str]) -> str:  # Any: anno
         return socket_name(get_args(annotation)[0], variables)
     if annotation is list or get_origin(annotation) is list:
         return _list_name(annotation, variables)
+    if annotation is Lazy or get_origin(annotation) is Lazy:
+        raise DefinitionError("Lazy stands around a whole input. Write it, e.g. 'Lazy[Image]' or 'Lazy[list[Image]]'.")
     if _is_union(annotation):
         _refuse_lists_in_unions(annotation)
         return "|".join(socket_name(each, variables) for each in get_args(annotation) if each is not types.NoneType)

@@ -151,6 +151,7 @@ def node(
     """
 
     def decorate(function: Callable[P, R]) -> NodeFunction[P, R]:
+        _check_identity(id, version, place_of(function))
         docs = read_docstring(inspect.getdoc(function) or "")
         inputs, variables, context_parameter, returned = _read_signature(function, docs, has_body=body is not None)
         definition = NodeDefinition(
@@ -217,7 +218,7 @@ def _read_signature(
                 f"{place_of(function)}: parameter {parameter.name!r} has no type; the type is its socket. "
                 f"Annotate it, e.g. '{parameter.name}: Image'."
             )
-        if hints[parameter.name] is Context:
+        if unwrap(hints[parameter.name])[0] is Context:
             context_parameter = parameter.name
             continue
         try:
@@ -239,6 +240,13 @@ def _type_hints(function: Callable[..., object]) -> Mapping[str, Any]:  # Any: a
             f"{place_of(function)}: {error}. Types of inputs and outputs are read when the node is defined, "
             "so import them at the top of the module, not under TYPE_CHECKING."
         ) from error
+
+
+def _check_identity(id: str, version: int, place: str) -> None:
+    if not id.strip() or id.startswith(("subgraph:", "file:")):
+        raise DefinitionError(f"{place}: {id!r} can't be a node's id. Write it like 'mypack.Blur'.")
+    if version < 1:
+        raise DefinitionError(f"{place}: version={version!r} is below the first one. Begin with version=1.")
 
 
 def _check_names(function: Callable[..., object], definition: NodeDefinition, place: str) -> None:
@@ -295,6 +303,11 @@ def _read_outputs(
     returned = _value_type(returned)
     if returned is types.NoneType or returned is Expansion:
         return ()
+    if returned is tuple or typing.get_origin(returned) is tuple:
+        raise DefinitionError(
+            f"{place_of(function)}: return type: a tuple doesn't name its outputs. Return a NamedTuple, whose fields "
+            "do: 'class Parts(NamedTuple): image: Image; mask: Mask'."
+        )
     try:
         if _is_named_tuple(returned):
             docs = read_docstring(inspect.getdoc(returned) or "")

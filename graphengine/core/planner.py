@@ -119,7 +119,7 @@ def _changed_nodes(before: Workflow, now: Workflow) -> set[str] | None:
         return set()
     if now.nodes.keys() != before.nodes.keys() or now.outputs != before.outputs or now.subgraphs != before.subgraphs:
         return None
-    changed = set()
+    changed: set[str] = set()
     if now.inputs is not before.inputs:
         if now.inputs.keys() != before.inputs.keys():
             return None

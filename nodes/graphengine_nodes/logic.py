@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -124,16 +126,29 @@ def accumulate(value: T, items: list[T] | None = None) -> list[T]:
 
 
 @node("Compare", category="logic")
-def compare(a: float, b: float = 0.0, operator: Literal["<", "<=", "==", "!=", ">=", ">"] = "<") -> bool:
+def compare(a: float, b: float = 0.0, relation: Literal["<", "<=", "==", "!=", ">=", ">"] = "<") -> bool:
     """Compare two numbers.
 
     Args:
-        a: Left of the operator.
-        b: Right of the operator.
-        operator: How they should stand to each other.
+        a: Left of the relation.
+        b: Right of the relation.
+        relation: How they should stand to each other.
     """
     below, equal = a < b, a == b
-    return {"<": below, "<=": below or equal, "==": equal, "!=": not equal, ">=": not below, ">": a > b}[operator]
+    return {"<": below, "<=": below or equal, "==": equal, "!=": not equal, ">=": not below, ">": a > b}[relation]
+
+
+_OPERATIONS: Mapping[str, Callable[[float, float], float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "**": operator.pow,
+    "min": min,
+    "max": max,
+}
 
 
 @node("Calculate", category="logic", outputs="number")
@@ -150,17 +165,7 @@ def calculate(
     if b == 0 and operation in ("/", "//", "%"):
         raise InputError("b", "nothing can be divided by 0.", "Give another number.")
     try:
-        result = {
-            "+": lambda: a + b,
-            "-": lambda: a - b,
-            "*": lambda: a * b,
-            "/": lambda: a / b,
-            "//": lambda: a // b,
-            "%": lambda: a % b,
-            "**": lambda: a**b,
-            "min": lambda: min(a, b),
-            "max": lambda: max(a, b),
-        }[operation]()
+        result = _OPERATIONS[operation](a, b)
     except (OverflowError, ZeroDivisionError) as error:
         raise GraphEngineError(f"{a} {operation} {b} is no number that fits.") from error
     if isinstance(result, complex) or not math.isfinite(result):

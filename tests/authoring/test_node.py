@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NewType, Optional, TypeV
 import pytest
 from pydantic import Field
 
-from graphengine import Context, FilesIn, Lazy, Widget, node
+from graphengine import Body, Context, FilesIn, Lazy, Widget, node
 from graphengine.authoring.docstrings import read_docstring
 from graphengine.core.definition import InputDefinition, NodeDefinition
 from graphengine.errors import DefinitionError
@@ -338,6 +338,31 @@ def mapping_out() -> dict[str, int]:
     return {}
 
 
+def tuple_out() -> tuple[int, str]:
+    """Blur."""
+    return 1, ""
+
+
+def lazy_of_what(image: Lazy) -> int:  # type: ignore[type-arg]  # the mistake
+    """Blur."""
+    return 1
+
+
+def lazy_within(images: list[Lazy[Picture]]) -> int:
+    """Blur."""
+    return 1
+
+
+def fine(radius: int = 1) -> int:
+    """Blur."""
+    return 1
+
+
+def fine_lazy(radius: int, image: Lazy[Picture]) -> int:
+    """Blur."""
+    return 1
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
@@ -363,6 +388,9 @@ def mapping_out() -> dict[str, int]:
         ),
         (unplain, "parameter 'value': the default is wrong: "),
         (mapping_out, "return type: dict[str, int] can't be a socket type. Use a class, a NewType or a scalar."),
+        (tuple_out, "return type: a tuple doesn't name its outputs. Return a NamedTuple, whose fields do: "),
+        (lazy_of_what, "parameter 'image': Lazy stands around a whole input. Write it, e.g. 'Lazy[Image]' or "),
+        (lazy_within, "parameter 'images': Lazy stands around a whole input. Write it, e.g. 'Lazy[Image]' or "),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
@@ -372,6 +400,46 @@ def test_a_mistake_names_the_function_the_parameter_and_the_remedy(function: Any
     line = function.__code__.co_firstlineno
     place = f"{__name__}.{function.__name__} (test_node.py, line {line})"
     assert str(caught.value).startswith(f"{place}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (fine, {"id": ""}, "'' can't be a node's id. Write it like 'mypack.Blur'."),
+        (fine, {"id": "subgraph:x"}, "'subgraph:x' can't be a node's id. Write it like 'mypack.Blur'."),
+        (fine, {"version": 0}, "version=0 is below the first one. Begin with version=1."),
+        (fine, {"fingerprint": lambda x: x}, "fingerprint: 'x' is no input of mypack.Blur. Its inputs: radius."),
+        (fine, {"memory": lambda x: x}, "memory: 'x' is no input of mypack.Blur. Its inputs: radius."),
+        (fine_lazy, {"wants": lambda x: x}, "wants: 'x' is no input of mypack.Blur. Its inputs: radius, image."),
+        (fine, {"wants": lambda radius: ()}, "'wants' has no input to name. Annotate one as Lazy, e.g. Lazy[Image]."),
+        (
+            fine_lazy,
+            {"wants": lambda image: ()},
+            "'wants' reads 'image', which is lazy itself. Read plain inputs there.",
+        ),
+        (fine, {"refine": lambda x: x}, "'refine' takes two parameters, the literals and the facts of linked inputs."),
+        (fine, {"body": Body(input="part")}, "body names 'part', which is no input. Add 'part: Subgraph'."),
+    ],
+    ids=["no id", "reserved", "version", "fingerprint", "memory", "wants", "not lazy", "lazy itself", "refine", "body"],
+)
+def test_a_mistaken_option_names_the_function_and_the_remedy(
+    function: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        node(**{"id": "mypack.Blur", "category": "test", **options})(function)
+    assert (
+        str(caught.value).removeprefix(f"{__name__}.{function.__name__} (test_node.py, line ").split("): ", 1)[1]
+        == message
+    )
+
+
+def test_the_context_may_be_left_out_in_tests() -> None:
+    assert not inputs_of(with_optional_context)
+
+
+def with_optional_context(ctx: Context | None = None) -> int:
+    """Blur."""
+    return 1
 
 
 def test_a_check_reads_inputs_of_its_node_only() -> None:

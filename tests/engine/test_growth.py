@@ -236,7 +236,7 @@ def test_a_longer_list_runs_only_the_new_items(engine: Engine) -> None:
 
 
 def test_loops_within_loops(engine: Engine) -> None:
-    inner = {"nodes": {}} | PLUS_INDEX
+    inner: Document = PLUS_INDEX
     outer = graph(
         {
             "range": ("Range", {}),
@@ -423,7 +423,7 @@ def test_the_debug_mode_fails_a_node_that_changes_its_input(settings: Settings) 
     @node("Spoil", category="test", outputs="image")
     def spoil(ctx: Context, image: Image) -> Image:
         """Change the picture that others share."""
-        image += 1
+        image.add_(1)
         return image
 
     registry = Registry([waiting.pack, NodePack("spoil", functions=[picture, spoil])])
