@@ -42,7 +42,7 @@ class Problem:
         node_type: That node's kind.
         input: The node's input, or the workflow's declared input or output.
         extra: More for programs, such as the converting nodes or a cycle's ids.
-        warning: It lies outside what is asked to run, so it stops nothing.
+        warning: It stops nothing: it lies outside what is asked to run, or it is advice.
     """
 
     code: str
@@ -155,7 +155,7 @@ def describe_problems(problems: Sequence[Problem], source: str) -> str:
     warnings = [problem for problem in problems if problem.warning]
     blocks = [f"{source}: {_counted(len(errors), 'problem')}", *map(_indented, errors)]
     if warnings:
-        blocks += [f"{_counted(len(warnings), 'warning')}, outside what runs", *map(_indented, warnings)]
+        blocks += [f"{_counted(len(warnings), 'warning')}, stopping nothing", *map(_indented, warnings)]
     return "\n\n".join(blocks)
 
 

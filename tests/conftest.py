@@ -27,7 +27,9 @@ def arithmetic() -> Registry:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data=tmp_path / "data", output=tmp_path / "output", roots=(tmp_path / "models",))
+    return Settings(
+        data=tmp_path / "data", output=tmp_path / "output", roots=(tmp_path / "models",), check_immutable=True
+    )
 
 
 @pytest.fixture

@@ -224,7 +224,7 @@ class _Checker(NodeChecker):
             if problem.node is not None and "/" in problem.node and same in said:
                 continue
             said.add(same)
-            if problem.node is None or problem.node in ancestry:
+            if not problem.warning and (problem.node is None or problem.node in ancestry):
                 stopping.append(problem)
             else:
                 warnings.append(replace(problem, warning=True))
@@ -262,6 +262,8 @@ class _Checker(NodeChecker):
         for id_, kind in self.kinds.items():
             if id_ in self.given:
                 continue
+            if kind.status == "deprecated":
+                self.problems.append(_deprecated(id_, kind))
             node = self.nodes[id_]
             inputs: Mapping[str, object] = {**node.inputs, **given[id_]} if id_ in given else node.inputs
             if node.type_version != kind.version:
@@ -447,6 +449,11 @@ def _check_body(checker: _Checker, body: SubgraphValue) -> tuple[SubgraphValue, 
 @lru_cache
 def _given_kind(type_name: str) -> NodeDefinition:
     return NodeDefinition(id="graphengine.Given", outputs=(OutputDefinition(name="value", type=type_name),))
+
+
+def _deprecated(id_: str, kind: NodeDefinition) -> Problem:
+    remedy = f"Use {with_article(kind.replaced_by)} node instead." if kind.replaced_by else "Look for another way."
+    return Problem("deprecated", f"{kind.id} will be removed.", remedy, id_, kind.id, warning=True)
 
 
 def _other_version(id_: str, kind: NodeDefinition, saved: int) -> Problem:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from graphengine import NodePack, node
 from graphengine.config import Settings
 from graphengine.core.graph import FileValue, build_graph, check
 from graphengine.core.registry import Definitions, PackFailure, Registry
@@ -187,6 +188,19 @@ def test_an_older_version_needs_the_functions_that_bring_it_up_to_date(
     assert found({"x": "Renamed"}, outputs={"out": {"from": "x.value"}}) == []
     (old,) = check(drawn({"x": "Renamed"}, outputs={"out": {"from": "x.value"}}), registry.definitions, settings)
     assert old.message == "it was saved with version 1 of Renamed, and version 3 is installed."
+
+
+def test_a_deprecated_node_is_a_warning_that_names_what_replaces_it(registry: Registry, settings: Settings) -> None:
+    @node("Old", category="test", outputs="value", status="deprecated", replaced_by="Whole")
+    def old(value: int = 0) -> int:
+        """Be old."""
+        return value
+
+    registry = Registry([arithmetic_pack.pack, NodePack("old", functions=[old])])
+    workflow = drawn({"x": "Old"}, outputs={"out": {"from": "x.value"}})
+    (problem,) = check(workflow, registry.definitions, settings, function_of=registry.function)
+    assert (problem.code, problem.warning, problem.remedy) == ("deprecated", True, "Use a Whole node instead.")
+    build_graph(workflow, registry.definitions, settings)
 
 
 def test_what_is_wrong_outside_the_targets_ancestry_is_a_warning(found: Found) -> None:

@@ -47,7 +47,7 @@ def workflow(nodes: Nodes, *outputs: str) -> Workflow:
 
 
 def engine(folder: Path) -> Engine:
-    settings = Settings(data=folder / "data", output=folder / "output", roots=(folder,))
+    settings = Settings(data=folder / "data", output=folder / "output", roots=(folder,), check_immutable=True)
     return Engine(Registry([pack]), settings)
 
 
