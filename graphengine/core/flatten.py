@@ -42,6 +42,7 @@ class Flat:
         problems: What was wrong with sub-graphs and modes.
         places: Node id -> the sub-graph and the node there that it was made from.
         muted: Linked inputs whose source isn't there: (node, input) -> the source.
+        broken: Outputs of sub-graphs that come from nowhere; what reads them has nothing to be blamed for.
         is_complete: False if there was too much to unfold.
     """
 
@@ -50,6 +51,7 @@ class Flat:
     problems: list[Problem] = field(default_factory=list)
     places: dict[str, tuple[int, str]] = field(default_factory=dict)
     muted: dict[tuple[str, str], str] = field(default_factory=dict)
+    broken: set[Link] = field(default_factory=set)
     is_complete: bool = True
 
 
@@ -125,7 +127,8 @@ class _Flattener:
                 if inner is not None:
                     self._check_sockets(flat_id, node, inner.document, inputs)
                     for name, declared in inner.document.outputs.items():
-                        self.passes[flat_id, name] = {"$link": f"{inner.prefix}{declared.source}"}
+                        is_there = self._check_output(flat_id, node, inner.document, name)
+                        self.passes[flat_id, name] = {"$link": f"{inner.prefix}{declared.source}"} if is_there else None
                     yield inner, inputs
                     continue
                 self.flat.places[flat_id] = (id(scope.document), id_)
@@ -264,6 +267,18 @@ class _Flattener:
         for name in [name for name in inputs if name in document.inputs and self._is_excused(flat_id, document, name)]:
             del inputs[name]
 
+    def _check_output(self, flat_id: str, node: Node, document: Workflow | Subgraph, name: str) -> bool:
+        """Tell whether what a declared output names is there; sub-graphs within are looked at themselves."""
+        source, output = split(document.outputs[name].source)
+        inner = document.nodes.get(source)
+        kind = self.definitions.get(inner.type) if inner is not None else None
+        if inner is not None and (kind is None or kind.body is not None or output in kind.outputs_by_name):
+            return True
+        message = f"the sub-graph's output {name!r} comes from {document.outputs[name].source!r}, which doesn't exist."
+        self._add("dangling_link", flat_id, message, "Correct its 'from'.", node.type)
+        self.flat.broken.add((flat_id, name))
+        return False
+
     def _excuse(self, flat_id: str, declared: DeclaredInput) -> None:
         """Let nobody complain of what a declared input leads to, which was complained of here."""
         for reference in declared.to:
@@ -343,7 +358,7 @@ class _Flattener:
                 resolved = self._resolve(value)
                 if resolved is None:
                     gone.append(name)
-                    self.flat.muted[id_, name] = ".".join(link)
+                    self.flat.muted[id_, name] = "" if link in self.flat.broken else ".".join(link)
                 else:
                     changed[name] = resolved
             if changed or gone:

@@ -366,7 +366,7 @@ class _Checker(NodeChecker):
             for reference in declared.to:
                 node, input_name = split_reference(reference)
                 kind = self.kinds.get(node)
-                if kind is None or input_name not in kind.inputs_by_name:
+                if kind is None or (kind.body is None and input_name not in kind.inputs_by_name):
                     if node not in self.workflow.nodes or kind is not None:
                         message = f"it leads to {reference!r}, which doesn't exist."
                         self.problems.append(Problem("dangling_link", message, "Correct its 'to'.", input=name))
@@ -400,6 +400,8 @@ class _Checker(NodeChecker):
             kind = self.kinds.get(link[0])
             if kind is not None and link[1] in kind.outputs_by_name:
                 outputs[name] = link
+            elif self.flat is not None and link in self.flat.broken:
+                continue
             elif self.is_sub_graph(link[0]) and link[0] not in self.nodes:
                 continue  # it couldn't be unfolded, which is said there
             elif link[0] not in self.workflow.nodes or kind is not None or self._is_unfolded(link):

@@ -125,7 +125,7 @@ def accumulate(value: T, items: list[T] | None = None) -> list[T]:
     return [*(items or ()), value]
 
 
-@node("Compare", category="logic")
+@node("Compare", category="logic", outputs="result")
 def compare(a: float, b: float = 0.0, relation: Literal["<", "<=", "==", "!=", ">=", ">"] = "<") -> bool:
     """Compare two numbers.
 
@@ -136,6 +136,17 @@ def compare(a: float, b: float = 0.0, relation: Literal["<", "<=", "==", "!=", "
     """
     below, equal = a < b, a == b
     return {"<": below, "<=": below or equal, "==": equal, "!=": not equal, ">=": not below, ">": a > b}[relation]
+
+
+@node("Round", category="logic", outputs="whole")
+def round_(number: float, to: Literal["nearest", "below", "above"] = "nearest") -> int:
+    """Make a whole number of any number.
+
+    Args:
+        number: What to round.
+        to: Which whole number; halves go to the nearest even one.
+    """
+    return {"nearest": round, "below": math.floor, "above": math.ceil}[to](number)
 
 
 _OPERATIONS: Mapping[str, Callable[[float, float], float]] = {

@@ -186,6 +186,15 @@ def test_an_output_that_a_sub_graph_lacks_is_a_dangling_link(engine: Engine) -> 
     assert problem.code == "dangling_link"
 
 
+def test_a_declared_output_that_comes_from_nowhere_is_the_sub_graphs_mistake(engine: Engine) -> None:
+    wrong = graph({"add": ("Add", {"a": 1})}, {}, {"sum": "add.total"})
+    nodes = {"up": "subgraph:wrong", "add": ("Add", {"a": "@up.sum"})}
+    for source in ("add.sum", "up.sum"):
+        (problem,) = problems(engine, nodes, subgraphs={"wrong": wrong}, outputs={"o": {"from": source}})
+        assert (problem.code, problem.node) == ("dangling_link", "up")
+        assert "'sum' comes from 'add.total'" in problem.message
+
+
 def test_a_mistake_inside_is_said_once_however_often_the_sub_graph_is_used(engine: Engine) -> None:
     wrong = graph({"d": ("Divide", {"a": 1, "b": 0})}, {}, {"q": "d.quotient"})
     nodes: dict[str, Any] = {f"n{i}": "subgraph:wrong" for i in range(50)}

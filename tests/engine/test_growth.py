@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from graphengine.authoring.context import Blocked
 from graphengine.authoring.expansion import Reference
 from graphengine.config import Settings
 from graphengine.core.registry import Registry
+from graphengine.core.workflow import parse_workflow
 from graphengine.engine import Engine
 from graphengine.errors import InvalidWorkflow, NodeFailed
 from graphengine.types import Image
@@ -253,15 +255,18 @@ def test_loops_within_loops(engine: Engine) -> None:
 # While
 
 
-def while_(limit: float, **parts: Any) -> Any:
-    body = graph(
+def document_of_body(limit: float) -> Document:
+    return graph(
         {"add": ("Add", {"b": 1}), "below": ("Below", {"value": "@add.sum", "limit": limit})},
         {"number": {"type": "FLOAT", "to": ["add.a"]}},
         {"number": "add.sum", "continue": "below.below"},
     )
+
+
+def while_(limit: float, **parts: Any) -> Any:
     return drawn(
         {"loop": ("While", {"body": {"$subgraph": "body"}, **parts})},
-        subgraphs={"body": body},
+        subgraphs={"body": document_of_body(limit)},
         outputs={"out": {"from": "loop.number"}},
     )
 
@@ -440,3 +445,18 @@ def test_a_blocked_body_leaves_its_item_out(engine: Engine) -> None:
     body = graph({"odd": "Odd"}, {"item": {"type": "FLOAT", "to": ["odd.value"]}}, {"sum": "odd.value"})
     assert engine.run(for_each("@several.numbers", body)).outputs == {"out": [1]}
     assert not isinstance(engine.run(for_each("@several.numbers", body)).outputs["out"], Blocked)
+
+
+def test_the_workflows_inputs_lead_to_what_a_body_adds(engine: Engine) -> None:
+    workflow = drawn(
+        {"loop": ("While", {"body": {"$subgraph": "body"}})},
+        subgraphs={"body": document_of_body(5)},
+        inputs={"start": {"type": "FLOAT", "default": 2, "to": ["loop.number"]}},
+        outputs={"out": {"from": "loop.number"}},
+    )
+    assert engine.run(workflow).outputs == {"out": 5}
+    assert engine.run(workflow.with_settings({"start": 9})).outputs == {"out": 10}
+    wrong = workflow.model_dump(by_alias=True, exclude_defaults=True)
+    wrong["inputs"]["start"]["to"] = ["loop.nmber"]
+    with pytest.raises(InvalidWorkflow, match="input 'nmber': it has no such input"):
+        engine.run(parse_workflow(json.dumps({"version": 1, **wrong, "format": "graphengine"})))

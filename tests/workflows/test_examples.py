@@ -95,6 +95,20 @@ def test_upscaled_picture_is_larger_and_still_the_prompt(tmp_path: Path) -> None
     assert look_at(picture).objects[0].colour == "blue"
 
 
+def test_a_list_of_prompts_gives_a_picture_for_each(tmp_path: Path) -> None:
+    assert run(named("prompt_list"), tmp_path, "prompts=a big red star\n\na small blue circle\n", "grid.labels=") == 0
+    (sheet,) = pictures(tmp_path)
+    star, circle = sheet[:, :128], sheet[:, -128:]
+    assert (look_at(star).objects[0].colour, look_at(circle).objects[0].colour) == ("red", "blue")
+
+
+def test_drawing_over_keeps_the_picture_of_each_round(tmp_path: Path) -> None:
+    assert run(named("draw_over"), tmp_path, "rounds=2") == 0
+    (sheet,) = pictures(tmp_path)
+    assert look_at(sheet[:128, :128]).objects[0].colour == "blue"
+    assert look_at(sheet[:128, 264:392]).objects[0].colour == "green"
+
+
 def test_saved_picture_makes_itself_again(tmp_path: Path) -> None:
     assert run(named("text_to_image"), tmp_path / "first", "seed=11", "steps=4") == 0
     (file,) = (tmp_path / "first" / "output").glob("*.png")
