@@ -138,6 +138,9 @@ def compare(a: float, b: float = 0.0, relation: Literal["<", "<=", "==", "!=", "
     return {"<": below, "<=": below or equal, "==": equal, "!=": not equal, ">=": not below, ">": a > b}[relation]
 
 
+_ROUNDINGS: Mapping[str, Callable[[float], int]] = {"nearest": round, "below": math.floor, "above": math.ceil}
+
+
 @node("Round", category="logic", outputs="whole")
 def round_(number: float, to: Literal["nearest", "below", "above"] = "nearest") -> int:
     """Make a whole number of any number.
@@ -146,7 +149,7 @@ def round_(number: float, to: Literal["nearest", "below", "above"] = "nearest") 
         number: What to round.
         to: Which whole number; halves go to the nearest even one.
     """
-    return {"nearest": round, "below": math.floor, "above": math.ceil}[to](number)
+    return _ROUNDINGS[to](number)
 
 
 _OPERATIONS: Mapping[str, Callable[[float, float], float]] = {

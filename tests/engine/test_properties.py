@@ -39,7 +39,7 @@ def graphs(draw: st.DrawFn) -> Nodes:
         id_ = f"n{index}"
 
         def number() -> Any:
-            if outputs and draw(st.integers(0, 1)):
+            if draw(st.booleans()) and outputs:
                 return "@" + draw(st.sampled_from(outputs))
             return draw(st.integers(-3, 3))
 
