@@ -224,11 +224,19 @@ class _Checker(NodeChecker):
             if problem.node is not None and "/" in problem.node and same in said:
                 continue
             said.add(same)
-            if not problem.warning and (problem.node is None or problem.node in ancestry):
+            if not problem.warning and self._is_needed(problem.node, ancestry):
                 stopping.append(problem)
             else:
                 warnings.append(replace(problem, warning=True))
         return stopping + warnings
+
+    def _is_needed(self, node: str | None, ancestry: Collection[str]) -> bool:
+        """Tell whether a node is in the ancestry; those in the body of a loop are if the loop is."""
+        if node is None or node in ancestry:
+            return True
+        parts = node.split("/")
+        outer = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+        return any(each in self.kinds and each in ancestry for each in outer)
 
     def _ancestry(self, targets: Iterable[str]) -> set[str]:
         """Give the targets, what they read by any link however broken, and the sub-graph nodes these lie in."""

@@ -29,6 +29,8 @@ def check_literal(definition: InputDefinition, value: object) -> tuple[Any, Prob
     """
     if value is None and not definition.required and definition.default is None:
         return None, None
+    if definition.type[:2] == "[$" and isinstance(value, list):
+        definition = definition.model_copy(update={"type": sockets.list_of(sockets.ANY)})
     if not sockets.is_scalar(definition.type):
         what = "any output" if sockets.is_variable(definition.type) else with_article(definition.type)
         message = f"it takes a link to {what}, not the value {shown(value)}."
@@ -49,6 +51,11 @@ def _check_list(definition: InputDefinition, value: object) -> tuple[Any, Proble
     one = definition.model_copy(update={"type": sockets.item_type(definition.type), "default": None})
     items = []
     for number, each in enumerate(value):
+        if isinstance(each, dict | list):
+            message = f"item {number}: {shown(each)} can't stand in a list."
+            return None, Problem(
+                "wrong_type", message, "Give plain values; JoinLists and Accumulate make lists of links."
+            )
         item, problem = check_literal(one, each)
         if problem is not None:
             return None, replace(problem, message=f"item {number}: {problem.message}")
@@ -162,6 +169,8 @@ def shown(value: object) -> str:
 
 def with_article(type_name: str) -> str:
     """Put "a" or "an" before a socket type or a node's kind."""
+    if type_name[:2] == "[$":
+        return "a list"
     if type_name[:1] == "[":
         return f"a list of {sockets.item_type(type_name).replace('|', ' or ')}"
     return f"{'an' if type_name[:1] in 'AEIOU' else 'a'} {type_name.replace('|', ' or ')}"
