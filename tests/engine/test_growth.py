@@ -169,7 +169,7 @@ def test_for_each_collects_the_outputs_of_its_body(engine: Engine) -> None:
 
 def test_for_each_takes_a_literal_list(engine: Engine) -> None:
     assert engine.run(for_each([5, 1.5], PLUS_INDEX)).outputs == {"out": [5, 2.5]}
-    with pytest.raises(InvalidWorkflow, match="item 0: .* can't stand in a list"):
+    with pytest.raises(InvalidWorkflow, match=r"item 0: .* can't stand in a list"):
         engine.run(for_each([{"$link": "several.numbers"}], PLUS_INDEX))
     with pytest.raises(InvalidWorkflow, match="it takes a link to a list, not the value 5"):
         engine.run(for_each(5, PLUS_INDEX))
