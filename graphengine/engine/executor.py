@@ -153,6 +153,7 @@ class _Run(RunState):
                 index = front.take()
                 if index is not None:
                     self._begin(front, index)
+                assert index is not None or self.in_flight, "steps wait for each other, though the graph has no cycle"
                 self._finish_async(wait=index is None)
         finally:
             self.fronts.pop()
