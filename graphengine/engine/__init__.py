@@ -90,7 +90,7 @@ class Engine:
         workflow: Workflow,
         *,
         targets: Collection[str] | None = None,
-        emit: Callable[[Event], None] = lambda event: None,
+        emit: Callable[[Event], None] | None = None,
         services: RunServices | None = None,
         source: str = "workflow",
         path: Path | None = None,

@@ -75,7 +75,7 @@ class Executor:
         self._cache = cache
         self._environment = environment
 
-    def run(self, plan: Plan, services: RunServices, emit: Callable[[Event], None] = lambda event: None) -> RunResult:
+    def run(self, plan: Plan, services: RunServices, emit: Callable[[Event], None] | None = None) -> RunResult:
         """Run a plan's targets.
 
         Raises:
@@ -114,7 +114,7 @@ class _Run(RunState):
         cache: Cache,
         plan: Plan,
         services: RunServices,
-        emit: Callable[[Event], None],
+        emit: Callable[[Event], None] | None,
         environment: str,
     ) -> None:
         super().__init__(plan, registry, emit, environment)
@@ -154,14 +154,15 @@ class _Run(RunState):
                 if index is not None:
                     self._begin(front, index)
                 assert index is not None or self.in_flight, "steps wait for each other, though the graph has no cycle"
-                self._finish_async(wait=index is None)
+                if self.in_flight:
+                    self._finish_async(wait=index is None)
         finally:
             self.fronts.pop()
 
     def _require(self, front: Front, wanted: Iterable[int]) -> None:
         """Walk backwards from what is wanted and stop at what is known: a cached step hides its whole ancestry."""
         stack = list(wanted)
-        needed: list[int] = []
+        needed: list[tuple[int, list[int]]] = []
         seen: set[int] = set()
         while stack:
             index = stack.pop()
@@ -171,16 +172,17 @@ class _Run(RunState):
             step = self.steps[index]
             if index not in self.expansions and self._take_from_cache(step, step.key):
                 continue
-            needed.append(index)
-            stack.extend(self._sources(index, step))
-        for index in needed:
-            sources = [source for source in self._sources(index, self.steps[index]) if source not in self.table]
+            sources = self._sources(index, step)
+            needed.append((index, sources))
+            stack.extend(sources)
+        table = self.table
+        for index, sources in needed:
             if index in self.in_flight:
                 front.waiting[index] = 1  # it is told when the node is done
             else:
-                front.add(index, sources, first=index in self.first)
+                front.add(index, [source for source in sources if source not in table], first=index in self.first)
 
-    def _sources(self, index: int, step: Step) -> Iterable[int]:
+    def _sources(self, index: int, step: Step) -> list[int]:
         if self.expansions and index in self.expansions:
             return self.expansions.sources(index)
         if step.lazy:

@@ -29,8 +29,12 @@ class Front:
             first: Take it before others when it is ready: it runs beside them.
         """
         count = 0
+        followers = self.followers
         for source in sources:
-            self.followers.setdefault(source, []).append(index)
+            if source in followers:
+                followers[source].append(index)
+            else:
+                followers[source] = [index]
             count += 1
         self.waiting[index] = count
         if count == 0:

@@ -32,25 +32,38 @@ class NodeCalls:
         context: ExecutionContext | None,
     ) -> list[Values | Expansion]:
         """Call the function, once or per item."""
-        definition = step.node.definition
+        if not step.node.mapped:
+            return [self._call_once(step, function, arguments, context)]
         calls: list[Values | Expansion] = []
-        checked = self._services.settings.check_immutable
-        for item in items_of(arguments, step.node.mapped) if step.node.mapped else (arguments,):
-            blocked = blocked_among(item) if step.node.mapped else None
+        for item in items_of(arguments, step.node.mapped):
+            blocked = blocked_among(item)
             if blocked is not None:
-                calls.append([blocked] * len(definition.outputs))
+                calls.append([blocked] * len(step.node.definition.outputs))
                 continue
-            given = self._prepare(step, function, item, context)
-            marks = marks_of(given) if checked else None
             with _share_of_the_bar(step, arguments, context):
-                calls.append(read_outputs(definition, function(**given)))
-            if marks is not None and (name := changed_input(given, marks)) is not None:
-                raise InputError(
-                    name,
-                    "the node changed this input's value, which other nodes share.",
-                    "Change a copy (.clone()) and return that.",
-                )
+                calls.append(self._call_once(step, function, item, context))
         return calls
+
+    def _call_once(
+        self,
+        step: Step,
+        function: RunnableNode,
+        arguments: dict[str, Any],  # Any: socket values
+        context: ExecutionContext | None,
+    ) -> Values | Expansion:
+        given = self._prepare(step, function, arguments, context)
+        if not self._services.settings.check_immutable:
+            return read_outputs(step.node.definition, function(**given))
+        marks = marks_of(given)
+        outputs = read_outputs(step.node.definition, function(**given))
+        changed = changed_input(given, marks)
+        if changed is not None:
+            raise InputError(
+                changed,
+                "the node changed this input's value, which other nodes share.",
+                "Change a copy (.clone()) and return that.",
+            )
+        return outputs
 
     async def call_async(
         self,
@@ -116,6 +129,6 @@ def _share_of_the_bar(
     step: Step, arguments: dict[str, Any], context: ExecutionContext | None
 ) -> AbstractContextManager[None]:  # Any: socket values
     """Let an item's progress cover its part of the node's."""
-    if context is None or not step.node.mapped:
+    if context is None:
         return nullcontext()
     return context.part(1 / max(len(arguments[name]) for name in step.node.mapped))

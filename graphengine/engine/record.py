@@ -98,13 +98,14 @@ class Stopwatch:
         """Make one for a run of this plan."""
         return cls(frozenset(step.node.id for step in plan.steps))
 
-    def watching(self, emit: Callable[[Event], None]) -> Callable[[Event], None]:
+    def watching(self, emit: Callable[[Event], None] | None) -> Callable[[Event], None]:
         """Look at events on their way to ``emit``."""
 
         def show(event: Event) -> None:
             if type(event) is NodeFinished:
                 self._add(event.node, event.seconds)
-            emit(event)
+            if emit is not None:
+                emit(event)
 
         return show
 

@@ -38,7 +38,7 @@ class RunState:
         failure: The failure that ends the run, should a node swallow it.
     """
 
-    def __init__(self, plan: Plan, registry: Registry, emit: Callable[[Event], None], environment: str) -> None:
+    def __init__(self, plan: Plan, registry: Registry, emit: Callable[[Event], None] | None, environment: str) -> None:
         self.plan = plan
         self.registry = registry
         self.environment = environment
@@ -57,7 +57,9 @@ class RunState:
         self._emitting = threading.Lock()
 
     def emit(self, kind: type[Event], **facts: Any) -> None:  # Any: the event's own fields
-        """Tell an event, numbered."""
+        """Tell an event, numbered; without a listener none is made."""
+        if self._emit is None:
+            return
         with self._emitting:  # async nodes report from their own thread
             self._number += 1
             self._emit(kind(number=self._number, **facts))
