@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from graphengine.core.collector import held_back
 from graphengine.errors import FileFormatError, InvalidWorkflow, Problem
 
 __all__ = [
@@ -218,6 +219,11 @@ def parse_workflow(text: str | bytes, source: str = "workflow") -> Workflow:
         FileFormatError: not JSON, another program's file, or a version of the future.
         InvalidWorkflow: graphengine's format, but with wrong fields; all of them at once.
     """
+    with held_back():
+        return _parse(text, source)
+
+
+def _parse(text: str | bytes, source: str) -> Workflow:
     document = _parse_json(text, source)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise FileFormatError(f"{source}: {_what_else(document)}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from graphengine.authoring.packs import find_packs, load_packs
 from graphengine.config import Settings
+from graphengine.core.collector import held_back
 from graphengine.core.events import Event
 from graphengine.core.plan import Plan
 from graphengine.core.planner import Planner
@@ -83,7 +84,8 @@ class Engine:
         Raises:
             InvalidWorkflow: with all its problems.
         """
-        return self._planner.plan(workflow, settings or self.settings, targets, source=source)
+        with held_back():
+            return self._planner.plan(workflow, settings or self.settings, targets, source=source)
 
     def run(
         self,

@@ -15,6 +15,7 @@ from typing import Any
 
 from graphengine.authoring.context import Blocked, Lazy
 from graphengine.authoring.expansion import Expansion
+from graphengine.core.collector import set_aside
 from graphengine.core.events import (
     Event,
     JobFinished,
@@ -87,7 +88,8 @@ class Executor:
         state = "failed"
         run.emit(JobStarted, steps=len(plan.steps))
         try:
-            run.compute(plan.targets)
+            with set_aside():
+                run.compute(plan.targets)
             state = "done"
             return run.result()
         except (Cancelled, KeyboardInterrupt):
