@@ -189,7 +189,7 @@ class _Checker(NodeChecker):
         for id_, kind in self.kinds.items():
             if id_ not in self.given:
                 self.check_node(id_, kind, self.inputs[id_])
-        self._checkunknown_nodes()
+        self._check_unknown_nodes()
         order = self._order()
         for id_ in order:
             self._check_links(id_, self.kinds[id_])
@@ -309,7 +309,7 @@ class _Checker(NodeChecker):
             self.problems.append(replace(problem, node=inner, warning=False))
         return with_body(kind, body)
 
-    def _checkunknown_nodes(self) -> None:
+    def _check_unknown_nodes(self) -> None:
         for id_, node in self.nodes.items():
             if id_ not in self.kinds:
                 self.problems.append(self.unknown_node(id_, node.type))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import sys
 import threading
 import time
@@ -31,12 +30,7 @@ from graphengine.core.plan import Plan, Step
 from graphengine.core.registry import Registry
 from graphengine.engine.async_nodes import AsyncNodes
 from graphengine.engine.cache import Cache, Result, Shown
-from graphengine.engine.calling import (
-    blocked_among,
-    blocked_list,
-    collect,
-    items_of,
-)
+from graphengine.engine.calling import Values, blocked_among, blocked_list, collect, items_of
 from graphengine.engine.context import ExecutionContext, RunServices
 from graphengine.engine.expansions import Expansions
 from graphengine.engine.front import Front
@@ -46,11 +40,8 @@ from graphengine.errors import Cancelled, GraphEngineError, NodeFailed
 
 __all__ = ["Executor", "RunResult"]
 
-logger = logging.getLogger(__name__)
-
 _POLL_S = 0.1  # how often a run that waits for async nodes looks whether it was cancelled
 _FRAMES_PER_LAZY = 12  # of Python's stack, between a node's .get() and the next node's
-Values = list[Any]  # Any: socket values are each node's own
 
 
 @dataclass(frozen=True)
