@@ -6,14 +6,14 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from graphengine.config import Settings
-from graphengine.core.progress import TOTAL, Bar
+from graphengine.core.progress import Progress
 from graphengine.core.workflow import Workflow
 from graphengine.errors import Cancelled, InputError
 
@@ -73,7 +73,7 @@ class FakeOutputs:
         return path
 
 
-class FakeContext:
+class FakeContext(Progress):
     """A run of one node that remembers what the node did.
 
     Attributes:
@@ -107,7 +107,6 @@ class FakeContext:
         self.loaded_values: list[object] = []
         self._cancel = threading.Event()
         self._cancel_after = cancel_after
-        self._bar: Bar | None = None
         self._kept: dict[str, Any] = {}  # Any: whatever the node keeps
 
     @property
@@ -128,30 +127,10 @@ class FakeContext:
 
     # What a node says
 
-    def progress(self, items: Iterable[T], *, total: int | None = None) -> Iterator[T]:
-        if total is None:
-            items = list(items)
-            total = len(items)
-        self.report_progress(0, total)
-        for done, item in enumerate(items, 1):
-            yield item
-            self.report_progress(done, total)
-
-    def report_progress(self, done: int, total: int) -> None:
-        self.check_cancelled()
-        share = min(done / total, 1) if total > 0 else 0.0
-        self.progress_reports.append(self._bar.at(done, total) / TOTAL if self._bar is not None else share)
+    def _show_progress(self, done: int, total: int) -> None:
+        self.progress_reports.append(min(done / total, 1) if total > 0 else 0.0)
         if self._cancel_after is not None and len(self.progress_reports) >= self._cancel_after:
             self.cancel()
-
-    @contextmanager
-    def part(self, share: float) -> Iterator[None]:
-        if self._bar is None:
-            self._bar = Bar()
-        with self._bar.part(share):
-            self.report_progress(0, 1)
-            yield
-            self.report_progress(1, 1)
 
     def preview(self, image: Image) -> None:
         self.previews.append(image)

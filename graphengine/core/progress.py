@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from graphengine.errors import GraphEngineError
 
-__all__ = ["TOTAL", "Bar"]
+__all__ = ["TOTAL", "Bar", "Progress"]
+
+T = TypeVar("T")
 
 TOTAL = 1000
 """How many steps a bar with parts has."""
@@ -56,3 +60,41 @@ class Bar:
         within = part.filled + (1 - part.filled) * (min(done / total, 1) if total > 0 else 0)
         self._reached = max(self._reached, round(TOTAL * (part.start + part.size * within)))
         return self._reached
+
+
+class Progress(ABC):
+    """What a context does about progress; see ``authoring.Context``."""
+
+    _bar: Bar | None = None
+
+    @abstractmethod
+    def check_cancelled(self) -> None:
+        """Raise Cancelled if the user stopped the run."""
+
+    @abstractmethod
+    def _show_progress(self, done: int, total: int) -> None:
+        """Tell whoever watches."""
+
+    def progress(self, items: Iterable[T], *, total: int | None = None) -> Iterator[T]:
+        if total is None:
+            items = list(items)
+            total = len(items)
+        self.report_progress(0, total)
+        for done, item in enumerate(items, 1):
+            yield item
+            self.report_progress(done, total)
+
+    def report_progress(self, done: int, total: int) -> None:
+        self.check_cancelled()
+        if self._bar is not None:
+            done, total = self._bar.at(done, total), TOTAL
+        self._show_progress(done, total)
+
+    @contextmanager
+    def part(self, share: float) -> Iterator[None]:
+        if self._bar is None:
+            self._bar = Bar()
+        with self._bar.part(share):
+            self.report_progress(0, 1)
+            yield
+            self.report_progress(1, 1)

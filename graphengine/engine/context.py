@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphengine.config import Settings
 from graphengine.core.events import NodeMetrics, NodePreview, NodeProgress, NodeShowed, NodeWarning
-from graphengine.core.progress import TOTAL, Bar
+from graphengine.core.progress import Progress
 from graphengine.core.registry import RunnableNode
 from graphengine.core.workflow import Workflow
 from graphengine.engine.assets import AssetStore
@@ -82,7 +82,7 @@ class RunServices:
         self.device_memory.make_room(wanted_bytes, self.settings.device, arguments.values())
 
 
-class ExecutionContext:
+class ExecutionContext(Progress):
     """One node's view of the run; see ``authoring.Context``."""
 
     def __init__(self, services: RunServices, node_id: str, emit: Callable[..., None], *, node_type: str = "") -> None:
@@ -92,7 +92,6 @@ class ExecutionContext:
         self.left_traces = False
         self._services = services
         self._emit = emit
-        self._bar: Bar | None = None
         self._next_preview = 0.0
 
     @property
@@ -113,29 +112,8 @@ class ExecutionContext:
     def outputs(self) -> OutputFolder:
         return self._services.output_folder(self._show)
 
-    def progress(self, items: Iterable[T], *, total: int | None = None) -> Iterator[T]:
-        if total is None:
-            items = list(items)
-            total = len(items)
-        self.report_progress(0, total)
-        for done, item in enumerate(items, 1):
-            yield item
-            self.report_progress(done, total)
-
-    def report_progress(self, done: int, total: int) -> None:
-        self.check_cancelled()
-        if self._bar is not None:
-            done, total = self._bar.at(done, total), TOTAL
+    def _show_progress(self, done: int, total: int) -> None:
         self._emit(NodeProgress, node=self.node_id, done=done, total=total)
-
-    @contextmanager
-    def part(self, share: float) -> Iterator[None]:
-        if self._bar is None:
-            self._bar = Bar()
-        with self._bar.part(share):
-            self.report_progress(0, 1)
-            yield
-            self.report_progress(1, 1)
 
     def preview(self, image: Image) -> None:
         now = time.monotonic()
