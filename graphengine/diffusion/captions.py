@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from graphengine.diffusion.scenes import BACKGROUNDS, COLOURS, PLACES, RELATIONS, SHAPES, SIZES, Scenes
+from graphengine.diffusion.scenes import (
+    BACKGROUNDS,
+    COLOURS,
+    DIGITS,
+    KINDS,
+    PATTERNS,
+    PLACES,
+    RELATIONS,
+    ROWS,
+    SIZES,
+    Scenes,
+)
 
 _SHAPE_WORDS = {
     "circle": ("circle", "circle", "circle", "disc", "ball"),
@@ -17,7 +28,9 @@ _SHAPE_WORDS = {
     "triangle": ("triangle",),
     "star": ("star",),
     "heart": ("heart",),
-}
+} | {name: (str(value), str(value), name, f"digit {value}", f"number {name}") for value, name in enumerate(DIGITS)}
+_PATTERN_WORDS = {"striped": ("striped", "striped", "stripy"), "dotted": ("dotted", "dotted", "spotted")}
+_PATTERN_PHRASES = {"striped": "with stripes", "dotted": "with dots"}
 _COLOUR_WORDS = {
     "cyan": ("cyan", "cyan", "turquoise"),
     "purple": ("purple", "purple", "violet"),
@@ -61,6 +74,12 @@ _SIDES = {
     "above": ("at the top", "at the bottom"),
     "below": ("at the bottom", "at the top"),
 }
+_INSIDE_PHRASES = ("{} inside {}", "{} inside {}", "{} in {}", "{} within {}")
+_AROUND_PHRASES = ("{} with {} inside", "{} around {}", "{} with {} in it")
+_ROW_PHRASES = {
+    "row": ("{} from left to right", "from left to right {}", "{} in a row", "left to right: {}"),
+    "column": ("{} from top to bottom", "from top to bottom {}", "{} one below the other", "top to bottom: {}"),
+}
 _SHAPE_UNTOLD = ("shape", "thing", "object")
 _COLOUR_NAMES, _BACKGROUND_NAMES, _SIZE_NAMES = tuple(COLOURS), tuple(BACKGROUNDS), tuple(SIZES)
 
@@ -88,7 +107,8 @@ class _Choices:
 
 def write_captions(scenes: Scenes) -> list[str]:
     """Write one caption for each scene, telling what ``scenes.told`` says."""
-    return [(_caption_of_two if is_two else _caption_of_one)(scenes, row) for row, is_two in enumerate(scenes.two)]
+    by_count = (_caption_of_one, _caption_of_two, _caption_of_three)
+    return [by_count[count - 1](scenes, row) for row, count in enumerate(scenes.count)]
 
 
 def _caption_of_one(scenes: Scenes, row: int) -> str:
@@ -112,11 +132,13 @@ def _list_items(scenes: Scenes, row: int, choices: _Choices) -> list[str]:
     told = scenes.told
     items = []
     if told.shape[row]:
-        items.append(choices.one_of(_SHAPE_WORDS[SHAPES[scenes.shape[row, 0]]]))
+        items.append(choices.one_of(_SHAPE_WORDS[KINDS[scenes.shape[row, 0]]]))
     if told.colour[row]:
         items.append(_word(_COLOUR_WORDS, _COLOUR_NAMES[scenes.colour[row, 0]], choices))
     if told.size[row, 0]:
         items.append(_word(_SIZE_WORDS, _SIZE_NAMES[scenes.size[row, 0]], choices))
+    if scenes.pattern[row, 0]:
+        items.append(choices.one_of(_PATTERN_WORDS[PATTERNS[scenes.pattern[row, 0]]]))
     if told.place[row]:
         items.append(_word(_PLACE_WORDS, PLACES[scenes.place[row]], choices))
     if told.background[row]:
@@ -128,7 +150,13 @@ def _caption_of_two(scenes: Scenes, row: int) -> str:
     choices = _Choices(scenes.style[row].tolist())
     first, second = (_noun_phrase(scenes, row, which, choices) for which in (0, 1))
     relation = RELATIONS[scenes.relation[row]]
-    if not scenes.told.relation[row]:
+    if relation == "inside":
+        pair = [
+            choices.one_of(_INSIDE_PHRASES).format(first, second)
+            if choices.happens(0.7)
+            else choices.one_of(_AROUND_PHRASES).format(second, first)
+        ]
+    elif not scenes.told.relation[row]:
         pair = [f"{first} and {second}"]
     elif choices.happens(0.75):
         pair = [f"{first} {choices.one_of(_RELATION_PHRASES[relation])} {second}"]
@@ -142,6 +170,23 @@ def _caption_of_two(scenes: Scenes, row: int) -> str:
     return _finish(pair, choices)
 
 
+def _caption_of_three(scenes: Scenes, row: int) -> str:
+    choices = _Choices(scenes.style[row].tolist())
+    first, second, third = (_noun_phrase(scenes, row, which, choices) for which in range(3))
+    listed = f"{first}, {second} and {third}" if choices.happens(0.7) else f"{first}, {second}, {third}"
+    lies = ROWS[scenes.row[row]]
+    if not scenes.told.row[row]:
+        told = listed
+    elif choices.happens(0.3):
+        between = choices.one_of(_RELATION_PHRASES["left of" if lies == "row" else "above"][:2])
+        told = f"{first} {between} {second} {between} {third}"
+    else:
+        told = choices.one_of(_ROW_PHRASES[lies]).format(listed)
+    if scenes.told.background[row]:
+        told = f"{told} {_background_phrase(scenes, row, choices)}"
+    return _finish([told], choices)
+
+
 def _noun_phrase(scenes: Scenes, row: int, which: int, choices: _Choices) -> str:
     told = scenes.told
     adjectives = []
@@ -151,10 +196,16 @@ def _noun_phrase(scenes: Scenes, row: int, which: int, choices: _Choices) -> str
         adjectives.append(_word(_COLOUR_WORDS, _COLOUR_NAMES[scenes.colour[row, which]], choices))
     if choices.happens(0.2):
         adjectives.reverse()
-    shapes = _SHAPE_WORDS[SHAPES[scenes.shape[row, which]]] if told.shape[row] else _SHAPE_UNTOLD
+    shapes = _SHAPE_WORDS[KINDS[scenes.shape[row, which]]] if told.shape[row] else _SHAPE_UNTOLD
     words = [*adjectives, choices.one_of(shapes)]
+    if scenes.pattern[row, which]:
+        pattern = PATTERNS[scenes.pattern[row, which]]
+        if choices.happens(0.75):
+            words.insert(int(choices.happens(0.3)), choices.one_of(_PATTERN_WORDS[pattern]))
+        else:
+            words.append(_PATTERN_PHRASES[pattern])
     if choices.happens(0.75):
-        words.insert(0, "an" if words[0][0] in "aeiou" else "a")
+        words.insert(0, "an" if words[0][0] in "aeiou8" else "a")
     return " ".join(words)
 
 

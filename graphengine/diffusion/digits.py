@@ -37,8 +37,8 @@ def _arc(x: float, y: float, across: float, down: float, *, start: float, end: f
     return np.stack([x + across * np.cos(angles), y + down * np.sin(angles)], axis=1).tolist()  # type: ignore[no-any-return]  # numpy: tolist is untyped
 
 
-def _strokes() -> Floats:
-    """Control points of the ten digits, ``[10, points, 2]``, in a box of -1…1 by -1.4…1.4."""
+def digit_strokes() -> Floats:
+    """Give the control points of the ten digits, ``[10, points, 2]``, in a box of -1…1 by -1.4…1.4."""
     digits: list[list[list[float]]] = [
         _arc(0, 0, 0.75, 1.25, start=-90, end=270, points=15),
         [[-0.35, -0.85], [0.1, -1.25], [0.1, 1.25]],
@@ -105,7 +105,7 @@ _NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 def _draw(digit: NDArray[np.int64], bends: Floats) -> Tensor:
     """Draw digits ``[B]`` bent by numbers in -1…1 ``[B, 37]``; gives ``[B, 1, 28, 28]`` in 0…1."""
     slant, turn, width, height, right, down, pen = bends[:, :7].T
-    points = _strokes()[digit] + 0.09 * bends[:, 7:].reshape(len(digit), _POINTS, 2)  # [B, P, 2]
+    points = digit_strokes()[digit] + 0.09 * bends[:, 7:].reshape(len(digit), _POINTS, 2)  # [B, P, 2]
     x = (points[..., 0] - (0.2 + 0.25 * slant)[:, None] * points[..., 1]) * (1 + 0.2 * width)[:, None]
     y = points[..., 1] * (1 + 0.1 * height)[:, None]
     angle = (math.radians(9) * turn)[:, None]
@@ -114,20 +114,21 @@ def _draw(digit: NDArray[np.int64], bends: Floats) -> Tensor:
     placed_y = scale * (x * np.sin(angle) + y * np.cos(angle)) + SIDE / 2 + 1.2 * down[:, None]
     placed = torch.from_numpy(np.stack([placed_x, placed_y], axis=-1)).float()  # [B, P, 2]
     pen_radius = torch.from_numpy(1.15 + 0.45 * pen).float()[:, None, None]
-    coverage = (pen_radius - _distance_to_polyline(placed)) / _STROKE_SOFTNESS + 0.5
+    axis = torch.arange(SIDE) + 0.5
+    pixel_y, pixel_x = (grid.reshape(1, -1) for grid in torch.meshgrid(axis, axis, indexing="ij"))  # [1, 784]
+    distance = distance_to_polyline(pixel_x, pixel_y, placed).reshape(-1, SIDE, SIDE)
+    coverage = (pen_radius - distance) / _STROKE_SOFTNESS + 0.5
     return coverage.clamp(0, 1)[:, None]
 
 
-def _distance_to_polyline(points: Tensor) -> Tensor:
-    """Give each pixel's distance to the line through points ``[B, P, 2]``, in pixels, ``[B, 28, 28]``."""
-    axis = torch.arange(SIDE) + 0.5
-    pixel_y, pixel_x = (grid.reshape(1, -1) for grid in torch.meshgrid(axis, axis, indexing="ij"))  # [1, 784]
-    nearest = torch.full((len(points), SIDE * SIDE), torch.inf)
+def distance_to_polyline(x: Tensor, y: Tensor, points: Tensor) -> Tensor:
+    """Give each place's distance to the line through points ``[B, P, 2]``; places are ``[B, N]`` or ``[1, N]``."""
+    nearest = torch.full((len(points), x.shape[1]), torch.inf)
     for start, end in zip(points.unbind(1)[:-1], points.unbind(1)[1:], strict=True):
         along_x, along_y = (end - start)[:, :1], (end - start)[:, 1:]  # [B, 1]
-        offset_x, offset_y = pixel_x - start[:, :1], pixel_y - start[:, 1:]  # [B, 784]
+        offset_x, offset_y = x - start[:, :1], y - start[:, 1:]  # [B, N]
         length = (along_x**2 + along_y**2).clamp(min=1e-6)
         share = ((offset_x * along_x + offset_y * along_y) / length).clamp(0, 1)
         squared = (offset_x - share * along_x) ** 2 + (offset_y - share * along_y) ** 2
         nearest = torch.minimum(nearest, squared)
-    return nearest.sqrt().reshape(-1, SIDE, SIDE)
+    return nearest.sqrt()

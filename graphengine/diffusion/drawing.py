@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -21,8 +22,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphengine.diffusion.captions import write_captions
+from graphengine.diffusion.digits import digit_strokes, distance_to_polyline
 from graphengine.diffusion.numbered_random import numbered_uniform
-from graphengine.diffusion.scenes import BACKGROUNDS, COLOURS, COLUMNS, SHAPES, Scenes, Variety, draw_scenes
+from graphengine.diffusion.scenes import (
+    BACKGROUNDS,
+    COLOURS,
+    COLUMNS,
+    DIGITS,
+    KINDS,
+    PATTERNS,
+    WINDOW,
+    Scenes,
+    Variety,
+    draw_scenes,
+)
 from graphengine.errors import InputError
 from graphengine.types import ExampleField, Examples
 
@@ -36,6 +49,12 @@ DISTANCE_REACH = 2.0
 DISTANCE_MEAN, DISTANCE_SCALE = 0.75, 0.45
 """Mean and deviation of the cut-off distance over drawn scenes, outside positive."""
 
+PATTERN_STEP = 0.14
+"""From one stripe or dot to the next, as a share of the picture's side: what latent cells can still tell apart."""
+
+_STRIPE = 0.56  # of a step is ink
+_DOT_RADIUS = 0.042  # of the picture's side
+_DIGIT_SCALE, _PEN = 0.7, 0.22  # in radii
 _SUBSAMPLES = 4  # a cell averages 4 x 4 points rather than 8 x 8 pixels: 4 times quicker, 0.1 % of full scale off (rms)
 
 
@@ -92,14 +111,40 @@ def heart_distance(x: Tensor, y: Tensor) -> Tensor:
     return torch.where(across + up > 1, lobe, below) * size
 
 
+def digit_distance(value: int, x: Tensor, y: Tensor) -> Tensor:
+    """Give the signed distance to a digit drawn with a round pen, its ends at most 1.1 above and below the centre."""
+    points = torch.from_numpy(digit_strokes()[value] * _DIGIT_SCALE).to(x.dtype)
+    return distance_to_polyline(x.reshape(1, -1), y.reshape(1, -1), points[None]).reshape(x.shape) - _PEN
+
+
+def stripes_distance(x: Tensor, y: Tensor) -> Tensor:
+    """Give the signed distance to level stripes, one of them at ``y`` = 0; in shares of the picture's side."""
+    del x
+    return _from_step(y).abs() - _STRIPE * PATTERN_STEP / 2
+
+
+def dots_distance(x: Tensor, y: Tensor) -> Tensor:
+    """Give the signed distance to what is left around holes, one of them at the origin; in the same shares."""
+    return _DOT_RADIUS - torch.sqrt(_from_step(x) ** 2 + _from_step(y) ** 2)
+
+
+def _from_step(axis: Tensor) -> Tensor:
+    return axis - PATTERN_STEP * torch.round(axis / PATTERN_STEP)
+
+
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "circle": circle_distance,
     "square": square_distance,
     "triangle": triangle_distance,
     "star": star_distance,
     "heart": heart_distance,
+    **{name: partial(digit_distance, value) for value, name in enumerate(DIGITS)},
 }
 """Each shape's signed distance in radii from points in radii, ``x`` right and ``y`` down, of any one shape."""
+
+
+PATTERNS_DISTANCES = {"striped": stripes_distance, "dotted": dots_distance}
+"""Each pattern's signed distance, negative in the ink, in shares of the picture's side; by PATTERNS."""
 
 
 def scene_distances(scenes: Scenes, points: int) -> Tensor:
@@ -109,12 +154,12 @@ def scene_distances(scenes: Scenes, points: int) -> Tensor:
         points: Grid points along one side of the picture.
 
     Returns:
-        Float32 ``[B, 2, points, points]``, in shares of the picture's side; inf where there is no second object.
+        Float32 ``[B, 3, points, points]``, in shares of the picture's side; inf where there is no such object.
     """
     axis = (torch.arange(points, dtype=torch.float32) + 0.5) / points
-    distances = torch.full((len(scenes), 2, points, points), torch.inf)
-    present = np.stack([np.ones_like(scenes.two), scenes.two], axis=1)
-    for index, name in enumerate(SHAPES):
+    distances = torch.full((len(scenes), 3, points, points), torch.inf)
+    present = np.arange(3) < scenes.count[:, None]
+    for index, name in enumerate(KINDS):
         rows, which = np.nonzero((scenes.shape == index) & present)
         if len(rows) == 0:
             continue
@@ -125,6 +170,12 @@ def scene_distances(scenes: Scenes, points: int) -> Tensor:
         whole = (len(rows), points, points)
         grid_x, grid_y = ((axis - x) / radius).expand(whole), ((axis[:, None] - y) / radius).expand(whole)
         distances[rows, which] = DISTANCES[name](grid_x, grid_y) * radius
+    for name, pattern in PATTERNS_DISTANCES.items():
+        for row, object_ in zip(*np.nonzero((scenes.pattern == PATTERNS.index(name)) & present), strict=True):
+            grid_y, grid_x = torch.meshgrid(
+                axis - float(scenes.y[row, object_]), axis - float(scenes.x[row, object_]), indexing="ij"
+            )
+            distances[row, object_] = torch.maximum(distances[row, object_], pattern(grid_x, grid_y))
     return distances
 
 
@@ -134,11 +185,14 @@ def draw_pictures(scenes: Scenes, size: int) -> Tensor:
     Returns:
         Float32 ``[B, 3, size, size]`` in 0…1.
     """
-    coverage = (0.5 - scene_distances(scenes, size) * size).clamp(0, 1)[:, :, None]  # [B, 2, 1, H, W]
+    coverage = (0.5 - scene_distances(scenes, size) * size).clamp(0, 1)[:, :, None]  # [B, 3, 1, H, W]
     background = torch.tensor(list(BACKGROUNDS.values()))[torch.from_numpy(scenes.background)][:, :, None, None]
-    colours = torch.tensor(list(COLOURS.values()))[torch.from_numpy(scenes.colour)][..., None, None]  # [B, 2, 3, 1, 1]
-    first = coverage[:, 0] * (colours[:, 0] - background)
-    return background + first + coverage[:, 1] * (colours[:, 1] - background)  # the two never overlap
+    colours = torch.tensor(list(COLOURS.values()))[torch.from_numpy(scenes.colour)][..., None, None]  # [B, 3, 3, 1, 1]
+    inside = torch.from_numpy(scenes.inside)[:, None, None, None]
+    first = coverage[:, 0] * (colours[:, 0] - background) * ~inside
+    pictures = background + first + coverage[:, 1] * (colours[:, 1] - background)  # objects side by side never overlap
+    pictures = pictures + coverage[:, 2] * (colours[:, 2] - background)
+    return torch.where(inside, pictures + coverage[:, 0] * (colours[:, 0] - pictures), pictures)
 
 
 def draw_latents(scenes: Scenes, size: int) -> Tensor:
@@ -146,22 +200,28 @@ def draw_latents(scenes: Scenes, size: int) -> Tensor:
 
     Returns:
         Float32 ``[B, 4, size / 8, size / 8]``, about zero mean and unit variance: red, green and blue averaged over
-        each cell, and the signed distance to the nearest outline at the cell's centre, cut off at two cells.
+        each cell, and the signed distance to the nearest outline at the cell's centre, cut off at two cells. An
+        object inside another counts as a hole in it.
     """
     cells = size // CELL
     pooled = torch.nn.functional.avg_pool2d(draw_pictures(scenes, cells * _SUBSAMPLES), _SUBSAMPLES)
-    nearest = scene_distances(scenes, cells).amin(dim=1, keepdim=True) * cells  # in cells
+    distances = scene_distances(scenes, cells)
+    inside = torch.from_numpy(scenes.inside)[:, None, None]
+    ring = torch.maximum(-distances[:, 0], distances[:, 1])
+    nearest = torch.where(inside, ring, distances.amin(dim=1))[:, None] * cells  # in cells
     distance = nearest.clamp(-DISTANCE_REACH, DISTANCE_REACH) / DISTANCE_REACH
     return torch.cat([(pooled - PICTURE_MEAN) / PICTURE_SCALE, (distance - DISTANCE_MEAN) / DISTANCE_SCALE], dim=1)
 
 
-def told_labels(scenes: Scenes) -> dict[str, Tensor]:
+def told_labels(scenes: Scenes, *, wide: bool) -> dict[str, Tensor]:
     """Give what each caption tells as class indices, int64 ``[B]`` by attribute; -1 where it does not say.
 
+    ``wide`` adds what only scenes of three objects, patterns, digits and objects inside others have.
     ``tells_…`` is 1 where a caption says an attribute that captions may leave out, so that a text encoder learns to
     tell silence from a value.
     """
-    told, two = scenes.told, scenes.two
+    told, two, three = scenes.told, scenes.two, scenes.count == 3
+    several = two | three
     columns = {
         "two": (two.astype(np.int64), np.ones_like(two)),
         "shape": (scenes.shape[:, 0], told.shape),
@@ -170,29 +230,45 @@ def told_labels(scenes: Scenes) -> dict[str, Tensor]:
         "place": (scenes.place, told.place),
         "background": (scenes.background, told.background),
         "relation": (scenes.relation, told.relation),
-        "shape2": (scenes.shape[:, 1], two),
-        "colour2": (scenes.colour[:, 1], two),
+        "shape2": (scenes.shape[:, 1], several),
+        "colour2": (scenes.colour[:, 1], several),
         "size2": (scenes.size[:, 1], two & told.size[:, 1]),
     }
+    if wide:
+        columns |= {
+            "three": (three.astype(np.int64), np.ones_like(three)),
+            "shape3": (scenes.shape[:, 2], three),
+            "colour3": (scenes.colour[:, 2], three),
+            "pattern": (scenes.pattern[:, 0], ~three),
+            "pattern2": (scenes.pattern[:, 1], two),
+            "row": (scenes.row, three),
+        }
     labels = {name: np.where(is_told, value, -1) for name, (value, is_told) in columns.items()}
     may_be_silent = ("shape", "colour", "size", "place", "background", "relation", "size2")
     labels |= {f"tells_{name}": columns[name][1].astype(np.int64) for name in may_be_silent}
     return {name: torch.from_numpy(values) for name, values in labels.items()}
 
 
+_WIDE = ("three_objects", "inside", "patterns", "digits")
+
+
 @dataclass(frozen=True)
 class DrawnShapes:
-    """Captioned pictures of one or two coloured shapes, endless; example i is a pure function of (settings, i).
+    """Captioned pictures of coloured shapes, endless; example i is a pure function of (settings, i).
 
     Training goes better from strict to varied, so the settings may come in by example number: until ``widen_from``
     words fix the picture almost completely and captions tell everything; from ``widen_to`` on ``spread``,
-    ``two_objects`` and ``loose`` hold in full; in between they grow evenly.
+    the shares hold in full; in between they grow evenly.
 
     Attributes:
         seed: 0 … 2^64 - 1.
         size: Side of the pictures in pixels, a multiple of 8.
         spread: How freely radius and place vary around what words say, 0…1.
-        two_objects: Share of scenes with two objects, 0…1.
+        two_objects: Share of scenes with two objects, 0…1, of those that the next two leave.
+        three_objects: Share of scenes with three objects, 0…1.
+        inside: Share of scenes with one object inside another, 0…1; with ``three_objects`` at most 1.
+        patterns: Share of stripes and dots, 0…1, of objects big enough for them, alone or in a pair.
+        digits: Share of digits, 0…1, of scenes with one object.
         loose: Share of captions that tell only some of the attributes, 0…1.
         widen_from: Number of the last example that is drawn strictly.
         widen_to: Number of the first example for which the settings hold in full; 0 for all examples.
@@ -210,16 +286,22 @@ class DrawnShapes:
     widen_to: int = 0
     split: Literal["train", "held_out"] = "train"
     crop: int = 0
+    three_objects: float = 0.0
+    inside: float = 0.0
+    patterns: float = 0.0
+    digits: float = 0.0
 
     def __post_init__(self) -> None:
         if self.size < 4 * CELL or self.size % CELL:
             raise InputError("size", f"{self.size} is not a size that can be drawn.", "Choose a multiple of 8 from 32.")
-        for name in ("spread", "two_objects", "loose"):
+        for name in ("spread", "two_objects", "loose", *_WIDE):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise InputError(name, f"{share} is out of range.", "Choose a value from 0 to 1.")
         if self.crop % CELL or not 0 <= self.crop <= self.size:
             raise InputError("crop", f"{self.crop} is no window.", f"Choose a multiple of 8 up to {self.size}, or 0.")
+        if self.three_objects + self.inside > 1:
+            raise InputError("inside", "together with three_objects it is more than 1.", "Lower one of them.")
         if self.widen_to < self.widen_from:
             raise InputError("widen_to", f"{self.widen_to} comes before widen_from, {self.widen_from}.", "Raise it.")
 
@@ -237,8 +319,9 @@ class DrawnShapes:
     def digest(self) -> str:
         """A hash of the settings and of the drawing's version."""
         settings = asdict(self) | {"drawing": 1}
-        if not self.crop:
-            del settings["crop"]  # the hash of whole pictures is older than windows, and saved states hold it
+        for name in ("crop", *_WIDE):  # younger than the first saved states, which hold a hash without them
+            if not settings[name]:
+                del settings[name]
         return _digest(settings)
 
     def scenes(self, indices: Sequence[int]) -> Scenes:
@@ -246,7 +329,8 @@ class DrawnShapes:
         numbers = np.asarray(indices, dtype=np.float64)
         width = max(self.widen_to - self.widen_from, 1)
         widened = np.clip((numbers - self.widen_to) / width + 1, 0, 1)
-        variety = Variety(self.spread * widened, self.two_objects * widened, self.loose * widened)
+        shares = ("spread", "two_objects", "loose", *_WIDE)
+        variety = Variety(**{name: getattr(self, name) * widened for name in shares})
         return draw_scenes(self.seed, indices, variety, held_out=self.split == "held_out")
 
     def examples(self, indices: Sequence[int], fields: Collection[ExampleField]) -> Examples:
@@ -262,7 +346,7 @@ class DrawnShapes:
             images=images,
             captions=write_captions(scenes) if "captions" in fields else None,
             latents=latents,
-            labels=told_labels(scenes) if "labels" in fields else None,
+            labels=told_labels(scenes, wide=any(getattr(self, name) for name in _WIDE)) if "labels" in fields else None,
         )
 
     def _corners(self, scenes: Scenes, indices: Sequence[int]) -> NDArray[np.int64]:
@@ -271,8 +355,8 @@ class DrawnShapes:
         Returns:
             Int64 ``[B, 2]``: left and top, in latent cells.
         """
-        draws = numbered_uniform(self.seed, indices, COLUMNS + 3)[:, COLUMNS:]
-        second = scenes.two & (draws[:, 0] < 0.5)
+        draws = numbered_uniform(self.seed, indices, COLUMNS)[:, WINDOW]
+        second = (scenes.count > 1) & (draws[:, 0] < 0.5)
         centres = [np.where(second, places[:, 1], places[:, 0]) for places in (scenes.x, scenes.y)]
         middle = np.stack(centres, axis=1) * self.size + (draws[:, 1:] - 0.5) * self.crop / 2
         last = (self.size - self.crop) // CELL

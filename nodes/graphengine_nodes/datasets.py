@@ -25,6 +25,10 @@ def drawn_shapes(
     widen_to: Number = 0,
     split: Literal["train", "held_out"] = "train",
     crop: Annotated[int, Field(ge=0, le=1024, multiple_of=8)] = 0,
+    three_objects: Share = 0.0,
+    inside: Share = 0.0,
+    patterns: Share = 0.0,
+    digits: Share = 0.0,
 ) -> Dataset:
     """Draw captioned pictures of coloured shapes, without end: images, captions, latents and labels.
 
@@ -32,12 +36,16 @@ def drawn_shapes(
         seed: Another seed gives other pictures.
         size: Side of the pictures, in pixels.
         spread: How freely radius and place vary around what the words say.
-        two_objects: Share of pictures with two shapes.
+        two_objects: Share of pictures with two shapes, of those that the next two leave.
         loose: Share of captions that tell only a part.
         widen_from: Up to this example everything is strict: words fix the picture, one shape, full captions.
-        widen_to: From this example on spread, two_objects and loose hold in full; in between they grow.
+        widen_to: From this example on spread and all shares hold in full; in between they grow.
         split: held_out draws the pairs of colour and shape that train never shows.
         crop: Side of a window around an object, in pixels, for autoencoders; 0 gives whole pictures.
+        three_objects: Share of pictures with three shapes.
+        inside: Share of pictures with one shape inside another; with three_objects at most 1.
+        patterns: Share of striped and dotted shapes, of those that are big enough.
+        digits: Share of digits, of pictures with one shape.
     """
     from graphengine.diffusion.drawing import DrawnShapes
 
@@ -51,6 +59,10 @@ def drawn_shapes(
         widen_to=widen_to,
         split=split,
         crop=crop,
+        three_objects=three_objects,
+        inside=inside,
+        patterns=patterns,
+        digits=digits,
     )
 
 

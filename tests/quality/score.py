@@ -1,9 +1,10 @@
 """Score a text-to-image checkpoint of drawn shapes: ``python -m tests.quality.score --checkpoint FOLDER``.
 
 Pictures are made for prompts and seeds that training did not use, 20 steps at guidance 3, and judged by image analysis
-(``judge``). Four sets of prompts: one object with everything told; loose prompts that leave attributes out, in any
-order of words; pairs of colour and shape held out of training; two objects with a relation. Further: what the
-autoencoder loses, and how much pictures of one prompt vary over seeds, against how much the data varies.
+(``judge``). A set of prompts for each skill: one object with everything told; loose prompts that leave attributes out,
+in any order of words; pairs of colour and shape held out of training; two objects with a relation; three objects; one
+inside another; stripes and dots; digits. Further: what the autoencoder loses, and how much pictures of one prompt vary
+over seeds, against how much the data varies.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import graphengine
 from graphengine.diffusion import checkpoints, conditioning, sampling, vae
 from graphengine.diffusion.captions import write_captions
 from graphengine.diffusion.drawing import DrawnShapes, draw_pictures
-from graphengine.diffusion.scenes import BACKGROUNDS, COLOURS, SHAPES
+from graphengine.diffusion.scenes import BACKGROUNDS, COLOURS, KINDS, SHAPES
 from graphengine.types import Clip, Conditioning, Image, Latent, Model, Vae
 from tests.quality.claims import claims_of, verdict
 from tests.quality.judge import look_at
@@ -40,8 +41,15 @@ SETS: dict[str, DrawnShapes] = {
     "loose prompts": DrawnShapes(PROMPT_SEED, two_objects=0.0, loose=1.0),
     "held-out pairs": DrawnShapes(PROMPT_SEED, two_objects=0.0, loose=0.0, split="held_out"),
     "two objects": DrawnShapes(PROMPT_SEED, two_objects=1.0, loose=0.3),
+    "three objects": DrawnShapes(PROMPT_SEED, three_objects=1.0, loose=0.3),
+    "one inside another": DrawnShapes(PROMPT_SEED, inside=1.0, loose=0.3),
+    "stripes and dots": DrawnShapes(PROMPT_SEED, two_objects=0.3, patterns=1.0, loose=0.3),
+    "digits": DrawnShapes(PROMPT_SEED, two_objects=0.0, digits=1.0, loose=0.3),
 }
 GOALS = {"one object": 0.98, "loose prompts": 0.95, "held-out pairs": 0.95, "two objects": 0.85}
+"""Shares of pictures right in all; skills without a goal are new, and the card tells how well they go."""
+
+COLUMNS = ("colour", "background", "position", "size", "shape", "pattern", "relation", "all")
 PSNR_GOAL_DB = 35.0
 
 
@@ -88,21 +96,21 @@ def score_prompts(make: MakePictures, dataset: DrawnShapes, prompts: int, seed: 
     scenes = dataset.scenes(range(prompts))
     pictures = make(write_captions(scenes), seed)
     verdicts = [verdict(claims, look_at(made)) for claims, made in zip(claims_of(scenes), pictures, strict=True)]
-    names = ("colour", "background", "position", "size", "shape", "relation")
-    told = {name: [one[name] for one in verdicts if name in one] for name in names}
+    told = {name: [one[name] for one in verdicts if name in one] for name in COLUMNS[:-1]}
     told["all"] = [all(one.values()) for one in verdicts]
     return {name: float(np.mean(values)) for name, values in told.items() if values}
 
 
 def score_autoencoder(checkpoint: Checkpoint, pictures: int) -> dict[str, float]:
     """Give the round trip's mean signal-to-noise ratio in dB, and the share of pictures whose shapes survive it."""
-    scenes = DrawnShapes(PROMPT_SEED, two_objects=0.3).scenes(range(pictures))
+    wide = DrawnShapes(PROMPT_SEED, two_objects=0.4, three_objects=0.15, inside=0.15, patterns=0.3, digits=0.3)
+    scenes = wide.scenes(range(pictures))
     drawn = draw_pictures(scenes, SIZE).permute(0, 2, 3, 1).contiguous()
     back = vae.decode(checkpoint.vae, vae.encode(checkpoint.vae, Image(drawn)))
     noise = (torch.as_tensor(back) - drawn).square().mean(dim=(1, 2, 3))
     survived = [
         sorted(seen.shape for seen in look_at(after.numpy()).objects)
-        == sorted(SHAPES[shape] for shape in scenes.shape[row, : 1 + int(scenes.two[row])])
+        == sorted(KINDS[shape] for shape in scenes.shape[row, : scenes.count[row]])
         for row, after in enumerate(torch.as_tensor(back))
     ]
     return {"psnr_db": float((-10 * noise.log10()).mean()), "shapes_survive": float(np.mean(survived))}
@@ -152,11 +160,11 @@ def score(checkpoint: Checkpoint, *, prompts: int, seed: int) -> dict[str, dict[
 
 def table(figures: dict[str, dict[str, float]]) -> str:
     """Lay the figures out for a terminal, with the goals."""
-    columns = ("colour", "background", "position", "size", "shape", "relation", "all")
-    lines = [f"{'':16}" + "".join(f"{name:>11}" for name in columns) + "       goal"]
-    for name, goal in GOALS.items():
-        cells = (f"{figures[name][column]:>11.1%}" if column in figures[name] else f"{'-':>11}" for column in columns)
-        lines.append(f"{name:16}" + "".join(cells) + f"{goal:>11.0%}")
+    lines = [f"{'':18}" + "".join(f"{name:>11}" for name in COLUMNS) + "       goal"]
+    for name in SETS:
+        cells = (f"{figures[name][column]:>11.1%}" if column in figures[name] else f"{'-':>11}" for column in COLUMNS)
+        goal = f"{GOALS[name]:>11.0%}" if name in GOALS else f"{'-':>11}"
+        lines.append(f"{name:18}" + "".join(cells) + goal)
     autoencoder = figures["autoencoder"]
     lines.append(
         f"autoencoder: {autoencoder['psnr_db']:.1f} dB (goal {PSNR_GOAL_DB:.0f}); shapes survive a round trip "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,19 +15,44 @@ from tests.quality.judge import look_at
 PICTURES = 200
 
 
-@pytest.mark.parametrize("two_objects", [0.0, 1.0], ids=["one object", "two objects"])
-@pytest.mark.parametrize("split", ["train", "held_out"])
-def test_judge_is_right_about_drawn_pictures(two_objects: float, split: str) -> None:
-    dataset = DrawnShapes(seed=5, two_objects=two_objects, loose=0.3, split=split)  # type: ignore[arg-type]  # two literals
-    scenes = dataset.scenes(range(PICTURES))
+ONE, TWO = DrawnShapes(seed=5, loose=0.3, two_objects=0.0), DrawnShapes(seed=5, loose=0.3, two_objects=1.0)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "also"),
+    [
+        pytest.param(ONE, {"size", "position"}, id="one object"),
+        pytest.param(replace(ONE, split="held_out"), {"size", "position"}, id="held-out pairs"),
+        pytest.param(TWO, {"size", "relation"}, id="two objects"),
+        pytest.param(replace(TWO, three_objects=1.0), {"relation"}, id="three objects"),
+        pytest.param(replace(TWO, inside=1.0), {"relation"}, id="one inside another"),
+        pytest.param(replace(ONE, patterns=1.0), {"size", "position", "pattern"}, id="patterns"),
+        pytest.param(replace(ONE, digits=1.0), {"size", "position"}, id="digits"),
+    ],
+)
+def test_judge_is_right_about_drawn_pictures(dataset: DrawnShapes, also: set[str]) -> None:
+    scenes = dataset.scenes(range(60))
     pictures = draw_pictures(scenes, 128).permute(0, 2, 3, 1).numpy()
     right: dict[str, list[bool]] = {}
     for claims, picture in zip(claims_of(scenes), pictures, strict=True):
         for name, is_right in verdict(claims, look_at(picture)).items():
             right.setdefault(name, []).append(is_right)
-    expected = {"background", "colour", "shape", "size"} | ({"relation"} if two_objects else {"position"})
+    expected = {"background", "colour", "shape"} | also
     assert set(right) == expected
-    assert {name: np.mean(values) >= 0.99 for name, values in right.items()} == dict.fromkeys(expected, True)
+    assert {name: np.mean(values) >= 0.98 for name, values in right.items()} == dict.fromkeys(expected, True)
+
+
+def test_judge_does_not_take_a_plain_shape_for_a_patterned_one() -> None:
+    """Plain pictures where stripes or dots are claimed, and the other way round."""
+    scenes = DrawnShapes(seed=5, two_objects=0.0, patterns=1.0).scenes(range(50))
+    plain = replace(scenes, pattern=np.zeros_like(scenes.pattern))
+    swapped = replace(scenes, pattern=np.where(scenes.pattern == 1, 2, np.where(scenes.pattern == 2, 1, 0)))
+    for other in (plain, swapped):
+        pictures = draw_pictures(other, 128).permute(0, 2, 3, 1).numpy()
+        verdicts = [verdict(c, look_at(p)) for c, p in zip(claims_of(scenes), pictures, strict=True)]
+        patterns = [one["pattern"] for one in verdicts if "pattern" in one]
+        assert len(patterns) > 35
+        assert np.mean(patterns) < 0.05
 
 
 def test_judge_measures_place_and_radius() -> None:
@@ -77,7 +104,7 @@ def test_claims_name_what_captions_tell() -> None:
         told = scenes.told
         assert (claims.background is not None) == told.background[row]
         assert claims.background in (None, list(BACKGROUNDS)[scenes.background[row]])
-        assert len(claims.objects) == 1 + int(scenes.two[row])
+        assert len(claims.objects) == scenes.count[row]
         assert claims.objects[0].shape in (None, SHAPES[scenes.shape[row, 0]])
         assert claims.objects[0].size in (None, list(SIZES)[scenes.size[row, 0]])
         assert claims.position in (None, PLACES[scenes.place[row]])
