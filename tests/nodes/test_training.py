@@ -188,14 +188,3 @@ def test_levels_that_do_not_fit_are_refused(tmp_path: Path, levels: str, message
     nodes: Nodes = {"new": ("NewUNet2D", {"block_channels": "8, 8", "attention_levels": levels, "norm_groups": 4})}
     with pytest.raises(NodeFailed, match=message):
         engine(tmp_path).run(workflow(nodes, "new.model"))
-
-
-@pytest.mark.parametrize("name", ["train_text_encoder", "train_autoencoder", "train_unet"])
-def test_the_checkpoint_is_assembled_from_the_very_trainings(name: str) -> None:
-    """One setting off, and assembling would train anew instead of taking the saved state."""
-    whole, part = (
-        parse_workflow((WORKFLOWS / f"{each}.json").read_text(encoding="utf-8")).nodes
-        for each in ("assemble_checkpoint", name)
-    )
-    shared = {id_ for id_ in part if not id_.startswith(("plot", "save"))}
-    assert {id_: part[id_] for id_ in shared} == {id_: whole[id_] for id_ in shared}
