@@ -21,7 +21,6 @@ from graphengine.engine.context import RunServices
 from graphengine.errors import Cancelled, InvalidWorkflow, NodeFailed
 from graphengine_nodes import pack
 
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
 Nodes = Mapping[str, tuple[str, Mapping[str, object]]]
 
 
