@@ -26,6 +26,8 @@ class Settings:
         beside: Folders in which file names are looked up directly, such as the workflow's own. Given by the command
             line alone, it also allows absolute paths; a server leaves it empty.
         check_immutable: Fail nodes that change their inputs in place; for tests of packs.
+        sparing: Use as little device memory as possible, at the cost of time; set where a run found the device full.
+        devices: All devices that a run may use, ``device`` first; empty for that one alone.
     """
 
     data: Path
@@ -37,6 +39,8 @@ class Settings:
     roots: tuple[Path, ...] = field(default=(_PACKAGED_MODELS,))
     beside: tuple[Path, ...] = ()
     check_immutable: bool = False
+    sparing: bool = False
+    devices: tuple[str, ...] = ()
 
     @classmethod
     def for_user(

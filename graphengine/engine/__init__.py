@@ -39,7 +39,8 @@ class Engine:
         self.environment = numeric_environment(settings.device)
         self.use(registry)
         self._disk_cache = DiskCache(settings.cache_folder, settings.disk_cache_bytes)
-        self.cache: Cache = TieredCache(MemoryCache(settings.cache_bytes), self._disk_cache)
+        self._memory_cache = MemoryCache(settings.cache_bytes)
+        self.cache: Cache = TieredCache(self._memory_cache, self._disk_cache)
         self._kept: dict[str, object] = {}
         self._device_memory = DeviceMemory()
         self._turn = threading.RLock()  # one run at a time: they share the device and what nodes keep
@@ -52,6 +53,21 @@ class Engine:
     def close(self) -> None:
         """Wait until results are on disk, and store no more; leaving Python waits as well."""
         self._disk_cache.close()
+
+    def forget(self) -> None:
+        """Drop what is held in memory between runs: results, what nodes kept, networks on the device."""
+        with self._turn:
+            self._memory_cache.clear()
+            self._kept.clear()
+            self._device_memory.unload(self.settings.device)
+
+    def memory(self) -> dict[str, object]:
+        """Say what is held in memory between runs."""
+        return {
+            "cached_results": len(self._memory_cache),
+            "cached_bytes": self._memory_cache.used_bytes,
+            "models": self._device_memory.resident_names(self.settings.device),
+        }
 
     @classmethod
     def for_user(

@@ -110,6 +110,12 @@ class MemoryCache:
         if entry is not None:
             self.used_bytes -= entry[1]
 
+    def clear(self) -> None:
+        """Forget all results."""
+        self._entries.clear()
+        self._queue.clear()
+        self.used_bytes = 0
+
     def _worth(self, result: Result, size: int) -> float:
         return self._clock + result.seconds / max(size, 1)
 

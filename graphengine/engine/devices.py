@@ -113,6 +113,12 @@ class DeviceMemory:
             missing = sum(_size_bytes(module) for module in networks if self._resident(module, device) is None)
             self._free_up(wanted_bytes + missing, device, spared={id(module) for module in networks})
 
+    def unload(self, device: str) -> None:
+        """Move all networks away that are not in use."""
+        if device != "cpu":
+            with self._lock:
+                self._free_up(None, device)
+
     def resident_names(self, device: str) -> list[str]:
         """Name what is on a device, the least recently used first."""
         with self._lock:

@@ -1,0 +1,1 @@
+"""The durable queue: jobs on disk, and who hears of them."""

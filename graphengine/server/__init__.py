@@ -1,0 +1,1 @@
+"""The HTTP server: workflows run for browsers and programs."""
