@@ -100,9 +100,32 @@ def _parser() -> argparse.ArgumentParser:
     new_pack.add_argument("--json", action="store_true", help="print JSON for programs")
     new_pack.set_defaults(command=("new_pack", "new_pack"))
 
+    _add_server_commands(commands)
+
     schema = commands.add_parser("schema", help="print the JSON Schema of workflow files")
     schema.set_defaults(command=("look", "schema"), json=True)
     return parser
+
+
+def _add_server_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serve = commands.add_parser("serve", help="serve the queue and the API")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on; others need a token")
+    serve.add_argument("--port", type=int, default=8188, help="0 takes a free one (default: 8188)")
+    serve.add_argument("--data", type=Path, metavar="DIR", help="folder for queue, workflows, models and inputs")
+    serve.add_argument("--out", type=Path, metavar="DIR", help="where jobs save (default: output in the data folder)")
+    serve.add_argument("--devices", default="cpu", metavar="A,B", help="a worker each: cpu (default), mps, cuda:0, …")
+    serve.add_argument("--pack", action="append", default=[], type=Path, metavar="PATH", help="load nodes from a file")
+    serve.add_argument("--reload-packs", action="store_true", help="load packs again when their files change")
+    serve.add_argument("--token-file", type=Path, metavar="FILE", help="default: tokens.json in the data folder")
+    serve.add_argument("--require-token", action="store_true", help="also from this machine")
+    serve.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name it is called by")
+    serve.add_argument("--allow-origin", action="append", default=[], metavar="URL", help="whose pages may use it")
+    serve.add_argument("--tls-cert", type=Path, metavar="FILE", help="serve https with this certificate")
+    serve.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's key, unless it is in its file")
+    serve.add_argument("--grace", type=float, default=30.0, metavar="S", help="seconds for jobs to finish at the end")
+    serve.add_argument("--cancel-grace", type=float, default=4.0, metavar="S", help="before a cancelled job is killed")
+    serve.add_argument("--stuck-timeout", type=float, metavar="S", help="kill a worker that is silent so long (never)")
+    serve.set_defaults(command=("serve", "serve"), json=False)
 
 
 def _shared_options() -> argparse.ArgumentParser:

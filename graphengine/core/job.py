@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -68,6 +69,7 @@ class NewJob(_Plain):
     Attributes:
         workflow: The document as JSON text.
         traits: What a worker may hold already and this job uses, such as model files.
+        node_types: The kinds of its nodes, as often as they occur; what its time is estimated from.
         retry_of: The job that this one repeats.
     """
 
@@ -75,6 +77,7 @@ class NewJob(_Plain):
     workflow: str
     request: JobRequest = JobRequest()
     traits: tuple[str, ...] = ()
+    node_types: tuple[str, ...] = ()
     retry_of: str | None = None
 
 
@@ -116,6 +119,7 @@ class Job(_Plain):
         attempts: How often it was handed to a worker.
         deaths: How often its worker died under it.
         restarts: How often the server ended under it.
+        estimate_s: How long jobs like it took; None if none is known.
         values: The declared outputs that are plain values.
         cancelling: Somebody asked to stop it, and it has not stopped yet.
     """
@@ -130,6 +134,7 @@ class Job(_Plain):
     limits: JobLimits
     traits: tuple[str, ...]
     workflow_hash: str
+    estimate_s: float | None
     attempts: int
     deaths: int
     restarts: int
@@ -143,6 +148,12 @@ class Job(_Plain):
     retry_of: str | None
     cancelling: bool
     last_event: int
+
+    @property
+    def folder(self) -> str:
+        """The folder of its files: the day and time it was queued and the end of its id; the same for each attempt."""
+        day = datetime.fromtimestamp(self.created, tz=UTC)
+        return f"{day:%Y-%m-%d}/{day:%H%M%S}-{self.id[-8:]}"
 
     @property
     def is_over(self) -> bool:

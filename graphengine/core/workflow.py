@@ -37,8 +37,10 @@ __all__ = [
     "Subgraph",
     "Workflow",
     "link_of",
+    "parse_json",
     "parse_workflow",
     "split_reference",
+    "workflow_of",
 ]
 
 FORMAT = "graphengine"
@@ -224,7 +226,15 @@ def parse_workflow(text: str | bytes, source: str = "workflow") -> Workflow:
 
 
 def _parse(text: str | bytes, source: str) -> Workflow:
-    document = _parse_json(text, source)
+    return workflow_of(parse_json(text, source), source)
+
+
+def workflow_of(document: Json, source: str = "workflow") -> Workflow:
+    """Read a workflow from a JSON value that ``parse_json`` gave.
+
+    Raises:
+        FileFormatError, InvalidWorkflow: as ``parse_workflow`` does.
+    """
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise FileFormatError(f"{source}: {_what_else(document)}")
     version = document.get("version")
@@ -250,7 +260,12 @@ def load_workflow(path: Path) -> Workflow:
     return parse_workflow(path.read_bytes(), str(path))
 
 
-def _parse_json(text: str | bytes, source: str) -> Json:
+def parse_json(text: str | bytes, source: str) -> Json:
+    """Read JSON strictly: no name twice in an object, only finite numbers and whole characters, no endless nesting.
+
+    Raises:
+        FileFormatError: it is none.
+    """
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")

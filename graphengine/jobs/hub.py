@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from graphengine.core.job import Job
 from graphengine.jobs.store import JobStore
 from graphengine.jobs.store_thread import StoreThread
 
-__all__ = ["TRANSIENT", "EventHub", "Message", "SlowReader", "Subscription"]
+__all__ = ["TRANSIENT", "EventHub", "Message", "SlowReader", "Subscription", "ended_event"]
 
 TRANSIENT = frozenset({"node_progress", "node_preview"})
 """Event types that are not kept."""
@@ -49,6 +49,12 @@ class Message(NamedTuple):
     text: str
     jpeg: bytes | None = None
     replaces: tuple[str, str, str] | None = None
+
+    @property
+    def event(self) -> dict[str, Any]:  # Any: JSON
+        """The event as data."""
+        event: dict[str, Any] = json.loads(self.text)  # Any: JSON
+        return event
 
     @property
     def size_bytes(self) -> int:
@@ -203,7 +209,7 @@ class EventHub:
         self._subscriptions.discard(subscription)
         subscription.close()
 
-    async def follow(self, job: Job, after: int = 0) -> AsyncIterator[list[Message]]:
+    async def follow(self, job: Job, after: int = 0) -> AsyncGenerator[list[Message]]:
         """Give a job's events from a number on, first the kept ones, then those to come, until it has ended.
 
         Raises:
@@ -244,6 +250,13 @@ class EventHub:
         """End all subscriptions."""
         for subscription in list(self._subscriptions):
             self.unsubscribe(subscription)
+
+
+def ended_event(job: Job) -> dict[str, Any]:  # Any: JSON
+    """Give the event that tells of a job's end."""
+    error = None if job.error is None else job.error.model_dump(mode="json", exclude_defaults=True)
+    outputs = [output.model_dump(mode="json", exclude_defaults=True) for output in job.outputs]
+    return {"type": "job_ended", "state": job.state, "error": error, "outputs": outputs, "values": dict(job.values)}
 
 
 def _message(live: _Live, event: Mapping[str, Any], now: float) -> Message:  # Any: as in publish

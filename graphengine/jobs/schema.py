@@ -24,6 +24,7 @@ MIGRATIONS: tuple[str, ...] = (
         limits TEXT NOT NULL,
         traits TEXT NOT NULL,
         workflow_hash BLOB NOT NULL,
+        estimate_s REAL,
         attempts INTEGER NOT NULL DEFAULT 0,
         deaths INTEGER NOT NULL DEFAULT 0,
         restarts INTEGER NOT NULL DEFAULT 0,

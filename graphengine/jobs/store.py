@@ -48,8 +48,8 @@ _MOST_PASSED = 32  # so often a job may be passed by ones that fit a worker bett
 _SECONDS_KEPT = 0.3  # weight of the newest measurement in a typical time
 
 _COLUMNS = (
-    "id, sequence, owner, name, state, priority, targets, limits, traits, workflow_hash, attempts, deaths, restarts, "
-    "created, started, finished, worker, error, outputs, outcome, retry_of, cancelling, last_event"
+    "id, sequence, owner, name, state, priority, targets, limits, traits, workflow_hash, estimate_s, attempts, "
+    "deaths, restarts, created, started, finished, worker, error, outputs, outcome, retry_of, cancelling, last_event"
 )
 
 
@@ -167,7 +167,7 @@ class JobStore:
         )
         (row,) = self._run(
             "INSERT INTO jobs (id, owner, name, state, priority, position, targets, limits, traits, workflow_hash, "
-            "created, retry_of, idempotency_key) VALUES (?, ?, ?, 'queued', ?, 0, ?, ?, ?, ?, ?, ?, ?) "
+            "estimate_s, created, retry_of, idempotency_key) VALUES (?, ?, ?, 'queued', ?, 0, ?, ?, ?, ?, ?, ?, ?, ?) "
             f"RETURNING {_COLUMNS}",
             new_job_id(),
             new.owner,
@@ -177,6 +177,7 @@ class JobStore:
             request.limits.model_dump_json(exclude_defaults=True),
             json.dumps(new.traits),
             digest,
+            self._estimate(digest, new.node_types),
             time.time(),
             new.retry_of,
             request.idempotency_key,
@@ -196,8 +197,8 @@ class JobStore:
             raise QueueError(f"job {job_id!r} is {old.state}. Only a job that ended can be tried again.")
         (row,) = self._run(
             "INSERT INTO jobs (id, owner, name, state, priority, position, targets, limits, traits, workflow_hash, "
-            "created, retry_of) SELECT ?, owner, name, 'queued', priority, 0, targets, limits, traits, workflow_hash, "
-            f"?, id FROM jobs WHERE sequence = ? RETURNING {_COLUMNS}",
+            "estimate_s, created, retry_of) SELECT ?, owner, name, 'queued', priority, 0, targets, limits, traits, "
+            f"workflow_hash, estimate_s, ?, id FROM jobs WHERE sequence = ? RETURNING {_COLUMNS}",
             new_job_id(),
             time.time(),
             old.sequence,
@@ -503,9 +504,10 @@ class JobStore:
         )
         return [_job(row) for row in self._run(query, *([owner] if owner is not None else []), limit)]
 
-    def counts(self) -> dict[str, int]:
+    def counts(self, owner: str | None = None) -> dict[str, int]:
         """Count jobs by state."""
-        found = dict(self._run("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
+        whose, values = ("WHERE owner = ?", [owner]) if owner is not None else ("", [])
+        found = dict(self._run(f"SELECT state, count(*) FROM jobs {whose} GROUP BY state", *values).fetchall())
         return {state: found.get(state, 0) for state in ("queued", "running", *ENDED)}
 
     def log_of(self, job_id: str, owner: str | None = None) -> tuple[str, int, int] | None:
@@ -591,6 +593,15 @@ class JobStore:
             list(measured.items()),
         )
 
+    def _estimate(self, digest: bytes, node_types: Sequence[str]) -> float | None:
+        """Estimate a job's seconds: what the same workflow took, or else the sum of what its nodes took."""
+        workflow = f"workflow {digest.hex()}"
+        known = self.timings({workflow, *(f"node {kind}" for kind in node_types)})
+        if workflow in known:
+            return known[workflow]
+        seconds = [known[f"node {kind}"] for kind in node_types if f"node {kind}" in known]
+        return sum(seconds) if seconds else None
+
     def timings(self, subjects: Collection[str]) -> dict[str, float]:
         """Give typical seconds by subject, ``workflow HASH`` or ``node TYPE``, of those that were measured."""
         rows = self._run(
@@ -623,8 +634,9 @@ class JobStore:
 
 
 def _job(row: Sequence[Any]) -> Job:  # Any: columns
-    (id_, sequence, owner, name, state, priority, targets, limits, traits, digest, attempts, deaths) = row[:12]
-    (restarts, created, started, finished, worker, error, outputs, outcome, retry_of, cancelling, last_event) = row[12:]
+    (id_, sequence, owner, name, state, priority, targets, limits, traits, digest, estimate_s, attempts) = row[:12]
+    (deaths, restarts, created, started, finished, worker, error, outputs, outcome) = row[12:21]
+    retry_of, cancelling, last_event = row[21:]
     return Job.model_construct(  # the columns hold what was checked before: building it again must be quick
         id=id_,
         sequence=sequence,
@@ -636,6 +648,7 @@ def _job(row: Sequence[Any]) -> Job:  # Any: columns
         limits=_NO_LIMITS if limits == "{}" else JobLimits.model_validate_json(limits),
         traits=() if traits == "[]" else tuple(json.loads(traits)),
         workflow_hash=digest.hex(),
+        estimate_s=estimate_s,
         attempts=attempts,
         deaths=deaths,
         restarts=restarts,

@@ -169,7 +169,7 @@ class UploadStore:
     """
 
     def __init__(self, folder: Path, *, max_bytes: int = MAX_UPLOAD_BYTES) -> None:
-        self._folder = folder
+        self.folder = folder
         self._drafts = folder / _DRAFTS
         self._max_bytes = max_bytes
 
@@ -232,8 +232,8 @@ class UploadStore:
             UploadRefused: if that is no place of an upload.
             GraphEngineError: if the disk fails.
         """
-        folder = (self._folder / path).parent.resolve()  # not of the whole path: it may be a link, to be deleted itself
-        if folder.parent != self._folder.resolve() or folder.name == _DRAFTS or path.name in ("", ".."):
+        folder = (self.folder / path).parent.resolve()  # not of the whole path: it may be a link, to be deleted itself
+        if folder.parent != self.folder.resolve() or folder.name == _DRAFTS or path.name in ("", ".."):
             raise UploadRefused(f"{path} is no upload.", "Give the path of a file that was kept.")
         try:
             (folder / path.name).unlink(missing_ok=True)
@@ -250,7 +250,7 @@ class UploadStore:
 
     def _owners(self, owner: str) -> Path:
         """Give an owner's folder; names that could lead elsewhere, or be two spellings of one, are not made to fit."""
-        folder = self._folder.resolve() / owner
+        folder = self.folder.resolve() / owner
         if owner != safe_name(owner) or folder.resolve() != folder:
             raise UploadRefused(f"{owner!r} can't own files.", "Use letters, digits and '._-()'.")
         return folder

@@ -18,19 +18,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from graphengine.core.job import Job, JobError, JobOutput
 from graphengine.errors import GraphEngineError
-from graphengine.jobs.hub import EventHub
+from graphengine.jobs.hub import EventHub, ended_event
 from graphengine.jobs.store import Claim, JobStore, Outcome
 from graphengine.jobs.store_thread import StoreThread
 from graphengine.workers.local import Exit, LocalWorker, Worker, WorkerGone, WorkerOptions
 from graphengine.workers.messages import Cancel, Finished, FreeMemory, Happened, Message, ReloadPacks, Run
 
-__all__ = ["SlotState", "Supervisor", "WorkerStatus", "output_folder"]
+__all__ = ["SlotState", "Supervisor", "WorkerStatus"]
 
 logger = logging.getLogger(__name__)
 
@@ -326,7 +324,7 @@ class Supervisor:
         slot.hold(job.traits)
         self._hub.publish(job, [{"type": "job_running", "attempt": job.attempts, "worker": slot.device}])
         devices = [slot.device, *(each.device for each in others)]
-        folder = str(output_folder(self._options[slot.device].output, job))
+        folder = str(self._options[slot.device].output / job.folder)
         worker.send(Run(job.id, job.attempts, claim.workflow, job.targets, folder, job.name, devices))
         self._set_limits(slot, job)
 
@@ -486,19 +484,6 @@ class Supervisor:
         self._ending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a task of the supervisor failed", exc_info=error)
-
-
-def output_folder(root: Path, job: Job) -> Path:
-    """Name a job's folder: the day it was queued, its time and name; the same for each attempt."""
-    day = datetime.fromtimestamp(job.created, tz=UTC)
-    return root / day.strftime("%Y-%m-%d") / f"{day.strftime('%H%M%S')}-{job.id[-8:]}"
-
-
-def ended_event(job: Job) -> dict[str, Any]:  # Any: JSON
-    """Give the event that tells of a job's end."""
-    error = None if job.error is None else job.error.model_dump(mode="json", exclude_defaults=True)
-    outputs = [output.model_dump(mode="json", exclude_defaults=True) for output in job.outputs]
-    return {"type": "job_ended", "state": job.state, "error": error, "outputs": outputs, "values": dict(job.values)}
 
 
 def _outcome(finished: Finished, limit: JobError | None, log: tuple[str, int, int] | None) -> Outcome:

@@ -1,0 +1,207 @@
+"""``graphengine serve``: the queue, the workers and the API in front of them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiohttp import web
+from filelock import FileLock, Timeout
+
+from graphengine.authoring.definition_cache import read_definitions
+from graphengine.authoring.packs import find_packs
+from graphengine.config import Settings
+from graphengine.errors import GraphEngineError
+from graphengine.jobs.hub import EventHub
+from graphengine.jobs.store_thread import StoreThread
+from graphengine.server.app import create_app
+from graphengine.server.definitions import LiveDefinitions
+from graphengine.server.library import WorkflowLibrary
+from graphengine.server.security import SecurityPolicy
+from graphengine.server.services import Services
+from graphengine.server.thumbnails import Thumbnails
+from graphengine.server.tokens import TokenStore
+from graphengine.server.uploads import UploadStore
+from graphengine.workers.local import WorkerOptions
+from graphengine.workers.supervisor import Supervisor
+
+__all__ = ["serve"]
+
+logger = logging.getLogger(__name__)
+
+_WATCH_PACKS_EVERY_S = 1.0
+_SHUTDOWN_S = 1.0
+
+
+class ServeError(GraphEngineError):
+    """The server can't start as it was asked to."""
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve until a signal ends it."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    settings = Settings.for_user(data=options.data, device="cpu")
+    policy = _policy(options, settings)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(settings.data / "server.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ServeError(
+            f"another graphengine serves the data folder {settings.data}. End it, or give another folder with --data."
+        ) from None
+    with lock:
+        asyncio.run(_serve(options, settings, policy))
+    return 0
+
+
+async def _serve(options: argparse.Namespace, settings: Settings, policy: SecurityPolicy) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers; Ctrl-C raises there
+            loop.add_signal_handler(number, ended.set)
+    output = (options.out or settings.data / "output").expanduser().absolute()
+    logs = settings.data / "logs"
+    store = StoreThread(settings.data / "queue.sqlite")
+    hub = EventHub(store)
+    devices = [each.strip() for each in options.devices.split(",")]
+    workers = Supervisor(
+        store,
+        hub,
+        [WorkerOptions(device, settings.data, output, logs, options.pack) for device in devices],
+        cancel_grace_s=options.cancel_grace,
+        stuck_timeout_s=options.stuck_timeout,
+    )
+    definitions = LiveDefinitions(lambda: read_definitions(find_packs(settings, options.pack), _cache(settings)))
+    services = Services(
+        settings=settings,
+        store=store,
+        hub=hub,
+        workers=workers,
+        definitions=definitions,
+        library=WorkflowLibrary(settings.data / "workflows"),
+        uploads=UploadStore(settings.data / "inputs" / "uploads"),
+        thumbnails=Thumbnails(settings.data / "thumbnails"),
+        output=output,
+        logs=logs,
+        requires_token=policy.require_token,
+    )
+    await workers.start()
+    beside = [asyncio.create_task(hub.keep_regularly())]
+    if options.reload_packs:
+        beside.append(asyncio.create_task(_watch_packs(services)))
+    runner = web.AppRunner(
+        create_app(services, policy),
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=_SHUTDOWN_S,
+        max_line_size=16 * 1024,
+        max_field_size=16 * 1024,
+    )
+    await runner.setup()
+    try:
+        await _listen(runner, options)
+        _greet(options, services, runner)
+        await ended.wait()
+        logger.info("stopping: jobs that run have %g s to finish; what waits stays in the queue", options.grace)
+        services.is_accepting = False
+        await workers.stop(options.grace)
+    finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        hub.close()
+        with contextlib.suppress(GraphEngineError):
+            await hub.keep()
+        await runner.cleanup()
+        await store.close()
+
+
+async def _listen(runner: web.AppRunner, options: argparse.Namespace) -> None:
+    context = None
+    if options.tls_cert is not None:
+        import ssl
+
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(options.tls_cert, options.tls_key)
+    try:
+        await web.TCPSite(runner, options.host, options.port, ssl_context=context).start()
+    except OSError as error:
+        raise ServeError(
+            f"can't listen on {options.host}:{options.port}: {error.strerror or error}. Choose another --port."
+        ) from None
+
+
+async def _watch_packs(services: Services) -> None:
+    """Read packs again when their files change."""
+    while True:
+        await asyncio.sleep(_WATCH_PACKS_EVERY_S)
+        if await asyncio.to_thread(services.definitions.refresh):
+            logger.info("packs changed and were read again")
+            services.workers.reload_packs()
+
+
+def _policy(options: argparse.Namespace, settings: Settings) -> SecurityPolicy:
+    """Decide who may come in: from this machine anybody, from elsewhere only who has a token."""
+    tokens = TokenStore(options.token_file or settings.data / "tokens.json")
+    is_local = _is_loopback(options.host)
+    require = options.require_token or not is_local
+    if require and not tokens.list():
+        raise ServeError(
+            f"listening on {options.host} lets other machines in, so a token is required, and there is none. "
+            "Make one with 'graphengine token create NAME', or listen on 127.0.0.1."
+        )
+    hosts = {options.host} if options.host not in ("0.0.0.0", "::") else set()
+    named = frozenset(each if ":" not in each or each.startswith("[") else f"[{each}]" for each in hosts)
+    return SecurityPolicy(
+        hosts=named | frozenset(options.allow_host),
+        origins=frozenset(options.allow_origin),
+        tokens=tokens,
+        require_token=require,
+        open_routes=frozenset({"/"}),
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _greet(options: argparse.Namespace, services: Services, runner: web.AppRunner) -> None:
+    """Say where to find the server and what it found."""
+    definitions = services.definitions.current
+    scheme = "https" if options.tls_cert is not None else "http"
+    for address in runner.addresses:
+        host, port = (f"[{address[0]}]" if ":" in address[0] else address[0]), address[1]
+        print(f"graphengine listens on {scheme}://{host}:{port}  (API: {scheme}://{host}:{port}/api/v1/docs)")
+    devices = ", ".join(services.workers.devices)
+    print(f"devices: {devices}; nodes: {len(definitions.by_id)}; data: {services.settings.data}")
+    found = {kind: services.settings.file_names(kind) for kind in _model_kinds(services)}
+    models = [f"{len(names)} {kind}" for kind, names in found.items() if names]
+    print(f"models: {', '.join(models) or 'none'}")
+    for failure in definitions.failures:
+        print(f"pack {failure.pack!r} failed to load: {failure.error}")
+    for conflict in definitions.conflicts:
+        print(conflict)
+    sys.stdout.flush()
+
+
+def _model_kinds(services: Services) -> Sequence[str]:
+    nodes = services.definitions.current.by_id.values()
+    kinds = {place.files for kind in nodes for place in kind.inputs if place.files is not None}
+    return sorted(kinds - {"inputs", "datasets"})
+
+
+def _cache(settings: Settings) -> Path:
+    return settings.data / "definitions"

@@ -1,0 +1,161 @@
+"""The API described: OpenAPI 3.1, made from the table of routes and the saved workflows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from inspect import cleandoc
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from graphengine.core.workflow import DeclaredInput, Workflow
+from graphengine.server.calls import Route
+
+__all__ = ["PREFIX", "describe", "workflow_operation"]
+
+PREFIX = "/api/v1"
+
+Json = Any  # Any: JSON
+
+_PROBLEM = {
+    "type": "object",
+    "description": "What is wrong, where, and what to do (RFC 9457).",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "description": "A stable name for programs."},
+        "remedy": {"type": "string"},
+        "problems": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["type", "title", "status", "code"],
+}
+_TYPES = {
+    "INT": {"type": "integer"},
+    "FLOAT": {"type": "number"},
+    "STRING": {"type": "string"},
+    "BOOLEAN": {"type": "boolean"},
+}
+_ALWAYS = (400, 401, 403)
+
+
+def describe(routes: Iterable[Route], open_routes: Iterable[Route] = (), *, version: str = "1") -> dict[str, Json]:
+    """Describe routes; those of ``open_routes`` stand beside the prefix and need no token."""
+    placed = [(PREFIX + route.path, route) for route in routes] + [(route.path, route) for route in open_routes]
+    used = {model for _path, route in placed for model in (route.query, route.body, route.answer)}
+    models = {model for model in used if model is not None}
+    ordered = sorted(models, key=lambda model: model.__name__)
+    references, schemas = models_json_schema(
+        [(model, "serialization" if _is_answer(model, placed) else "validation") for model in ordered],
+        ref_template="#/components/schemas/{model}",
+    )
+    by_model: dict[object, Json] = {model: reference for (model, _mode), reference in references.items()}
+    paths: dict[str, dict[str, Json]] = {}
+    for path, route in placed:
+        plain = re.sub(r"\{(\w+):[^{}]*(?:\{\}[^{}]*)*\}", r"{\1}", path)
+        paths.setdefault(plain, {})[route.method.lower()] = _operation(route, plain, by_model)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "graphengine",
+            "version": version,
+            "description": "Run node graphs for diffusion models. Errors have one form everywhere: see Problem.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": {**schemas.get("$defs", {}), "Problem": _PROBLEM},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],
+    }
+
+
+def workflow_operation(name: str, workflow: Workflow) -> dict[str, Json]:
+    """Describe the endpoint that a saved workflow is, with its declared inputs."""
+    inputs = {each: _input_schema(declared) for each, declared in workflow.inputs.items()}
+    required = [each for each, declared in workflow.inputs.items() if declared.default is None]
+    schema = {
+        "type": "object",
+        "properties": {
+            "inputs": {"type": "object", "properties": inputs, "additionalProperties": True}
+            | ({"required": required} if required else {})
+        },
+    }
+    return {
+        "post": {
+            "tags": ["saved workflows"],
+            "summary": str(workflow.meta.get("name", name)),
+            "description": str(workflow.meta.get("description", "")),
+            "operationId": f"run {name}",
+            "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+            "responses": {
+                "201": {
+                    "description": "The job.",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobAnswer"}}},
+                }
+            }
+            | _problems((*_ALWAYS, 404, 422, 503, 507)),
+        }
+    }
+
+
+def _operation(route: Route, path: str, references: Mapping[object, Json]) -> dict[str, Json]:
+    doc = cleandoc(route.handler.__doc__ or "")
+    summary, _, description = doc.partition("\n\n")
+    operation: dict[str, Json] = {"tags": [route.tag], "summary": summary.rstrip("."), "operationId": route.name}
+    if description:
+        operation["description"] = description
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"\{(\w+)\}", path)
+    ]
+    parameters += _query_parameters(route.query)
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": references[route.body]}},
+        }
+    elif route.name == "upload_asset":
+        file = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}, "required": ["file"]}
+        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": file}}}
+    answer: dict[str, Json] = {"description": HTTPStatus(route.status).phrase}
+    if route.answer is not None:
+        answer["content"] = {route.media_type: {"schema": references[route.answer]}}
+    elif route.status != 204:
+        answer["content"] = {route.media_type: {}}
+    operation["responses"] = {str(route.status): answer} | _problems((*_ALWAYS, *route.errors))
+    return operation
+
+
+def _query_parameters(query: type[BaseModel]) -> list[dict[str, Json]]:
+    schema = query.model_json_schema(ref_template="#/components/schemas/{model}")
+    required = schema.get("required", [])
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": each}
+        for name, each in schema.get("properties", {}).items()
+    ]
+
+
+def _problems(statuses: Iterable[int]) -> dict[str, Json]:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {str(each): {"description": HTTPStatus(each).phrase, "content": content} for each in sorted(set(statuses))}
+
+
+def _is_answer(model: type[BaseModel], placed: Iterable[tuple[str, Route]]) -> bool:
+    return any(route.answer is model for _path, route in placed)
+
+
+def _input_schema(declared: DeclaredInput) -> dict[str, Json]:
+    schema: dict[str, Json] = dict(_TYPES.get(declared.type, {}))
+    if declared.doc:
+        schema["description"] = declared.doc
+    if declared.default is not None:
+        schema["default"] = declared.default
+    return schema

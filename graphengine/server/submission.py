@@ -1,0 +1,130 @@
+"""From what somebody sends to a job that can run: the workflow, its settings, all its problems at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from graphengine.core.definition import NodeDefinition
+from graphengine.core.graph import check
+from graphengine.core.job import JobRequest, NewJob
+from graphengine.core.workflow import Workflow, workflow_of
+from graphengine.errors import GraphEngineError, InvalidWorkflow, Problem
+from graphengine.server.calls import Refused
+from graphengine.server.services import Services
+
+__all__ = ["Submission", "check_workflow", "prepare", "problems_as_json", "read_given"]
+
+_BESIDE_THE_LOOP = 150  # nodes, from which on a check would hold up other requests
+_MOST_TRAITS = 32
+
+
+class Submission(JobRequest):
+    """A workflow to run, and how.
+
+    Attributes:
+        workflow: The document; either this or ``saved``.
+        saved: The name of a workflow in the server's library.
+        inputs: Values for declared inputs (``prompt``) and nodes' inputs (``sampler.steps``).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workflow: dict[str, Any] | None = None  # Any: JSON, checked as a workflow
+    saved: str | None = Field(default=None, max_length=200)
+    inputs: dict[str, Any] = Field(default_factory=dict, max_length=10_000)  # Any: JSON, checked as the inputs' types
+
+
+async def read_given(
+    services: Services, workflow: Mapping[str, Any] | None, saved: str | None
+) -> Workflow:  # Any: JSON
+    """Give the workflow that a request holds or names.
+
+    Raises:
+        Refused: it does neither, or both.
+        GraphEngineError: what it holds or names can't be read.
+    """
+    if (workflow is None) == (saved is None):
+        message = "a job is made of one workflow."
+        raise Refused(422, "bad_field", message, "Send either 'workflow', a document, or 'saved', a name.")
+    if saved is not None:
+        document, _about = await asyncio.to_thread(services.library.read, saved)
+        return document
+    return workflow_of(workflow, "workflow")
+
+
+async def prepare(services: Services, owner: str, given: Submission) -> tuple[NewJob, list[Problem]]:
+    """Make a job of what was sent, and give the warnings that stop nothing.
+
+    Raises:
+        InvalidWorkflow: it can't run; with all problems.
+    """
+    workflow = await read_given(services, given.workflow, given.saved)
+    if given.inputs:
+        workflow = workflow.with_settings(given.inputs)
+    devices = len(services.workers.devices)
+    if given.limits.devices > devices:
+        message = f"the job wants {given.limits.devices} devices, and this server has {devices}."
+        raise Refused(422, "too_few_devices", message, "Lower limits.devices.")
+    problems = await check_workflow(services, workflow, given.targets)
+    if any(not problem.warning for problem in problems):
+        raise InvalidWorkflow(problems)
+    name = given.name or given.saved or str(workflow.meta.get("name", ""))[:200]
+    fields = {each: getattr(given, each) for each in JobRequest.model_fields}
+    return (
+        NewJob(
+            owner=owner,
+            workflow=workflow.dump(),
+            request=JobRequest.model_construct(**(fields | {"name": name})),
+            traits=_traits(workflow, services.definitions.current.by_id),
+            node_types=tuple(node.type for node in workflow.nodes.values()),
+        ),
+        problems,
+    )
+
+
+async def check_workflow(services: Services, workflow: Workflow, targets: Sequence[str] | None) -> list[Problem]:
+    """Find all problems, those included that only a worker can find, if one is there."""
+    definitions = services.definitions
+
+    def look() -> list[Problem]:
+        return list(check(workflow, definitions.current, services.settings, targets=targets))
+
+    problems = look() if len(workflow.nodes) < _BESIDE_THE_LOOP else await asyncio.to_thread(look)
+    is_sound = all(problem.warning for problem in problems)
+    if not is_sound or not any(node.type in definitions.needs_worker for node in workflow.nodes.values()):
+        return problems
+    about = {"workflow": workflow.dump(), "targets": None if targets is None else list(targets)}
+    try:
+        answer = await services.workers.ask("check", about)
+    except (GraphEngineError, TimeoutError):
+        return problems  # the worker that gets the job checks it before it runs
+    return [_problem(each) for each in answer] if isinstance(answer, list) else problems
+
+
+def problems_as_json(problems: Sequence[Problem]) -> list[dict[str, object]]:
+    """Give problems as plain data."""
+    return [problem.as_json() for problem in problems]
+
+
+def _problem(fields: Mapping[str, Any]) -> Problem:  # Any: JSON
+    known = ("code", "message", "remedy", "node", "node_type", "input", "warning")
+    extra = {name: value for name, value in fields.items() if name not in known}
+    return Problem(**{name: fields[name] for name in known if name in fields}, extra=extra)
+
+
+def _traits(workflow: Workflow, definitions: Mapping[str, NodeDefinition]) -> tuple[str, ...]:
+    """Name the model files that a workflow uses: a worker that has them loaded is the one to run it."""
+    found: dict[str, None] = {}
+    for node in workflow.nodes.values():
+        kind = definitions.get(node.type)
+        if kind is None:
+            continue
+        for name, value in node.inputs.items():
+            place = kind.inputs_by_name.get(name)
+            if place is not None and place.files is not None and isinstance(value, str):
+                found[f"{place.files}/{value}"] = None
+    return tuple(found)[:_MOST_TRAITS]

@@ -1,0 +1,170 @@
+"""Events over a websocket: ``/api/v1/events``.
+
+A client says what it wants to hear, at any time:
+
+    {"subscribe": {"job": "01a…", "after": 12}}     a job from a number on; first what it missed
+    {"subscribe": {}}                               all of one's own jobs from now on
+    {"unsubscribe": {"job": "01a…"}}
+
+and hears events as JSON arrays, one text frame for all that came together, and previews as binary frames: the length of
+a JSON header as uint32, big-endian, the header, the JPEG. Who doesn't read is told so and closed; nobody else notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import struct
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMsgType, web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from graphengine.core.workflow import parse_json
+from graphengine.errors import FileFormatError
+from graphengine.jobs.hub import Message, SlowReader
+from graphengine.jobs.store import UnknownJob
+from graphengine.server.security import OWNER
+from graphengine.server.services import SERVICES, Services
+
+__all__ = ["events_socket"]
+
+_MOST_BYTES = 64 * 1024  # of what a client says
+_MOST_FOLLOWED = 200
+_WRITE_TIMEOUT_S = 20.0
+_PAUSE_S = 0.02  # between frames, so that what comes quickly comes together
+
+
+class _What(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    job: str | None = Field(default=None, max_length=64)
+    after: int = Field(default=0, ge=0, le=2**62)
+    previews: bool = True
+
+
+class _Wish(BaseModel):
+    """What a client says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subscribe: _What | None = None
+    unsubscribe: _What | None = None
+
+
+async def events_socket(request: web.Request) -> web.WebSocketResponse:
+    """Serve one client until it goes."""
+    socket = web.WebSocketResponse(max_msg_size=_MOST_BYTES, heartbeat=30, compress=False)
+    await socket.prepare(request)
+    services = request.app[SERVICES]
+    owner = request.get(OWNER, "local") if services.requires_token else None
+    listener = _Listener(services, socket, owner)
+    try:
+        async for frame in socket:
+            if frame.type == WSMsgType.TEXT:
+                await listener.hear(frame.data)
+            elif frame.type == WSMsgType.BINARY:
+                await listener.refuse("bad_message", "binary frames mean nothing here; send JSON as text.")
+    finally:
+        await listener.close()
+    return socket
+
+
+class _Listener:
+    """One client's subscriptions."""
+
+    def __init__(self, services: Services, socket: web.WebSocketResponse, owner: str | None) -> None:
+        self._services = services
+        self._socket = socket
+        self._owner = owner
+        self._tasks: dict[str | None, asyncio.Task[None]] = {}
+
+    async def hear(self, text: str) -> None:
+        """Do what a client says, or tell it why not."""
+        try:
+            wish = _Wish.model_validate(parse_json(text, "message"))
+        except (FileFormatError, ValidationError) as error:
+            await self.refuse("bad_message", str(error).split("\n")[0])
+            return
+        if wish.unsubscribe is not None:
+            await self._stop(wish.unsubscribe.job)
+        if wish.subscribe is not None:
+            await self._start(wish.subscribe)
+
+    async def refuse(self, code: str, message: str) -> None:
+        """Tell the client that something it said is wrong."""
+        await self._send(json.dumps({"type": "refused", "code": code, "message": message}))
+
+    async def close(self) -> None:
+        """End all subscriptions."""
+        for job in list(self._tasks):
+            await self._stop(job)
+
+    async def _start(self, what: _What) -> None:
+        await self._stop(what.job)
+        if len(self._tasks) >= _MOST_FOLLOWED:
+            await self.refuse("too_many", f"no more than {_MOST_FOLLOWED} jobs can be followed; subscribe to all.")
+            return
+        work = self._follow_all(what) if what.job is None else self._follow(what.job, what.after)
+        self._tasks[what.job] = asyncio.create_task(work)
+
+    async def _stop(self, job: str | None) -> None:
+        task = self._tasks.pop(job, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _follow(self, job_id: str, after: int) -> None:
+        try:
+            job = await self._services.store.read(lambda store: store.get(job_id, self._owner))
+        except UnknownJob as error:
+            await self.refuse("unknown_job", str(error))
+            return
+        try:
+            async with contextlib.aclosing(self._services.hub.follow(job, after)) as following:
+                async for messages in following:
+                    await self._pass_on(messages)
+                    await asyncio.sleep(_PAUSE_S)
+        except SlowReader:
+            await self._drop()
+
+    async def _follow_all(self, what: _What) -> None:
+        subscription = self._services.hub.subscribe(self._owner, previews=what.previews)
+        await self._send('{"type":"subscribed"}')
+        try:
+            while messages := await subscription.next():
+                await self._pass_on(messages)
+                await asyncio.sleep(_PAUSE_S)
+        except SlowReader:
+            await self._drop()
+        finally:
+            self._services.hub.unsubscribe(subscription)
+
+    async def _pass_on(self, messages: list[Message]) -> None:
+        texts = [message.text for message in messages if message.jpeg is None]
+        if texts:
+            await self._send(f"[{','.join(texts)}]")
+        for message in messages:
+            if message.jpeg is not None:
+                header = message.text.encode()
+                await self._send(struct.pack(">I", len(header)) + header + message.jpeg)
+
+    async def _send(self, content: str | bytes) -> None:
+        """Send one frame; a client that takes nothing for long is closed."""
+        sending: Any = self._socket.send_str if isinstance(content, str) else self._socket.send_bytes  # Any: either
+        try:
+            await asyncio.wait_for(sending(content), _WRITE_TIMEOUT_S)
+        except TimeoutError:
+            await self._drop()
+        except (ConnectionError, RuntimeError):  # it has gone
+            raise asyncio.CancelledError from None
+
+    async def _drop(self) -> None:
+        """Close a client that doesn't read; what it missed, it can ask for again."""
+        transport = self._socket._req.transport if self._socket._req is not None else None
+        with contextlib.suppress(TimeoutError, ConnectionError, RuntimeError):
+            closing = self._socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"you read too slowly")
+            await asyncio.wait_for(closing, 1.0)
+        if transport is not None:
+            transport.abort()
