@@ -88,6 +88,7 @@ class Denoiser:
         cfg: Guidance scale; 1 skips the negative prompt and halves the time.
         batch: Items in the latents.
         device: Where the answers are computed; the network is moved there if it is elsewhere.
+        sparing: Call the network for one item at a time, which takes least memory.
 
     Raises:
         InputError: if the model is of another kind, or the prompts do not fit it or the batch.
@@ -102,7 +103,9 @@ class Denoiser:
         cfg: float,
         batch: int,
         device: torch.device | str = "cpu",
+        sparing: bool = False,
     ) -> None:
+        self._sparing = sparing
         check_can_be_sampled(model)
         self.levels = TrainedLevels.of(model.scheduler_config)
         self.prediction = model.prediction
@@ -138,6 +141,10 @@ class Denoiser:
 
     def call(self, given: NetworkInput) -> Tensor:
         """Run the network."""
+        if self._sparing and len(given.x) > 1:
+            contexts = [None] * len(given.x) if given.context is None else given.context.split(1)
+            items = zip(given.x.split(1), contexts, strict=True)
+            return torch.cat([self.call(NetworkInput(x, given.timestep, context)) for x, context in items])
         named = {} if given.context is None else {"encoder_hidden_states": given.context}
         output: Tensor = self._network(given.x, given.timestep, **named, return_dict=False)[0]
         return output

@@ -49,6 +49,7 @@ def sample(
     end_at_step: int | None = None,
     return_with_leftover_noise: bool = False,
     device: torch.device | str = "cpu",
+    sparing: bool = False,
     on_step: OnStep | None = None,
 ) -> Latent:
     """Denoise a latent step by step.
@@ -77,6 +78,7 @@ def sample(
         end_at_step: Step to stop before; all if None.
         return_with_leftover_noise: Whether to stop at the noise level of ``end_at_step``; else its last step goes to 0.
         device: Where to compute.
+        sparing: Take as little memory as possible, at the cost of time.
         on_step: Told after each step; an exception it raises ends the run.
 
     Returns:
@@ -89,7 +91,7 @@ def sample(
         return latent
     samples = _samples_for(model, latent)
     end = _checked_end(steps, start_at_step, end_at_step)
-    denoiser = Denoiser(model, positive, negative, cfg=cfg, batch=len(samples), device=device)
+    denoiser = Denoiser(model, positive, negative, cfg=cfg, batch=len(samples), device=device, sparing=sparing)
     mask = latent_mask(latent)
     start = _Start(denoiser, samples, mask, Noise(seed, samples.shape, device=device), torch.device(device))
     with torch.no_grad():

@@ -6,7 +6,8 @@ equals the same item alone, bit for bit, which one batched convolution doesn't p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ def encode(
     *,
     generators: Sequence[torch.Generator] | None = None,
     device: torch.device | str = "cpu",
+    tiled: bool = False,
 ) -> Latent:
     """Encode pictures into latents of about unit variance.
 
@@ -35,6 +37,7 @@ def encode(
         pixels: [B, H, W, 3]; H and W have to be multiples of the factor, for cropping silently would shift masks.
         generators: One CPU generator for each item, to draw from the posterior; None takes its mean.
         device: Where to compute; the autoencoder is moved there.
+        tiled: Go through large pictures in overlapping tiles, which takes less memory and changes them a little.
 
     Returns:
         ``samples`` [B, C, H/f, W/f] as ``(z - shift_factor) * scaling_factor``.
@@ -51,7 +54,7 @@ def encode(
     dtype = next(vae.autoencoder.parameters()).dtype
     scale, shift = _scaling(vae)
     latents = []
-    with torch.no_grad():
+    with torch.no_grad(), _tiling(autoencoder, tiled):
         for index, picture in enumerate(pixels):
             # contiguous: convolutions round differently on other memory layouts
             planes = picture.permute(2, 0, 1).contiguous()[None]  # [1, 3, H, W]
@@ -62,12 +65,13 @@ def encode(
     return Latent(samples=torch.cat(latents))
 
 
-def decode(vae: Vae, latent: Latent, *, device: torch.device | str = "cpu") -> Image:
+def decode(vae: Vae, latent: Latent, *, device: torch.device | str = "cpu", tiled: bool = False) -> Image:
     """Decode latents into pictures, clamped to 0…1; the same numbers as StableDiffusionPipeline's.
 
     Args:
         latent: Its mask, if it has one, plays no part.
         device: Where to compute; the autoencoder is moved there.
+        tiled: As for ``encode``.
 
     Returns:
         float32 [B, H, W, 3] on the CPU.
@@ -86,12 +90,23 @@ def decode(vae: Vae, latent: Latent, *, device: torch.device | str = "cpu") -> I
     dtype = next(autoencoder.to(device).parameters()).dtype
     scale, shift = _scaling(vae)
     pictures = []
-    with torch.no_grad():
+    with torch.no_grad(), _tiling(autoencoder, tiled):
         for sample in latent.samples:
             z = sample[None].to(device, dtype) / scale + shift
             x: Tensor = autoencoder.decode(z, return_dict=False)[0]  # [1, 3, H, W] in -1…1
             pictures.append((x / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).to("cpu", torch.float32))
     return Image(torch.cat(pictures).contiguous())
+
+
+@contextmanager
+def _tiling(autoencoder: Any, tiled: bool) -> Iterator[None]:  # Any: as above
+    """Have an autoencoder work in tiles within the block, or not, and leave it as it was."""
+    before = autoencoder.use_tiling
+    autoencoder.use_tiling = tiled or before
+    try:
+        yield
+    finally:
+        autoencoder.use_tiling = before
 
 
 def _scaling(vae: Vae) -> tuple[float, float]:

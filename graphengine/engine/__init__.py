@@ -48,7 +48,10 @@ class Engine:
     def use(self, registry: Registry) -> None:
         """Go on with other nodes, such as packs that were loaded again; the caches stay."""
         self.registry = registry
-        self._planner = Planner(registry.definitions, registry.function, environment=self.environment)
+        self._planner, self._sparing_planner = (
+            Planner(registry.definitions, registry.function, environment=environment)
+            for environment in (self.environment, f"{self.environment} sparing")  # tiles change pictures a little
+        )
 
     def close(self) -> None:
         """Wait until results are on disk, and store no more; leaving Python waits as well."""
@@ -100,8 +103,10 @@ class Engine:
         Raises:
             InvalidWorkflow: with all its problems.
         """
+        settings = settings or self.settings
+        planner = self._sparing_planner if settings.sparing else self._planner
         with held_back():
-            return self._planner.plan(workflow, settings or self.settings, targets, source=source)
+            return planner.plan(workflow, settings, targets, source=source)
 
     def run(
         self,

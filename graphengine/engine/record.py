@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from statistics import median
@@ -27,7 +29,17 @@ from graphengine.core.workflow import Workflow
 from graphengine.engine.cache import Cache, Result
 from graphengine.engine.sizes import size_bytes
 
-__all__ = ["LastRun", "MeasuredCache", "NodeRecord", "Record", "Stopwatch", "Timing", "note_of", "workflow_id"]
+__all__ = [
+    "DeferredRecord",
+    "LastRun",
+    "MeasuredCache",
+    "NodeRecord",
+    "Record",
+    "Stopwatch",
+    "Timing",
+    "note_of",
+    "workflow_id",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +49,7 @@ _VERSION = 1
 _MOST_WORKFLOWS = 200
 _KEPT_TIMES = 5
 _LONGEST_TEXT = 200
+_MOST_WAITING = 100
 _WAIT_S = 2.0  # for another process that writes
 
 _TABLES = """
@@ -233,6 +246,47 @@ class Record:
                     error,
                 )
             return None
+
+
+class DeferredRecord(Record):
+    """A record that notes runs when its owner has time for it; of runs of one workflow that wait, the last."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._waiting: dict[str, Callable[[], None]] = {}
+        self._turn = threading.Lock()
+
+    def keep(
+        self,
+        workflow: str,
+        plan: Plan,
+        *,
+        environment: str,
+        seconds: Mapping[str, float],
+        sizes: Mapping[bytes, int],
+        is_partial: bool = False,
+    ) -> None:
+        """Note a run, at the next ``flush``."""
+        write = partial(
+            super().keep, workflow, plan, environment=environment, seconds=seconds, sizes=sizes, is_partial=is_partial
+        )
+        with self._turn:
+            self._waiting[workflow] = write
+            is_much = len(self._waiting) > _MOST_WAITING
+        if is_much:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._turn:
+            waiting, self._waiting = self._waiting, {}
+        for write in waiting.values():
+            write()
+
+    def last_run(self, workflow: str) -> LastRun | None:
+        """Give what is known of a workflow, runs included that were just noted."""
+        self.flush()
+        return super().last_run(workflow)
 
 
 def workflow_id(workflow: Workflow, path: Path | None = None) -> str:

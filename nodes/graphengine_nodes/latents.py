@@ -63,7 +63,7 @@ def vae_encode(ctx: Context, pixels: Image, vae: Vae, seed: Seed | None = None) 
     count = pixels.shape[0]
     generators = None if seed is None else [ctx.generator((seed + index) % 2**64) for index in range(count)]
     with ctx.loaded(vae) as device:
-        return autoencoder.encode(vae, pixels, generators=generators, device=device)
+        return autoencoder.encode(vae, pixels, generators=generators, device=device, tiled=ctx.settings.sparing)
 
 
 @node("VAEDecode", category="latent", device="gpu", memory=decoding_memory)
@@ -77,7 +77,7 @@ def vae_decode(ctx: Context, samples: Latent, vae: Vae) -> Image:
     from graphengine.diffusion import vae as autoencoder
 
     with ctx.loaded(vae) as device:
-        return autoencoder.decode(vae, samples, device=device)
+        return autoencoder.decode(vae, samples, device=device, tiled=ctx.settings.sparing)
 
 
 @node("AddNoise", category="latent")

@@ -69,6 +69,7 @@ def ksampler(
             end_at_step=end_at_step,
             return_with_leftover_noise=return_with_leftover_noise,
             device=device,
+            sparing=ctx.settings.sparing,
             on_step=lambda done, total, _denoised: ctx.report_progress(done, total),
         )
 

@@ -365,3 +365,9 @@ def test_driving_costs_little_beside_the_model() -> None:
         run(blank(), "euler", model=model, steps=20)
         whole = time.thread_time() - started
     assert whole - in_network[0] < 20 * 0.001 + 0.01
+
+
+def test_sampling_sparingly_gives_the_same_up_to_rounding() -> None:
+    latent = blank(3)
+    usual, sparing = (run(latent, "euler", sparing=each) for each in (False, True))
+    assert torch.allclose(usual, sparing, atol=1e-4)

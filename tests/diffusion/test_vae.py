@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers.image_processor import VaeImageProcessor
 
+import graphengine
+from graphengine.diffusion import checkpoints
 from graphengine.diffusion import vae as codec
 from graphengine.errors import InputError
 from graphengine.types import Image, Latent
 from tests.diffusion.tiny_checkpoint import tiny_vae
+
+EMBEDDED = Path(graphengine.__file__).parent / "models" / "checkpoints" / "embedded"
 
 
 def pictures(count: int, height: int = 8, width: int = 6) -> Image:
@@ -71,3 +76,16 @@ def test_sizes_that_do_not_fit_are_refused_with_the_nearest() -> None:
 def test_latents_of_another_model_are_refused() -> None:
     with pytest.raises(InputError, match=r"\[1, 16, 2, 2\]; this VAE decodes \[B, 4, h, w\]"):
         codec.decode(tiny_vae(), Latent(torch.zeros(1, 16, 2, 2)))
+
+
+def test_tiles_change_a_large_picture_a_little_and_a_small_one_not_at_all() -> None:
+    _model, _clip, vae = checkpoints.load(EMBEDDED)
+    latents = [Latent(torch.randn(1, 4, side, side, generator=torch.Generator().manual_seed(3))) for side in (16, 40)]
+    (small, small_tiled), (large, large_tiled) = (
+        [codec.decode(vae, latent, tiled=tiled) for tiled in (False, True)] for latent in latents
+    )
+    assert torch.equal(small, small_tiled)
+    assert 0 < (large - large_tiled).abs().mean() < 0.03
+    assert torch.equal(codec.decode(vae, latents[1]), large)  # the model is as it was
+    back, back_tiled = (codec.encode(vae, large, tiled=tiled).samples for tiled in (False, True))
+    assert 0 < (back - back_tiled).abs().mean() < 0.3

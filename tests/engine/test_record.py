@@ -16,7 +16,7 @@ from graphengine.core.plan import Plan
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow
 from graphengine.engine import Engine
-from graphengine.engine.record import Record, Stopwatch, Timing, note_of, workflow_id
+from graphengine.engine.record import DeferredRecord, Record, Stopwatch, Timing, note_of, workflow_id
 from graphengine.errors import NodeFailed
 from tests.drawn import chain, drawn
 
@@ -199,3 +199,28 @@ def test_recording_a_thousand_nodes_costs_little(recording: Engine, record: Reco
         keep(record, "w", plan, seconds)
         times.append(time.perf_counter() - started)
     assert min(times) < 0.05
+
+
+def test_a_deferred_record_writes_the_last_of_equal_runs_when_asked(
+    arithmetic: Registry, settings: Settings, tmp_path: Path
+) -> None:
+    deferred = DeferredRecord(tmp_path / "record.sqlite")
+    engine = Engine(arithmetic, settings, deferred)
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    for path in (first, second, first):
+        engine.run(drawn(SUM), path=path)
+    assert not (tmp_path / "record.sqlite").exists()
+    deferred.flush()
+    written = Record(tmp_path / "record.sqlite")
+    assert {name for name in (first, second) if written.last_run(str(name)) is not None} == {first, second}
+    engine.run(drawn(SUM | {"more": ("Show", {"value": "@sum.sum"})}), path=first)
+    last = deferred.last_run(str(first))
+    assert last is not None
+    assert "more" in last.nodes
+
+
+def test_a_deferred_record_does_not_let_too_much_wait(arithmetic: Registry, settings: Settings, tmp_path: Path) -> None:
+    engine = Engine(arithmetic, settings, DeferredRecord(tmp_path / "record.sqlite"))
+    for index in range(110):
+        engine.run(drawn({"one": ("Number", {"value": index})}), path=tmp_path / f"{index}.json")
+    assert Record(tmp_path / "record.sqlite").last_run(str(tmp_path / "5.json")) is not None
