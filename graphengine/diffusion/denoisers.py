@@ -142,8 +142,9 @@ class Denoiser:
     def call(self, given: NetworkInput) -> Tensor:
         """Run the network."""
         if self._sparing and len(given.x) > 1:
-            contexts = [None] * len(given.x) if given.context is None else given.context.split(1)
-            items = zip(given.x.split(1), contexts, strict=True)
+            count = len(given.x)
+            contexts = [None] * count if given.context is None else given.context.chunk(count)
+            items = zip(given.x.chunk(count), contexts, strict=True)
             return torch.cat([self.call(NetworkInput(x, given.timestep, context)) for x, context in items])
         named = {} if given.context is None else {"encoder_hidden_states": given.context}
         output: Tensor = self._network(given.x, given.timestep, **named, return_dict=False)[0]
