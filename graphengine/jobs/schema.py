@@ -6,9 +6,9 @@ import sqlite3
 
 from graphengine.errors import GraphEngineError
 
-__all__ = ["StoreVersionError", "migrate"]
+__all__ = ["MIGRATIONS", "StoreVersionError", "migrate"]
 
-MIGRATIONS: tuple[str, ...] = (
+MIGRATIONS: tuple[str, ...] = (  # the statements of a step end with ";", which is nowhere else in them
     """
     CREATE TABLE documents (hash BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (
@@ -71,6 +71,28 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE timings (subject TEXT PRIMARY KEY, seconds REAL NOT NULL, count INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    # An upload stands beside an output of the same bytes; jobs that wait or run have positions of their own.
+    """
+    ALTER TABLE assets RENAME TO assets_of_1;
+    CREATE TABLE assets (
+        owner TEXT NOT NULL,
+        asset TEXT NOT NULL,
+        path TEXT NOT NULL,
+        name TEXT NOT NULL,
+        media_type TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        source TEXT NOT NULL CHECK (source IN ('output', 'upload')),
+        job TEXT,
+        created REAL NOT NULL,
+        PRIMARY KEY (owner, asset, source)
+    ) WITHOUT ROWID;
+    INSERT INTO assets SELECT * FROM assets_of_1;
+    DROP TABLE assets_of_1;
+    CREATE INDEX assets_by_time ON assets (created);
+    CREATE INDEX assets_by_owner ON assets (owner, created);
+    CREATE INDEX assets_by_hash ON assets (asset);
+    CREATE INDEX jobs_in_order ON jobs (position) WHERE state IN ('queued', 'running');
+    """,
 )
 
 
@@ -84,19 +106,31 @@ def migrate(database: sqlite3.Connection, source: str) -> None:
     Raises:
         StoreVersionError: it is newer than this program.
     """
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise StoreVersionError(
-            f"{source}: the queue has version {version}, and this program knows {len(MIGRATIONS)}. "
-            "Start the newer graphengine that wrote it, or use another data folder."
-        )
-    for number, script in enumerate(MIGRATIONS[version:], version + 1):
-        database.execute("BEGIN IMMEDIATE")
-        try:
+    while (version := _version(database)) != len(MIGRATIONS):
+        if version > len(MIGRATIONS):
+            raise StoreVersionError(
+                f"{source}: the queue has version {version}, and this program knows {len(MIGRATIONS)}. "
+                "Start the newer graphengine that wrote it, or use another data folder."
+            )
+        _take_step(database)
+
+
+def _take_step(database: sqlite3.Connection) -> None:
+    """Bring it to the next version, unless another program just did."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version(database)  # once more, as only now nobody else can change it
+        for script in MIGRATIONS[version : version + 1]:
             for statement in filter(str.strip, script.split(";")):
                 database.execute(statement)
-            database.execute(f"PRAGMA user_version = {number}")
-        except BaseException:
-            database.execute("ROLLBACK")
-            raise
+            database.execute(f"PRAGMA user_version = {version + 1}")
         database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _version(database: sqlite3.Connection) -> int:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    return int(version)

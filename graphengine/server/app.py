@@ -6,6 +6,7 @@ import asyncio
 import json
 from importlib.metadata import version
 from importlib.resources import files
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -36,7 +37,7 @@ def create_app(services: Services, policy: SecurityPolicy) -> web.Application:
     app.router.add_get(f"{PREFIX}/openapi.json", _get_openapi)
     app.router.add_get(f"{PREFIX}/docs", _get_docs)
     app.router.add_get(f"{PREFIX}/docs.js", _get_docs_script)
-    app.router.add_get(f"{PREFIX}/events", events_socket)
+    app.router.add_get(f"{PREFIX}/events", events_socket, allow_head=False)
     bind(app, API, PREFIX)
     bind(app, routes_system.OPEN_ROUTES, "")
     secure(app, policy)
@@ -64,7 +65,7 @@ async def _get_openapi(request: web.Request) -> web.Response:
 
     document = describe(API, routes_system.OPEN_ROUTES, version=version("graphengine"))
     for name, workflow in (await asyncio.to_thread(read)).items():
-        document["paths"][f"{PREFIX}/workflows/{name}/run"] = workflow_operation(name, workflow)
+        document["paths"][f"{PREFIX}/workflows/{quote(name)}/run"] = workflow_operation(name, workflow)
     return web.json_response(document)
 
 

@@ -6,9 +6,11 @@ The table is what the OpenAPI document is made from, so that neither says what t
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
@@ -27,15 +29,32 @@ from graphengine.server.services import SERVICES, Services
 from graphengine.server.upload_contents import UploadRefused
 from graphengine.server.uploads import UploadTooLarge
 
-__all__ = ["MOST_BODY_BYTES", "Call", "NoParameters", "Refused", "Route", "bind", "catch_errors"]
+__all__ = [
+    "ANY_OBJECT",
+    "MOST_BODY_BYTES",
+    "Call",
+    "NoParameters",
+    "Refused",
+    "Route",
+    "bind",
+    "catch_errors",
+    "checked",
+]
 
 logger = logging.getLogger(__name__)
 
 MOST_BODY_BYTES = 32 * 1024 * 1024
 """Of JSON; uploads have a limit of their own."""
 
+_LONG_BODY_BYTES = 64 * 1024
+
+M = TypeVar("M", bound=BaseModel)
 Q = TypeVar("Q", bound=BaseModel)
 B = TypeVar("B")
+
+
+ANY_OBJECT: Mapping[str, object] = {"type": "object"}
+"""The schema of an answer that has one of its own, such as a workflow."""
 
 
 class NoParameters(BaseModel):
@@ -91,7 +110,9 @@ class Route:
         query: The parameters that it reads.
         body: The JSON that it takes; None for none.
         answer: The JSON that it gives; None if it gives something else, which ``media_type`` names.
-        errors: The statuses that it may answer besides 400, 401, 403 and 500.
+        schema: The JSON Schema of what it gives, where no model has it.
+        other_media_type: What it gives besides, if a client asks for that.
+        errors: The statuses that it may answer besides those that all have.
     """
 
     method: str
@@ -103,6 +124,8 @@ class Route:
     answer: type[BaseModel] | None = None
     status: int = 200
     media_type: str = "application/json"
+    schema: Mapping[str, object] | None = None
+    other_media_type: str | None = None
     errors: tuple[int, ...] = ()
 
     @property
@@ -112,9 +135,12 @@ class Route:
 
 
 def bind(app: web.Application, routes: Sequence[Route], prefix: str) -> None:
-    """Add routes to an application."""
+    """Add routes to an application; what answers GET answers HEAD too."""
     for route in routes:
-        app.router.add_route(route.method, prefix + route.path, _handler_of(route))
+        handler = _handler_of(route)
+        app.router.add_route(route.method, prefix + route.path, handler)
+        if route.method == "GET":
+            app.router.add_route("HEAD", prefix + route.path, handler)
 
 
 def _handler_of(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -136,7 +162,7 @@ def _handler_of(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRes
         if answer is None:
             return web.Response(status=204)
         return web.Response(
-            body=answer.model_dump_json(exclude_none=True).encode(),
+            body=answer.model_dump_json().encode(),
             status=route.status,
             content_type="application/json",
         )
@@ -161,9 +187,20 @@ async def _read_body(route: Route, request: web.Request) -> BaseModel:
         message = f"the body is {request.content_type!r}."
         raise Refused(415, "not_json", message, "Send JSON with Content-Type: application/json.")
     raw = await request.read()
-    document = parse_json(raw, "body")
+    parse = partial(parse_json, raw, "body")
+    # a long text would hold up everybody else's requests
+    document = await asyncio.to_thread(parse) if len(raw) > _LONG_BODY_BYTES else parse()
+    return checked(route.body, document)
+
+
+def checked(model: type[M], fields: object) -> M:
+    """Make a model of what a request says.
+
+    Raises:
+        Refused: it doesn't fit; with all that is wrong.
+    """
     try:
-        return route.body.model_validate(document)
+        return model.model_validate(fields)
     except ValidationError as error:
         raise _bad_fields("bad_field", "field", error) from None
 
@@ -193,10 +230,15 @@ async def catch_errors(
         answer = _of_http(error, request)
     except HttpProcessingError as error:  # a broken multipart header escapes aiohttp as this
         answer = problem_response(400, "bad_request", "The request is malformed", str(error.message))
+    except web.RequestPayloadError:  # the body isn't compressed as its header says, or was cut off
+        answer = problem_response(400, "bad_body", "The request is malformed", "its body can't be read to its end.")
     except GraphEngineError as error:
         answer = _of_ours(error)
     except (asyncio.CancelledError, ConnectionError):
         raise  # whoever asked has gone
+    except TimeoutError:
+        remedy = "Try again; the workers' logs may say what keeps them."
+        answer = problem_response(503, "timed_out", "That can't be done now", "no worker answered in time.", remedy)
     except RecursionError:
         answer = problem_response(400, "too_deep", "The request is malformed", "it is nested too deeply.")
     except Exception:  # a border: a mistake of ours must not end the connection without a word
@@ -242,6 +284,9 @@ def _of_ours(error: GraphEngineError) -> web.Response:
         if isinstance(error, kind):
             current = error.current if isinstance(error, VersionConflict) else None
             return problem_response(status, code, title, str(error), current_version=current)
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        return problem_response(507, "disk_full", "The disk is full", str(error))
     logger.error("%s", error)
     return problem_response(503, "unavailable", "That can't be done now", str(error))
 

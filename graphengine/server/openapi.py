@@ -40,11 +40,23 @@ _TYPES = {
     "STRING": {"type": "string"},
     "BOOLEAN": {"type": "boolean"},
 }
-_ALWAYS = (400, 401, 403)
+_ALWAYS = (400, 401, 403, 421)
+_WITH_BODY = (413, 415, 422)
+
+
+_EVENTS: Json = {
+    "tags": ["jobs"],
+    "summary": "Follow jobs over a websocket",
+    "description": 'Send {"subscribe": {"job": ID, "after": NUMBER}} for one job, or {"subscribe": {}} for all of '
+    "one's own. Events come as JSON arrays in text frames, previews as binary frames: the length of a JSON header as "
+    "uint32, big-endian, the header, a JPEG.",
+    "operationId": "events_socket",
+    "responses": {"101": {"description": "A websocket."}, "default": {"$ref": "#/components/responses/Problem"}},
+}
 
 
 def describe(routes: Iterable[Route], open_routes: Iterable[Route] = (), *, version: str = "1") -> dict[str, Json]:
-    """Describe routes; those of ``open_routes`` stand beside the prefix and need no token."""
+    """Describe routes; those of ``open_routes`` stand beside the prefix."""
     placed = [(PREFIX + route.path, route) for route in routes] + [(route.path, route) for route in open_routes]
     used = {model for _path, route in placed for model in (route.query, route.body, route.answer)}
     models = {model for model in used if model is not None}
@@ -56,8 +68,12 @@ def describe(routes: Iterable[Route], open_routes: Iterable[Route] = (), *, vers
     by_model: dict[object, Json] = {model: reference for (model, _mode), reference in references.items()}
     paths: dict[str, dict[str, Json]] = {}
     for path, route in placed:
-        plain = re.sub(r"\{(\w+):[^{}]*(?:\{\}[^{}]*)*\}", r"{\1}", path)
-        paths.setdefault(plain, {})[route.method.lower()] = _operation(route, plain, by_model)
+        plain = re.sub(r"\{(\w+):[^{}]*\}", r"{\1}", path)
+        operation = _operation(route, plain, by_model)
+        if path == "/healthz":
+            operation["security"] = []  # the one that never needs a token
+        paths.setdefault(plain, {})[route.method.lower()] = operation
+    paths[f"{PREFIX}/events"] = {"get": _EVENTS}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -69,6 +85,7 @@ def describe(routes: Iterable[Route], open_routes: Iterable[Route] = (), *, vers
         "paths": paths,
         "components": {
             "schemas": {**schemas.get("$defs", {}), "Problem": _PROBLEM},
+            "responses": {"Problem": _problems(())["default"]},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{}, {"token": []}],
@@ -79,12 +96,13 @@ def workflow_operation(name: str, workflow: Workflow) -> dict[str, Json]:
     """Describe the endpoint that a saved workflow is, with its declared inputs."""
     inputs = {each: _input_schema(declared) for each, declared in workflow.inputs.items()}
     required = [each for each, declared in workflow.inputs.items() if declared.default is None]
+    given = {"type": "object", "properties": inputs, "additionalProperties": True}
     schema = {
-        "type": "object",
-        "properties": {
-            "inputs": {"type": "object", "properties": inputs, "additionalProperties": True}
-            | ({"required": required} if required else {})
-        },
+        "allOf": [
+            {"$ref": "#/components/schemas/RunRequest"},
+            {"type": "object", "properties": {"inputs": given | ({"required": required} if required else {})}}
+            | ({"required": ["inputs"]} if required else {}),
+        ]
     }
     return {
         "post": {
@@ -99,7 +117,7 @@ def workflow_operation(name: str, workflow: Workflow) -> dict[str, Json]:
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobAnswer"}}},
                 }
             }
-            | _problems((*_ALWAYS, 404, 422, 503, 507)),
+            | _problems((*_ALWAYS, *_WITH_BODY, 404, 503, 507)),
         }
     }
 
@@ -125,13 +143,23 @@ def _operation(route: Route, path: str, references: Mapping[object, Json]) -> di
     elif route.name == "upload_asset":
         file = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}, "required": ["file"]}
         operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": file}}}
+    takes_body = _WITH_BODY if "requestBody" in operation else ()
+    operation["responses"] = _answers(route, references) | _problems((*_ALWAYS, *takes_body, *route.errors))
+    return operation
+
+
+def _answers(route: Route, references: Mapping[object, Json]) -> dict[str, Json]:
+    """Describe what a route gives where all is well."""
     answer: dict[str, Json] = {"description": HTTPStatus(route.status).phrase}
     if route.answer is not None:
         answer["content"] = {route.media_type: {"schema": references[route.answer]}}
     elif route.status != 204:
-        answer["content"] = {route.media_type: {}}
-    operation["responses"] = {str(route.status): answer} | _problems((*_ALWAYS, *route.errors))
-    return operation
+        answer["content"] = {route.media_type: {} if route.schema is None else {"schema": dict(route.schema)}}
+    answers = {str(route.status): answer}
+    if route.other_media_type is not None:
+        answer["content"][route.other_media_type] = {"schema": {"type": "string"}}
+        answers["204"] = {"description": "A stream that went on has nothing left to tell."}
+    return answers
 
 
 def _query_parameters(query: type[BaseModel]) -> list[dict[str, Json]]:
@@ -145,7 +173,8 @@ def _query_parameters(query: type[BaseModel]) -> list[dict[str, Json]]:
 
 def _problems(statuses: Iterable[int]) -> dict[str, Json]:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {str(each): {"description": HTTPStatus(each).phrase, "content": content} for each in sorted(set(statuses))}
+    told = {str(each): {"description": HTTPStatus(each).phrase, "content": content} for each in sorted(set(statuses))}
+    return told | {"default": {"description": "Any other problem.", "content": content}}
 
 
 def _is_answer(model: type[BaseModel], placed: Iterable[tuple[str, Route]]) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -10,9 +13,10 @@ from urllib.parse import quote
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from graphengine.core.job import JobOutput
+from graphengine.core.job import Job, JobOutput
 from graphengine.jobs.store import Asset, UnknownJob
 from graphengine.server.calls import Call, NoParameters, Refused, Route
+from graphengine.server.services import Services
 from graphengine.server.uploads import Upload
 
 __all__ = ["ROUTES"]
@@ -75,13 +79,14 @@ async def upload_asset(call: Call[NoParameters, None]) -> AssetAnswer:
     """
     if not call.request.content_type.startswith("multipart/"):
         raise Refused(415, "not_a_form", "the body is no form.", "Send multipart/form-data with a field 'file'.")
-    reader = await call.request.multipart()
-    async for part in reader:
-        if getattr(part, "name", None) == "file":
-            upload = await _take(call, part)
-            return await _remember(call, upload)
-        if part is not None:
+    with _broken_forms_refused():
+        reader = await call.request.multipart()
+        part = await reader.next()
+        while part is not None and getattr(part, "name", None) != "file":
             await part.release()
+            part = await reader.next()
+    if part is not None:
+        return await _remember(call, await _take(call, part))
     raise Refused(422, "no_file", "the form has no field 'file'.", "Add the file as the field 'file'.")
 
 
@@ -114,23 +119,43 @@ async def get_thumbnail(call: Call[ThumbnailQuery, None]) -> web.StreamResponse:
 async def delete_asset(call: Call[NoParameters, None]) -> None:
     """Delete a file."""
     asset = await _asset(call)
-    path = await _path(call, asset)
-    await call.services.store.write(lambda store: store.remove_asset(asset.asset, call.owner))
+    try:
+        path = await _path(call, asset)
+    except Refused:  # somebody else deleted it: there is only the record to forget
+        path = None
+    await call.services.store.write(lambda store: store.remove_asset(asset.asset, asset.owner))
+    if path is None:
+        return
     if asset.source == "upload":
         await asyncio.to_thread(call.services.uploads.delete, path)
     else:
         await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
+@contextmanager
+def _broken_forms_refused() -> Iterator[None]:
+    """Turn what aiohttp raises for broken forms, which is nearly anything, into a refusal."""
+    try:
+        yield
+    except (ValueError, AssertionError, RuntimeError, TypeError, LookupError) as error:
+        raise Refused(400, "bad_form", f"the form can't be read: {error}.", "Send it as RFC 7578 has it.") from error
+
+
 async def _take(call: Call[Any, Any], part: Any) -> Upload:  # Any: any route's models; aiohttp's part
     """Write what comes in to a draft, and keep it if its content is acceptable."""
     draft = await asyncio.to_thread(call.services.uploads.begin)
     try:
-        while chunk := await part.read_chunk(256 * 1024):
+        while chunk := await _chunk(part):
             await asyncio.to_thread(draft.write, chunk)
         return await asyncio.to_thread(call.services.uploads.keep, draft, part.filename or "", call.as_owner)
     finally:
         await asyncio.to_thread(draft.discard)
+
+
+async def _chunk(part: Any) -> bytes:  # Any: as above
+    with _broken_forms_refused():
+        chunk: bytes = await part.read_chunk(256 * 1024)
+    return chunk
 
 
 async def _remember(call: Call[Any, Any], upload: Upload) -> AssetAnswer:  # Any: as above
@@ -158,17 +183,14 @@ async def _path(call: Call[Any, Any], asset: Asset) -> Path:  # Any: as above
     """Find a file, never outside the folders of outputs and uploads."""
     services = call.services
     if asset.source == "upload":
-        root, path = services.uploads.folder, services.uploads.folder / asset.path
+        root, folders = services.uploads.folder, [""]
     else:
-        try:
-            job = await services.store.read(lambda store: store.get(asset.job or ""))
-        except UnknownJob:
-            raise Refused(410, "gone", "the job that wrote this file was forgotten.") from None
-        root, path = services.output, services.output / job.folder / asset.path
+        root, folders = services.output, await _folders(services, asset.job or "")
 
     def find() -> Path | None:
-        real = path.resolve()
-        return real if real.is_relative_to(root.resolve()) and real.is_file() else None
+        inside = (_inside(root, f"{folder}/{asset.path}") for folder in folders)
+        found = next((path for path in inside if path is not None), None)
+        return found or _temporary(services, asset)
 
     found = await asyncio.to_thread(find)
     if found is None:
@@ -176,7 +198,33 @@ async def _path(call: Call[Any, Any], asset: Asset) -> Path:  # Any: as above
     return found
 
 
+def _inside(root: Path, name: str) -> Path | None:
+    path = (root / name.lstrip("/")).resolve()
+    return path if path.is_relative_to(root.resolve()) and path.is_file() else None
+
+
+def _temporary(services: Services, asset: Asset) -> Path | None:
+    """Find a file that a job wrote to be seen once; all jobs share that folder, so its bytes have to be the asset's."""
+    path = _inside(services.settings.data / "temporary", asset.path)
+    if path is None or path.stat().st_size != asset.size_bytes:
+        return None
+    with path.open("rb") as file:
+        return path if file_digest(file, "sha256").hexdigest() == asset.asset else None
+
+
+async def _folders(services: Services, job_id: str) -> list[str]:
+    """Give the folders where a job's files may be; they outlive the job, which may be pruned."""
+    try:
+        job = await services.store.read(lambda store: store.get(job_id))
+    except UnknownJob:
+        # its id has the millisecond in which it was made; it was queued then or shortly after
+        made = int(job_id[:12], 16) / 1000
+        return [Job.model_construct(id=job_id, created=made + later).folder for later in (0, 1, 2)]
+    return [job.folder]
+
+
 async def _file(call: Call[Any, Any], path: Path, media_type: str, name: str) -> web.StreamResponse:  # Any: as above
+    await asyncio.to_thread(_refuse_bad_range, call.request, path)
     shown = "inline" if media_type in _SHOWN else "attachment"
     headers = {
         "Content-Type": media_type if media_type in _SHOWN else "application/octet-stream",
@@ -185,6 +233,18 @@ async def _file(call: Call[Any, Any], path: Path, media_type: str, name: str) ->
         "Cache-Control": "private, max-age=31536000, immutable",
     }
     return web.FileResponse(path, headers=headers)
+
+
+def _refuse_bad_range(request: web.Request, path: Path) -> None:
+    """Refuse a range that the file doesn't have, before aiohttp does so without a word."""
+    try:
+        start = request.http_range.start
+    except ValueError:
+        start = 2**62
+    size = path.stat().st_size
+    if start is not None and start >= max(size, 1):
+        message = f"the file has {size} bytes, and no such range."
+        raise Refused(416, "bad_range", message, "Ask for 'bytes=FIRST-LAST'.")
 
 
 def _answer(asset: Asset) -> AssetAnswer:
@@ -203,7 +263,7 @@ def _answer(asset: Asset) -> AssetAnswer:
 ROUTES = (
     Route("POST", "/assets", upload_asset, "assets", answer=AssetAnswer, status=201, errors=(413, 415, 422, 507)),
     Route("GET", "/assets", list_assets, "assets", query=AssetQuery, answer=AssetList, errors=(422,)),
-    Route("GET", "/assets/{asset}", get_asset, "assets", media_type="application/octet-stream", errors=(404, 410)),
+    Route("GET", "/assets/{asset}", get_asset, "assets", media_type="*/*", errors=(404, 410, 416)),
     Route(
         "GET",
         "/assets/{asset}/thumbnail",
@@ -211,7 +271,7 @@ ROUTES = (
         "assets",
         query=ThumbnailQuery,
         media_type="image/webp",
-        errors=(404, 410, 415, 422),
+        errors=(404, 410, 415, 416, 422),
     ),
-    Route("DELETE", "/assets/{asset}", delete_asset, "assets", status=204, errors=(404, 410, 507)),
+    Route("DELETE", "/assets/{asset}", delete_asset, "assets", status=204, errors=(404, 507)),
 )

@@ -14,14 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from graphengine.core.job import Job, JobState
 from graphengine.jobs.hub import SlowReader, ended_event
 from graphengine.jobs.store import JobStore
-from graphengine.server.calls import Call, NoParameters, Refused, Route
+from graphengine.server.calls import ANY_OBJECT, Call, NoParameters, Refused, Route, checked
+from graphengine.server.event_stream import stream_events, wants_stream
 from graphengine.server.services import Services
 from graphengine.server.submission import Submission, prepare, problems_as_json
 
 __all__ = ["ROUTES", "JobAnswer", "submit"]
 
 _LONGEST_WAIT_S = 60.0
-_KEEP_ALIVE_S = 15.0
 _MOST_LOG_BYTES = 1024 * 1024
 
 
@@ -140,11 +140,14 @@ async def submit_job(call: Call[NoParameters, Submission]) -> JobAnswer:
 
 
 async def submit(services: Services, owner: str, given: Submission, key: str | None = None) -> JobAnswer:
-    """Check a submission and queue it."""
-    if not services.is_accepting:
-        raise Refused(503, "stopping", "the server is stopping and takes no jobs.", "Try again when it is back.")
+    """Check a submission and queue it.
+
+    Args:
+        key: The request's header ``Idempotency-Key``, which the field of the body goes before.
+    """
+    _require_accepting(services)
     if key is not None and given.idempotency_key is None:
-        given = Submission.model_validate({**given.model_dump(exclude_unset=True), "idempotency_key": key})
+        given = checked(Submission, {**given.model_dump(exclude_unset=True), "idempotency_key": key})
     new, warnings = await prepare(services, owner, given)
     job, is_new = await services.store.write(lambda store: store.submit(new))
     if is_new:
@@ -194,6 +197,7 @@ async def cancel_job(call: Call[NoParameters, None]) -> JobAnswer:
 
 async def retry_job(call: Call[NoParameters, None]) -> JobAnswer:
     """Queue a job that ended once more, as a new job."""
+    _require_accepting(call.services)
     job = await call.services.store.write(lambda store: store.retry(call.path["job"], call.owner))
     call.services.hub.publish(job, [{"type": "job_queued", "attempt": 0}])
     call.services.workers.wake()
@@ -203,6 +207,9 @@ async def retry_job(call: Call[NoParameters, None]) -> JobAnswer:
 async def move_job(call: Call[NoParameters, Move]) -> JobAnswer:
     """Move a waiting job before another one of its owner, or to the end, or give it another priority."""
     move = call.body
+    if move.before is not None and move.priority is not None:
+        message = "a job that goes before another one gets its priority."
+        raise Refused(422, "bad_field", message, "Give either 'before' or 'priority'.")
     job = await call.services.store.write(
         lambda store: store.reorder(call.path["job"], before=move.before, priority=move.priority, owner=call.owner)
     )
@@ -212,11 +219,12 @@ async def move_job(call: Call[NoParameters, Move]) -> JobAnswer:
 async def get_job_events(call: Call[EventsQuery, None]) -> EventsAnswer | web.StreamResponse:
     """Give a job's events from a number on; as a stream (SSE) if ``Accept`` is ``text/event-stream``.
 
-    The stream goes on until the job has ended. ``Last-Event-ID`` goes on where a connection was lost.
+    The stream goes on until the job has ended. ``Last-Event-ID`` goes on where a connection was lost; with nothing left
+    to tell, it answers 204.
     """
     job = await _job(call)
-    if "text/event-stream" in call.request.headers.get("Accept", ""):
-        return await _stream(call, job)
+    if wants_stream(call.request):
+        return await stream_events(call.request, call.services, job, call.query.after)
     messages = await call.services.hub.replay(job.id, call.query.after)
     return EventsAnswer(events=[message.event for message in messages])
 
@@ -274,6 +282,11 @@ async def resume_queue(call: Call[NoParameters, None]) -> None:
     call.services.workers.wake()
 
 
+def _require_accepting(services: Services) -> None:
+    if not services.is_accepting:
+        raise Refused(503, "stopping", "the server is stopping and takes no jobs.", "Try again when it is back.")
+
+
 async def _job(call: Call[Any, Any]) -> Job:  # Any: any route's models
     return await call.services.store.read(lambda store: store.get(call.path["job"], call.owner))
 
@@ -287,36 +300,6 @@ async def _wait_for_end(services: Services, job: Job, seconds: float) -> None:
         await asyncio.wait_for(follow(), seconds)
     except (TimeoutError, SlowReader):
         return
-
-
-async def _stream(call: Call[EventsQuery, None], job: Job) -> web.StreamResponse:
-    """Send events as server-sent events, with a comment now and then so that nobody thinks the line is dead."""
-    given = call.request.headers.get("Last-Event-ID", "")
-    after = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else call.query.after
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-    await response.prepare(call.request)
-    following = call.services.hub.follow(job, after)
-    upcoming = asyncio.ensure_future(anext(following, None))
-    try:
-        while True:
-            done, _ = await asyncio.wait([upcoming], timeout=_KEEP_ALIVE_S)
-            if not done:
-                await response.write(b": still there\n\n")
-                continue
-            messages = upcoming.result()
-            if messages is None:
-                break
-            sent = "".join(f"id: {each.number}\ndata: {each.text}\n\n" for each in messages if each.jpeg is None)
-            await response.write(sent.encode())
-            upcoming = asyncio.ensure_future(anext(following, None))
-    except SlowReader:
-        await response.write(b'event: dropped\ndata: {"reason":"too slow"}\n\n')
-    finally:
-        upcoming.cancel()
-        await asyncio.gather(upcoming, return_exceptions=True)
-        await following.aclose()
-    await response.write_eof()
-    return response
 
 
 def _estimated(jobs: Sequence[Job], workers: int) -> list[QueuedJob]:
@@ -345,9 +328,16 @@ ROUTES = (
     Route("GET", "/jobs", list_jobs, "jobs", query=ListQuery, answer=JobPageAnswer, errors=(422,)),
     Route("POST", "/jobs/prune", prune_jobs, "jobs", body=PruneRequest, answer=Pruned, errors=(422, 507)),
     Route("GET", "/jobs/{job}", get_job, "jobs", query=WaitQuery, answer=JobAnswer, errors=(404, 422)),
-    Route("GET", "/jobs/{job}/workflow", get_job_workflow, "jobs", errors=(404,)),
+    Route("GET", "/jobs/{job}/workflow", get_job_workflow, "jobs", schema=ANY_OBJECT, errors=(404,)),
     Route(
-        "GET", "/jobs/{job}/events", get_job_events, "jobs", query=EventsQuery, answer=EventsAnswer, errors=(404, 422)
+        "GET",
+        "/jobs/{job}/events",
+        get_job_events,
+        "jobs",
+        query=EventsQuery,
+        answer=EventsAnswer,
+        other_media_type="text/event-stream",
+        errors=(404, 422),
     ),
     Route("GET", "/jobs/{job}/log", get_job_log, "jobs", answer=LogAnswer, errors=(404,)),
     Route("POST", "/jobs/{job}/cancel", cancel_job, "jobs", answer=JobAnswer, errors=(404, 409, 507)),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from graphengine.server.calls import Call, NoParameters, Refused, Route
+from graphengine.server.calls import ANY_OBJECT, Call, NoParameters, Refused, Route
+from graphengine.server.owned_files import own_file_names
 
 __all__ = ["ROUTES"]
 
@@ -36,9 +38,9 @@ async def get_nodes(call: Call[NoParameters, None]) -> web.StreamResponse:
     """
     definitions = call.services.definitions
     headers = {"ETag": definitions.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
-    if call.request.headers.get("If-None-Match", "") == definitions.etag:
+    if _is_known(call.request, definitions.etag):
         return web.Response(status=304, headers=headers)
-    if "gzip" in call.request.headers.get("Accept-Encoding", ""):
+    if _takes_gzip(call.request):
         headers["Content-Encoding"] = "gzip"
         return web.Response(body=definitions.compressed_body, content_type="application/json", headers=headers)
     return web.Response(body=definitions.body, content_type="application/json", headers=headers)
@@ -50,18 +52,31 @@ async def get_files(call: Call[NoParameters, None]) -> FileNames:
     if kind not in _kinds(call):
         known = ", ".join(sorted(_kinds(call)))
         raise Refused(404, "unknown_kind", f"no node takes files of the kind {kind!r}.", f"There are: {known}.")
-    names = await asyncio.to_thread(call.services.settings.file_names, kind)
+    names = await asyncio.to_thread(own_file_names, call.services, kind, call.owner)
     return FileNames(kind=kind, names=names)
 
 
 async def list_models(call: Call[NoParameters, None]) -> ModelList:
     """List the model files of all kinds."""
-    kinds = sorted(_kinds(call) - {"inputs", "datasets"})
+    kinds = sorted(_kinds(call) - {"input", "datasets"})
 
     def look() -> dict[str, list[str]]:
         return {kind: call.services.settings.file_names(kind) for kind in kinds}
 
     return ModelList(models=await asyncio.to_thread(look))
+
+
+def _is_known(request: web.Request, etag: str) -> bool:
+    """Tell whether a client has what an ETag names, compared weakly as RFC 9110 has it."""
+    given = ",".join(request.headers.getall("If-None-Match", []))
+    known = {each.strip().removeprefix("W/") for each in given.split(",")}
+    return "*" in known or etag.removeprefix("W/") in known
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    given = ",".join(request.headers.getall("Accept-Encoding", [])).lower()
+    weights = {name.strip(): weight.strip() for name, _, weight in (each.partition(";") for each in given.split(","))}
+    return re.fullmatch(r"q=0(\.0*)?", weights.get("gzip", weights.get("*", "q=0"))) is None
 
 
 def _kinds(call: Call[NoParameters, None]) -> set[str]:
@@ -70,7 +85,7 @@ def _kinds(call: Call[NoParameters, None]) -> set[str]:
 
 
 ROUTES = (
-    Route("GET", "/nodes", get_nodes, "nodes"),
+    Route("GET", "/nodes", get_nodes, "nodes", schema=ANY_OBJECT),
     Route("GET", "/files/{kind}", get_files, "nodes", answer=FileNames, errors=(404,)),
     Route("GET", "/models", list_models, "nodes", answer=ModelList),
 )

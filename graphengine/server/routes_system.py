@@ -6,13 +6,15 @@ import asyncio
 import platform
 import time
 from importlib.metadata import version
+from typing import get_args
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from graphengine.core.job import JobState
-from graphengine.jobs.store import JobStore
+from graphengine.jobs.store import JobStore, UnknownJob
 from graphengine.server.calls import Call, NoParameters, Route
+from graphengine.server.services import WorkerReport
 
 __all__ = ["OPEN_ROUTES", "ROUTES"]
 
@@ -87,8 +89,20 @@ async def get_system(call: Call[NoParameters, None]) -> SystemAnswer:
         nodes=len(definitions.by_id),
         pack_failures={failure.pack: failure.error for failure in definitions.failures},
         conflicts=list(definitions.conflicts),
-        workers=[WorkerAnswer.model_validate(each, from_attributes=True) for each in services.workers.status()],
+        workers=[await _described(call, each) for each in services.workers.status()],
     )
+
+
+async def _described(call: Call[NoParameters, None], worker: WorkerReport) -> WorkerAnswer:
+    """Describe a worker; what another owner's job is called is nobody's business."""
+    answer = WorkerAnswer.model_validate(worker, from_attributes=True)
+    if worker.job is None or call.owner is None:
+        return answer
+    try:
+        await call.services.store.read(lambda store: store.get(str(answer.job), call.owner))
+    except UnknownJob:
+        return answer.model_copy(update={"job": None})
+    return answer
 
 
 async def free_memory(call: Call[NoParameters, None]) -> None:
@@ -113,7 +127,7 @@ async def get_metrics(call: Call[NoParameters, None]) -> web.StreamResponse:
     counts = await call.services.store.read(read)
     registry = CollectorRegistry()
     jobs = Gauge("graphengine_jobs", "Jobs by state.", ["state"], registry=registry)
-    for state in JobState.__args__:  # type: ignore[attr-defined]  # a Literal's members
+    for state in get_args(JobState):
         jobs.labels(state).set(counts.get(state, 0))
     up = Gauge("graphengine_uptime_seconds", "Seconds since the server started.", registry=registry)
     up.set(time.time() - call.services.started)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from graphengine.core.job import JobRequest
 from graphengine.core.workflow import Workflow, workflow_of
 from graphengine.errors import InvalidWorkflow
-from graphengine.server.calls import Call, NoParameters, Refused, Route
+from graphengine.server.calls import Call, NoParameters, Refused, Route, checked
 from graphengine.server.library import SavedWorkflow
 from graphengine.server.routes_jobs import JobAnswer, submit
 from graphengine.server.submission import Submission, check_workflow, problems_as_json, read_given
@@ -158,9 +158,18 @@ async def list_workflows(call: Call[NoParameters, None]) -> SavedList:
 async def read_workflow(call: Call[VersionChoice, None]) -> SavedDocument:
     """Give a saved workflow, or an earlier version of it."""
     name, version, library = call.path["name"], call.query.version, call.services.library
-    document, saved = await asyncio.to_thread(library.read, name)
-    if version is not None and version != saved.version:
-        document = await asyncio.to_thread(library.read_revision, name, version)
+    if version is None:
+        document, saved = await asyncio.to_thread(library.read, name)
+        return SavedDocument(saved=Saved.of(saved), workflow=_as_json(document))
+
+    def read(wanted: str) -> tuple[Workflow, SavedWorkflow]:
+        saved = next((each for each in library.list() if each.name == name), None)
+        if saved is None or saved.version == wanted:
+            return library.read(name)
+        # without reading the newest one: if that was damaged, an earlier one is what is wanted
+        return library.read_revision(name, wanted), saved
+
+    document, saved = await asyncio.to_thread(read, version)
     return SavedDocument(saved=Saved.of(saved), workflow=_as_json(document))
 
 
@@ -170,6 +179,9 @@ async def save_workflow(call: Call[NoParameters, SaveRequest]) -> Saved:
     Problems in it don't stop it from being saved: work in progress is never lost.
     """
     workflow, name = workflow_of(call.body.workflow), call.path["name"]
+    if name.endswith("/history"):
+        message = f"{name!r} can't be a workflow's name: its address would be another workflow's history."
+        raise Refused(422, "bad_name", message, "Take another word for what comes after the last '/'.")
     saved = await asyncio.to_thread(
         lambda: call.services.library.save(name, workflow, expected_version=call.body.version)
     )
@@ -203,33 +215,31 @@ async def restore_workflow(call: Call[NoParameters, None]) -> Saved:
 async def check(call: Call[NoParameters, CheckRequest]) -> CheckAnswer:
     """Find all problems of a workflow without running it."""
     workflow = await _given(call)
-    problems = await check_workflow(call.services, workflow, call.body.targets)
+    problems = await check_workflow(call.services, workflow, call.body.targets, call.owner)
     return CheckAnswer(sound=all(each.warning for each in problems), problems=problems_as_json(problems))
 
 
 async def plan(call: Call[NoParameters, CheckRequest]) -> PlanAnswer:
     """Say what a run would do: which nodes, what is cached, how long it may take."""
     workflow = await _given(call)
+    problems = await check_workflow(call.services, workflow, call.body.targets, call.owner)
+    if not all(each.warning for each in problems):
+        raise InvalidWorkflow(problems)
     about = {"workflow": workflow.dump(), "targets": call.body.targets}
     answer = await call.services.workers.ask("plan", about, timeout_s=30)
-    assert isinstance(answer, dict)
-    return PlanAnswer(plan=answer)
+    return PlanAnswer.model_validate({"plan": answer})
 
 
 async def run_workflow(call: Call[NoParameters, RunRequest]) -> JobAnswer:
     """Run a saved workflow with values for its declared inputs."""
     fields = call.body.model_dump(exclude_unset=True)
-    given = Submission.model_validate({**fields, "saved": call.path["name"]})
+    given = checked(Submission, {**fields, "saved": call.path["name"]})
     return await submit(call.services, call.as_owner, given, call.request.headers.get("Idempotency-Key"))
 
 
 async def _given(call: Call[Any, CheckRequest]) -> Workflow:  # Any: any query
     workflow = await read_given(call.services, call.body.workflow, call.body.saved)
-    try:
-        return workflow.with_settings(call.body.inputs) if call.body.inputs else workflow
-    except InvalidWorkflow as error:
-        message = "; ".join(problem.message for problem in error.problems)
-        raise Refused(422, "bad_setting", message, problems=problems_as_json(error.problems)) from None
+    return workflow.with_settings(call.body.inputs) if call.body.inputs else workflow
 
 
 def _as_json(workflow: Workflow) -> dict[str, Any]:  # Any: a workflow document
@@ -239,7 +249,7 @@ def _as_json(workflow: Workflow) -> dict[str, Any]:  # Any: a workflow document
     return document
 
 
-_NAME = "/workflows/{name:[^{}]+?}"  # names may have folders
+_NAME = "/workflows/{name:.+?}"  # names may have folders
 
 ROUTES = (
     Route("GET", "/workflows", list_workflows, "workflows", answer=SavedList),

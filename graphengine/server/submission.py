@@ -14,6 +14,7 @@ from graphengine.core.job import JobRequest, NewJob
 from graphengine.core.workflow import Workflow, workflow_of
 from graphengine.errors import GraphEngineError, InvalidWorkflow, Problem
 from graphengine.server.calls import Refused
+from graphengine.server.owned_files import every_node, foreign_files
 from graphengine.server.services import Services
 
 __all__ = ["Submission", "check_workflow", "prepare", "problems_as_json", "read_given"]
@@ -69,10 +70,11 @@ async def prepare(services: Services, owner: str, given: Submission) -> tuple[Ne
     if given.limits.devices > devices:
         message = f"the job wants {given.limits.devices} devices, and this server has {devices}."
         raise Refused(422, "too_few_devices", message, "Lower limits.devices.")
-    problems = await check_workflow(services, workflow, given.targets)
+    problems = await check_workflow(services, workflow, given.targets, owner if services.requires_token else None)
     if any(not problem.warning for problem in problems):
         raise InvalidWorkflow(problems)
-    name = given.name or given.saved or str(workflow.meta.get("name", ""))[:200]
+    title = workflow.meta.get("name", "")
+    name = given.name or given.saved or (title[:200] if isinstance(title, str) else "")
     fields = {each: getattr(given, each) for each in JobRequest.model_fields}
     return (
         NewJob(
@@ -80,22 +82,30 @@ async def prepare(services: Services, owner: str, given: Submission) -> tuple[Ne
             workflow=workflow.dump(),
             request=JobRequest.model_construct(**(fields | {"name": name})),
             traits=_traits(workflow, services.definitions.current.by_id),
-            node_types=tuple(node.type for node in workflow.nodes.values()),
+            node_types=tuple(node.type for _id, node in every_node(workflow)),
         ),
         problems,
     )
 
 
-async def check_workflow(services: Services, workflow: Workflow, targets: Sequence[str] | None) -> list[Problem]:
-    """Find all problems, those included that only a worker can find, if one is there."""
+async def check_workflow(
+    services: Services, workflow: Workflow, targets: Sequence[str] | None, owner: str | None
+) -> list[Problem]:
+    """Find all problems, those included that only a worker can find, if one is there.
+
+    Args:
+        owner: Whose uploads it may name; None where owners are not told apart.
+    """
     definitions = services.definitions
 
     def look() -> list[Problem]:
-        return list(check(workflow, definitions.current, services.settings, targets=targets))
+        found = foreign_files(services, workflow, owner)
+        return found or list(check(workflow, definitions.current, services.settings, targets=targets))
 
-    problems = look() if len(workflow.nodes) < _BESIDE_THE_LOOP else await asyncio.to_thread(look)
+    kinds = [node.type for _id, node in every_node(workflow)]
+    problems = look() if len(kinds) < _BESIDE_THE_LOOP else await asyncio.to_thread(look)
     is_sound = all(problem.warning for problem in problems)
-    if not is_sound or not any(node.type in definitions.needs_worker for node in workflow.nodes.values()):
+    if not is_sound or definitions.needs_worker.isdisjoint(kinds):
         return problems
     about = {"workflow": workflow.dump(), "targets": None if targets is None else list(targets)}
     try:
@@ -119,7 +129,7 @@ def _problem(fields: Mapping[str, Any]) -> Problem:  # Any: JSON
 def _traits(workflow: Workflow, definitions: Mapping[str, NodeDefinition]) -> tuple[str, ...]:
     """Name the model files that a workflow uses: a worker that has them loaded is the one to run it."""
     found: dict[str, None] = {}
-    for node in workflow.nodes.values():
+    for _id, node in every_node(workflow):
         kind = definitions.get(node.type)
         if kind is None:
             continue

@@ -16,15 +16,17 @@ import asyncio
 import contextlib
 import json
 import struct
+from collections.abc import Coroutine
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from graphengine.core.workflow import parse_json
-from graphengine.errors import FileFormatError
+from graphengine.errors import FileFormatError, GraphEngineError
 from graphengine.jobs.hub import Message, SlowReader
 from graphengine.jobs.store import UnknownJob
+from graphengine.server.event_stream import resume_point
 from graphengine.server.security import OWNER
 from graphengine.server.services import SERVICES, Services
 
@@ -84,9 +86,15 @@ class _Listener:
         """Do what a client says, or tell it why not."""
         try:
             wish = _Wish.model_validate(parse_json(text, "message"))
-        except (FileFormatError, ValidationError) as error:
-            await self.refuse("bad_message", str(error).split("\n")[0])
+        except FileFormatError as error:
+            await self.refuse("bad_message", str(error))
             return
+        except ValidationError as error:
+            told = [f"{'.'.join(map(str, each['loc'])) or 'message'}: {each['msg']}" for each in error.errors()]
+            await self.refuse("bad_message", "; ".join(told[:5]))
+            return
+        if wish.subscribe is None and wish.unsubscribe is None:
+            await self.refuse("bad_message", 'the message asks for nothing; say "subscribe" or "unsubscribe".')
         if wish.unsubscribe is not None:
             await self._stop(wish.unsubscribe.job)
         if wish.subscribe is not None:
@@ -106,8 +114,24 @@ class _Listener:
         if len(self._tasks) >= _MOST_FOLLOWED:
             await self.refuse("too_many", f"no more than {_MOST_FOLLOWED} jobs can be followed; subscribe to all.")
             return
-        work = self._follow_all(what) if what.job is None else self._follow(what.job, what.after)
-        self._tasks[what.job] = asyncio.create_task(work)
+        work = self._follow_all(what) if what.job is None else self._follow(what.job, what)
+        task = self._tasks[what.job] = asyncio.create_task(self._guarded(work))
+        task.add_done_callback(lambda done: self._forget(what.job, done))
+
+    def _forget(self, job: str | None, task: asyncio.Task[None]) -> None:
+        """Make room for another job to be followed, as this one has ended."""
+        if self._tasks.get(job) is task:
+            del self._tasks[job]
+
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except SlowReader:
+            await self._drop()
+        except UnknownJob as error:  # it may be pruned while it is followed
+            await self.refuse("unknown_job", str(error))
+        except GraphEngineError as error:
+            await self.refuse("unavailable", str(error))
 
     async def _stop(self, job: str | None) -> None:
         task = self._tasks.pop(job, None)
@@ -115,19 +139,13 @@ class _Listener:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _follow(self, job_id: str, after: int) -> None:
-        try:
-            job = await self._services.store.read(lambda store: store.get(job_id, self._owner))
-        except UnknownJob as error:
-            await self.refuse("unknown_job", str(error))
-            return
-        try:
-            async with contextlib.aclosing(self._services.hub.follow(job, after)) as following:
-                async for messages in following:
-                    await self._pass_on(messages)
-                    await asyncio.sleep(_PAUSE_S)
-        except SlowReader:
-            await self._drop()
+    async def _follow(self, job_id: str, what: _What) -> None:
+        job = await self._services.store.read(lambda store: store.get(job_id, self._owner))
+        after = await resume_point(self._services, job, what.after)
+        async with contextlib.aclosing(self._services.hub.follow(job, after)) as following:
+            async for messages in following:
+                await self._pass_on([each for each in messages if each.jpeg is None or what.previews])
+                await asyncio.sleep(_PAUSE_S)
 
     async def _follow_all(self, what: _What) -> None:
         subscription = self._services.hub.subscribe(self._owner, previews=what.previews)
@@ -136,8 +154,6 @@ class _Listener:
             while messages := await subscription.next():
                 await self._pass_on(messages)
                 await asyncio.sleep(_PAUSE_S)
-        except SlowReader:
-            await self._drop()
         finally:
             self._services.hub.unsubscribe(subscription)
 

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import gc
 import json
-import math
 import mimetypes
 import shutil
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from graphengine.authoring.live_packs import LivePacks
 from graphengine.authoring.packs import find_packs
 from graphengine.config import Settings
-from graphengine.core.events import Event, JobFinished, NodeFinished, NodePreview, NodeShowed, NodeStarted
+from graphengine.core.events import Event, JobFinished, NodeFinished, NodeMetrics, NodePreview, NodeShowed, NodeStarted
 from graphengine.core.graph import check
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow, parse_workflow
 from graphengine.engine import Engine, RunResult
 from graphengine.engine.context import RunServices
+from graphengine.engine.explain import explain_plan
 from graphengine.engine.record import Record
 from graphengine.errors import Cancelled, FileFormatError, GraphEngineError, InvalidWorkflow, NodeFailed
-from graphengine.workers.messages import Finished, Run
+from graphengine.workers.messages import Finished, Run, is_plain
 
 __all__ = ["JobRunner"]
 
@@ -52,6 +53,7 @@ class JobRunner:
         self._engine = Engine(packs.registry, settings, Record(settings.record_file))
         self._turn = threading.Lock()
         self._current: tuple[str, int] | None = None
+        self._cancelled: tuple[str, int] | None = None
         self._cancel = threading.Event()
 
     @classmethod
@@ -74,28 +76,35 @@ class JobRunner:
 
     def run(self, run: Run) -> Finished:
         """Run a job and say how it ended; never raises."""
-        with self._turn:
-            self._cancel.clear()
-            self._current = (run.job, run.attempt)
+        self._begin(run.job, run.attempt)
         watch = _Watch(run, self._emit)
-        state, error, result = "failed", None, None
+        state: Literal["done", "failed", "cancelled"] = "failed"
+        error, values = None, {}
         try:
-            result = self._run_with_care(run, watch)
+            values = _plain_values(self._run_with_care(run, watch).outputs)
             state = "done"
         except Cancelled:
             state = "cancelled"
         except BaseException as raised:  # a border: whatever it is costs this job only
             error = _described(raised)
-        finally:
-            with self._turn:
-                self._current = None
-        values = {} if result is None else _plain_values(result.outputs)
-        return Finished(run.job, run.attempt, state, error, watch.outputs(), values, watch.seconds, ())  # type: ignore[arg-type]  # a literal of three
+        with self._turn:
+            self._current = None
+        if error is not None and error["code"] == "out_of_memory":
+            self.free_memory()  # the next job needs it
+        return Finished(run.job, run.attempt, state, error, watch.outputs(), values, watch.seconds, ())
 
     def cancel(self, job: str, attempt: int) -> None:
-        """Stop an attempt, if it is the one that runs."""
+        """Stop an attempt that runs, or that comes next."""
         with self._turn:
-            if self._current == (job, attempt):
+            self._cancelled = (job, attempt)
+            if self._current == self._cancelled:
+                self._cancel.set()
+
+    def _begin(self, job: str, attempt: int) -> None:
+        with self._turn:
+            self._current = (job, attempt)
+            self._cancel.clear()
+            if self._cancelled == self._current:  # before the main thread came to it
                 self._cancel.set()
 
     def free_memory(self) -> None:
@@ -113,7 +122,7 @@ class JobRunner:
 
     def answers(self) -> Mapping[str, Callable[[Any], Any]]:  # Any: JSON
         """Give what can be asked while a job runs."""
-        return {"check": self._check, "ping": lambda about: "pong", "memory": lambda about: self._engine.memory()}
+        return {"check": self._check, "plan": self._plan, "memory": lambda about: self._engine.memory()}
 
     def _run_with_care(self, run: Run, watch: _Watch) -> RunResult:
         """Run a job; where the device is full, once more with everything else unloaded and in smaller parts."""
@@ -148,6 +157,14 @@ class JobRunner:
         )
         return [problem.as_json() for problem in problems]
 
+    def _plan(self, about: Mapping[str, Any]) -> dict[str, object]:  # Any: JSON
+        """Say what a run would do."""
+        engine = copy(self._engine)
+        engine.use(self.registry)  # with a planner of its own: the engine's may be planning the job that runs
+        source = about.get("source", "workflow")
+        workflow = parse_workflow(about["workflow"], source)
+        return explain_plan(engine, workflow, targets=about.get("targets"), source=source).as_json()
+
 
 class _Watch:
     """Sees a job's events: passes them on, and keeps what the end of the job tells."""
@@ -178,7 +195,10 @@ class _Watch:
                 self._shown[event.path] = event
             case JobFinished():
                 return  # the supervisor says so when it is on disk
-        fields = event.model_dump(exclude={"number"}, mode="python" if isinstance(event, NodePreview) else "json")
+        if isinstance(event, NodeMetrics):  # the one that may hold NaN, which JSON writes as text
+            fields = json.loads(event.model_dump_json(exclude={"number"}))
+        else:
+            fields = event.model_dump(exclude={"number"}, mode="python" if isinstance(event, NodePreview) else "json")
         if isinstance(event, NodeShowed):
             fields["path"] = self._name(Path(event.path))
         self._emit(self._run.job, self._run.attempt, fields)
@@ -227,19 +247,13 @@ def _plain_values(outputs: Mapping[str, Any]) -> dict[str, Any]:  # Any: socket 
     room = _LARGEST_VALUES
     for name, value in outputs.items():
         try:
-            size = len(json.dumps(value, allow_nan=False)) if _is_plain(value) else room + 1
-        except (ValueError, RecursionError):
+            size = len(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError, RecursionError):  # a picture, a list of them, NaN, nested too deeply
             continue
-        if size <= room:
+        if size <= room and is_plain(value):
             kept[name] = value
             room -= size
     return kept
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, str | int | bool | list | tuple | dict) or value is None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -1,112 +1,38 @@
-"""A worker as the supervisor sees it: a process of this host, spoken to over its standard input and output."""
+"""A worker that is a process of this host, spoken to over its standard input and output.
+
+It leads a process group of its own, so that what its nodes started ends with it. Besides its standard streams it has
+a "lifeline", a pipe that nothing is ever written to: when the server dies, however it does, the kernel closes the
+other end and kills the group, even while a node holds the interpreter.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import re
 import signal
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from graphengine.errors import GraphEngineError
-from graphengine.workers.messages import (
-    HEADER_BYTES,
-    Answer,
-    Ask,
-    Message,
-    Ready,
-    Stop,
-    decode,
-    encode,
-    frame_size,
-)
+from graphengine.workers.logs import log_name, tail_of
+from graphengine.workers.messages import HEADER_BYTES, Answer, Ask, Message, Ready, Stop, decode, encode, frame_size
+from graphengine.workers.worker import Exit, Worker, WorkerGone, WorkerOptions
 
 __all__ = ["Exit", "LocalWorker", "Worker", "WorkerGone", "WorkerOptions"]
 
-_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_KEY|COOKIE", re.IGNORECASE)
+logger = logging.getLogger(__name__)
+
+_SECRET = re.compile(
+    r"TOKEN(?!IZER)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|COOKIE|KEY(_ID)?$|(^|_)(AUTH|PAT)(_|$)", re.IGNORECASE
+)
+_URL_WITH_PASSWORD = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 _READY_TIMEOUT_S = 300
-_TAIL_BYTES = 4000
-
-
-class WorkerGone(GraphEngineError):
-    """The worker ended, or can't be reached."""
-
-
-@dataclass(frozen=True)
-class WorkerOptions:
-    """What a worker is started with.
-
-    Attributes:
-        packs: Files and folders with nodes, besides what is installed and in the data folder.
-        logs: The folder for its log.
-    """
-
-    device: str
-    data: Path
-    output: Path
-    logs: Path
-    packs: Sequence[Path] = ()
-
-
-@dataclass(frozen=True)
-class Exit:
-    """How a worker's process ended.
-
-    Attributes:
-        code: Its exit code; negative: the signal that ended it.
-        log_tail: What it wrote last.
-    """
-
-    code: int
-    log_tail: str
-
-    def __str__(self) -> str:
-        if self.code >= 0:
-            return f"exit code {self.code}"
-        try:
-            name = signal.Signals(-self.code).name
-        except ValueError:
-            name = f"signal {-self.code}"
-        return f"signal {name}" if not name.startswith("signal") else name
-
-
-class Worker(Protocol):
-    """Runs jobs, one at a time; what it has to say comes to the callback it was made with."""
-
-    device: str
-
-    async def start(self) -> Ready:
-        """Start it and wait until jobs may come."""
-
-    def send(self, message: Message) -> None:
-        """Tell it something; what a worker that is gone is told is lost."""
-
-    async def ask(self, what: str, about: object = None, *, timeout_s: float = 10) -> object:
-        """Ask it something while it may be running a job."""
-
-    @property
-    def log_place(self) -> tuple[str, int]:
-        """The name of its log, and how much has been written there."""
-
-    @property
-    def memory_bytes(self) -> int | None:
-        """The memory that it takes; None if that can't be told."""
-
-    def kill(self) -> None:
-        """End it at once."""
-
-    async def exited(self) -> Exit:
-        """Wait until it has ended."""
-
-    async def stop(self, grace_s: float) -> Exit:
-        """Ask it to end after its job, and end it after that time."""
+_DRAIN_S = 0.5  # for what a process said before it ended; it is in the pipe already
 
 
 class LocalWorker:
@@ -120,9 +46,12 @@ class LocalWorker:
         self.device = options.device
         self._options = options
         self._hear = hear
-        self._log = options.logs / f"worker-{options.device.replace(':', '-')}-{time.time_ns() // 1_000_000}.log"
+        self._log = options.logs / log_name(options.device)
         self._process: asyncio.subprocess.Process | None = None
-        self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        self._lifeline: int | None = None
+        loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[Ready] = loop.create_future()
+        self._code: asyncio.Future[int] = loop.create_future()
         self._questions: dict[int, asyncio.Future[Any]] = {}  # Any: JSON
         self._asked = 0
         self._reading: asyncio.Task[None] | None = None
@@ -131,37 +60,28 @@ class LocalWorker:
         """Start the process and wait until its packs are loaded.
 
         Raises:
-            WorkerGone: it ended before that, or took too long.
+            WorkerGone: it ended before that, or took too long; nothing of it is left.
         """
-        given = {
-            "device": self.device,
-            "data": str(self._options.data),
-            "output": str(self._options.output),
-            "packs": [str(pack) for pack in self._options.packs],
-            "log": str(self._log),
-        }
-        # The kernel ends a worker when the thread ends that started it: this must be the main one.
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # files of the current folder hide no module
-            "-m",
-            "graphengine.workers.process",
-            json.dumps(given),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=_environment(),
-        )
+        await self._spawn()
         self._reading = asyncio.create_task(self._read())
         try:
-            return await asyncio.wait_for(asyncio.shield(self._ready), _READY_TIMEOUT_S)
-        except TimeoutError:
+            done, _ = await asyncio.wait(
+                [self._ready, self._code], timeout=_READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self._ready.done() and self._ready.exception() is None:
+                return self._ready.result()
+        except asyncio.CancelledError:
             self.kill()
-            raise WorkerGone(f"the worker for {self.device} was not ready after {_READY_TIMEOUT_S} s.") from None
+            raise
+        self.kill()
+        ended = await self.exited()
+        if not done:
+            raise WorkerGone(f"the worker for {self.device} was not ready after {_READY_TIMEOUT_S} s.")
+        raise WorkerGone(f"the worker for {self.device} ended with {ended} as it started. {ended.log_tail}".strip())
 
     def send(self, message: Message) -> None:
         """Tell it something; what a process that has ended is told is lost."""
-        if self._process is not None and self._process.stdin is not None and self._process.returncode is None:
+        if self._process is not None and self._process.stdin is not None and not self._code.done():
             with contextlib.suppress(ConnectionError, RuntimeError):
                 self._process.stdin.write(encode(message))
 
@@ -173,12 +93,12 @@ class LocalWorker:
             TimeoutError: it did not answer in time.
             GraphEngineError: it could not answer.
         """
+        if self._reading is None or self._reading.done():
+            raise WorkerGone(f"the worker for {self.device} has ended.")
         self._asked += 1
         question = Ask(self._asked, what, about)
         future = self._questions[question.number] = asyncio.get_running_loop().create_future()
         self.send(question)
-        if self._reading is None or self._reading.done():
-            raise WorkerGone(f"the worker for {self.device} has ended.")
         try:
             return await asyncio.wait_for(future, timeout_s)
         finally:
@@ -202,7 +122,7 @@ class LocalWorker:
         """The memory that is resident; None if the process has ended."""
         import psutil
 
-        if self._process is None or self._process.returncode is not None:
+        if self._process is None or self._code.done():
             return None
         try:
             return int(psutil.Process(self._process.pid).memory_info().rss)
@@ -210,27 +130,74 @@ class LocalWorker:
             return None
 
     def kill(self) -> None:
-        """End the process at once."""
-        if self._process is not None and self._process.returncode is None:
+        """End the process at once, with all that its nodes started."""
+        if self._process is not None and not self._code.done():
+            _kill_group(self._process.pid)
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
     async def exited(self) -> Exit:
-        """Wait until the process has ended."""
+        """Wait until the process has ended and what it said before was passed on."""
         assert self._process is not None, "start it first"
-        code = await self._process.wait()
-        if self._reading is not None:  # what it said last comes before that it ended
-            await asyncio.wait([self._reading], timeout=1)
-        return Exit(code, self._log_tail())
+        assert self._reading is not None, "start it first"
+        code = await asyncio.shield(self._code)
+        await asyncio.wait([self._reading], timeout=_DRAIN_S)
+        self._reading.cancel()  # what its nodes started may hold the pipe open
+        await asyncio.wait([self._reading])
+        self._process._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way to let go of pipes
+        return Exit(code, tail_of(self._log))
 
     async def stop(self, grace_s: float) -> Exit:
         """Ask it to end after its job, and end it after that time."""
         self.send(Stop())
-        ended = asyncio.ensure_future(self.exited())
-        done, _ = await asyncio.wait([ended], timeout=grace_s)
-        if not done:
-            self.kill()
-        return await ended
+        await asyncio.wait([self._code], timeout=grace_s)
+        self.kill()
+        return await self.exited()
+
+    async def _spawn(self) -> None:
+        # The kernel also ends a worker when the thread ends that started it: this must be the main one.
+        theirs, self._lifeline = os.pipe()
+        given = {
+            "device": self.device,
+            "data": str(self._options.data),
+            "output": str(self._options.output),
+            "packs": [str(pack) for pack in self._options.packs],
+            "log": str(self._log),
+            "lifeline": theirs,
+        }
+        loop = asyncio.get_running_loop()
+        try:
+            transport, protocol = await loop.subprocess_exec(
+                lambda: _Watcher(loop, self._ended),
+                sys.executable,
+                "-P",  # files of the current folder hide no module
+                "-m",
+                "graphengine.workers.process",
+                json.dumps(given),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=_environment(),
+                pass_fds=() if os.name == "nt" else (theirs,),
+                process_group=0,
+            )
+        except BaseException:
+            self._let_go()
+            raise
+        finally:
+            os.close(theirs)
+        self._process = asyncio.subprocess.Process(transport, protocol, loop)
+
+    def _ended(self, pid: int, code: int) -> None:
+        """Note that the process has ended, and end what its nodes left."""
+        _kill_group(pid)
+        self._code.set_result(code)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
 
     async def _read(self) -> None:
         """Pass on what it says until the pipe closes."""
@@ -243,14 +210,18 @@ class LocalWorker:
                 self._take(decode(await stream.readexactly(size)))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # it ended
-        except ValueError:  # not one of our frames: it can't be understood any more
+        except Exception:  # a border: it says what is no message, so nothing it says can be trusted any more
+            logger.exception("the worker for %s said what can't be understood and is ended", self.device)
             self.kill()
-        gone = WorkerGone(f"the worker for {self.device} ended. {self._log_tail()}".strip())
+        finally:
+            self._give_up_questions()
+
+    def _give_up_questions(self) -> None:
+        gone = WorkerGone(f"the worker for {self.device} ended.")
         for future in (self._ready, *self._questions.values()):
             if not future.done():
                 future.set_exception(gone)
-        if self._ready.done():
-            self._ready.exception()  # it may be that nobody waits for it any more
+        self._ready.exception()  # it may be that nobody waits for it any more
 
     def _take(self, message: Message) -> None:
         match message:
@@ -267,18 +238,35 @@ class LocalWorker:
             case _:
                 self._hear(message)
 
-    def _log_tail(self) -> str:
-        try:
-            with self._log.open("rb") as file:
-                file.seek(max(0, self._log.stat().st_size - _TAIL_BYTES))
-                return file.read().decode(errors="replace").strip()
-        except OSError:
-            return ""
+
+class _Watcher(asyncio.subprocess.SubprocessStreamProtocol):
+    """Tells of a process's end at once: ``Process.wait`` waits for its pipes as well, which others may hold open."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ended: Callable[[int, int], None]) -> None:
+        super().__init__(limit=2**16, loop=loop)
+        self._tell = ended
+
+    def process_exited(self) -> None:
+        """Called by asyncio."""
+        super().process_exited()
+        transport = self._transport  # type: ignore[attr-defined]  # of asyncio's own class
+        self._tell(transport.get_pid(), transport.get_returncode())
+
+
+def _kill_group(leader: int) -> None:
+    """End a process and what it started."""
+    if os.name != "nt":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, signal.SIGKILL)
 
 
 def _environment() -> dict[str, str]:
     """Give the environment without what looks like a secret: packs' code needs none of the server's."""
-    kept = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not _SECRET.search(name) and (name.lower().endswith("_proxy") or not _URL_WITH_PASSWORD.search(value))
+    }
     kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     kept["GRAPHENGINE_PARENT"] = str(os.getpid())
     return kept

@@ -25,9 +25,10 @@ __all__ = [
     "ReloadPacks",
     "Run",
     "Stop",
-    "encode",
     "decode",
+    "encode",
     "frame_size",
+    "is_plain",
     "read_frame",
 ]
 
@@ -66,7 +67,7 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Ask:
-    """To a worker: answer a question beside the job that runs; see ``process.ANSWERS``."""
+    """To a worker: answer a question beside the job that runs; see ``JobRunner.answers``."""
 
     number: int
     what: str
@@ -149,10 +150,20 @@ _KINDS: dict[str, type] = {
 
 
 def encode(message: Message) -> bytes:
-    """Give a message as a frame."""
+    """Give a message as a frame; what has no place in one is sent as text."""
     fields = [getattr(message, field.name) for field in dataclasses.fields(message)]
-    body: bytes = msgpack.packb([type(message).__name__, *fields], default=str)
+    # names of files that are no Unicode hold lone surrogates, also in the messages of errors
+    body: bytes = msgpack.packb([type(message).__name__, *fields], default=str, unicode_errors="replace")
     return struct.pack(">I", len(body)) + body
+
+
+def is_plain(value: object) -> bool:
+    """Tell whether a value arrives as what it is."""
+    try:
+        msgpack.packb(value)
+    except (TypeError, ValueError, OverflowError):  # unknown types, lone surrogates, deep nesting, long integers
+        return False
+    return True
 
 
 def frame_size(header: bytes) -> int:

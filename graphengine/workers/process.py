@@ -1,7 +1,8 @@
 """A worker's own process: ``python -m graphengine.workers.process``, started by the supervisor.
 
     main thread      loads packs, then runs one job after the other
-    control thread   reads the pipe: cancels, answers questions; ends the process when the pipe closes
+    control thread   reads the pipe: cancels, answers pings; ends the process when the pipe closes
+    answer thread    answers questions that may take a while, such as what a run would do
     sender thread    sends what happens every few milliseconds, so that a busy graph does not flood the pipe
 
 Standard output belongs to the pipe: what nodes print goes to the log, as does what the interpreter says in a crash.
@@ -18,11 +19,14 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from graphengine.errors import GraphEngineError
 from graphengine.workers.messages import (
     Answer,
     Ask,
@@ -46,24 +50,26 @@ __all__ = ["main"]
 
 _SEND_EVERY_S = 0.015
 _PR_SET_PDEATHSIG = 1
+_F_SETSIG = 10  # Linux's; Python has no name for it
 
 
 def main() -> None:
     """Run jobs until the pipe closes or says to stop."""
     options = json.loads(sys.argv[1])
     channel_in, channel_out = _take_over_pipes(Path(options["log"]))
-    _die_with_parent()
+    _die_with_parent(options["lifeline"])
     outbox = Outbox(channel_out)
     from graphengine.workers.job_runner import JobRunner
 
     runner = JobRunner.from_options(options, outbox.add)
     control = _Control(channel_in, outbox, runner)
-    threading.Thread(target=control.listen, name="control", daemon=True).start()
+    control.start()
     failures = {failure.pack: failure.error for failure in runner.registry.definitions.failures}
     outbox.send(Ready(os.getpid(), options["device"], len(runner.registry.definitions.by_id), failures))
     while (message := control.tasks.get()) is not None:
         _do(message, runner, outbox)
     runner.close()
+    _flush_prints()
     os._exit(0)  # packs may have left threads that would keep the process
 
 
@@ -71,11 +77,21 @@ def _do(message: Message, runner: JobRunner, outbox: Outbox) -> None:
     match message:
         case Run():
             finished = runner.run(message)
+            _flush_prints()  # the job's part of the log ends here
             outbox.finish(finished)
         case FreeMemory():
             runner.free_memory()
         case ReloadPacks():
-            runner.reload_packs()
+            try:
+                runner.reload_packs()
+            except OSError:  # a pack's files are being replaced; there is news when that is done
+                traceback.print_exc()
+
+
+def _flush_prints() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # the disk is full, or a node closed it
+            stream.flush()
 
 
 def _take_over_pipes(log: Path) -> tuple[BinaryIO, BinaryIO]:
@@ -94,7 +110,7 @@ def _take_over_pipes(log: Path) -> tuple[BinaryIO, BinaryIO]:
     return channel_in, channel_out
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(lifeline: int) -> None:
     """Ask the kernel, where it can, to kill us when the server dies, even while a node holds the interpreter."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the server, which tells us
     if sys.platform == "linux":
@@ -102,8 +118,23 @@ def _die_with_parent() -> None:
 
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1 and os.environ.get("GRAPHENGINE_PARENT") != "1":  # it died before we asked
+            _hold_on_to(lifeline)
+    if hasattr(os, "getppid") and os.getppid() != int(os.environ["GRAPHENGINE_PARENT"]):  # it died before we asked
         os._exit(1)
+
+
+def _hold_on_to(lifeline: int) -> None:
+    """Have our process group killed, all that nodes started included, when the server's end of a pipe closes.
+
+    Nothing is ever written to it, so the first thing that happens there is its end. The kernel tells of it by the
+    signal that is asked for here.
+    """
+    import fcntl
+
+    if os.getpgrp() == os.getpid():
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, _F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 class Outbox:
@@ -124,11 +155,6 @@ class Outbox:
             self._flush()
             self._write(message)
 
-    def begin(self, job: str, attempt: int) -> None:
-        """Say which attempt the next events belong to."""
-        with self._lock:
-            self._job = (job, attempt)
-
     def add(self, job: str, attempt: int, event: dict[str, Any]) -> None:  # Any: as above
         """Add an event of an attempt, to be sent soon."""
         with self._lock:
@@ -140,16 +166,16 @@ class Outbox:
             else:
                 self._waiting.append(event)
                 self._replaceable.clear()  # nothing moves across it
-        if not self._filled.is_set():
-            self._filled.set()
+        self._filled.set()
 
     def finish(self, finished: Finished) -> None:
         """Send the end of an attempt with the events that wait, in one message."""
         with self._lock:
+            if self._job != (finished.job, finished.attempt):  # a thread that an earlier job left speaks of that one
+                self._flush()
             events, self._waiting = self._waiting, []
             self._replaceable.clear()
-            fields = {name: getattr(finished, name) for name in finished.__dataclass_fields__}
-            self._write(Finished(**(fields | {"events": events})))
+            self._write(replace(finished, events=events))
 
     def _replace(self, event: dict[str, Any]) -> None:  # Any: as above
         key = (event["type"], event["node"])
@@ -163,7 +189,7 @@ class Outbox:
     def _send_regularly(self) -> None:
         while True:
             self._filled.wait()
-            threading.Event().wait(_SEND_EVERY_S)
+            time.sleep(_SEND_EVERY_S)
             self._filled.clear()
             with self._lock:
                 self._flush()
@@ -184,33 +210,58 @@ class Outbox:
 
 
 class _Control:
-    """The control thread: what must work while a job runs."""
+    """What must work while a job runs."""
 
     def __init__(self, channel: BinaryIO, outbox: Outbox, runner: JobRunner) -> None:
         self.tasks: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[Ask] = queue.SimpleQueue()
         self._channel = channel
         self._outbox = outbox
         self._runner = runner
         self._answers: Mapping[str, Callable[[Any], Any]] = runner.answers()  # Any: JSON
 
-    def listen(self) -> None:
+    def start(self) -> None:
+        """Begin to listen."""
+        threading.Thread(target=self._listen, name="control", daemon=True).start()
+        threading.Thread(target=self._answer_all, name="answers", daemon=True).start()
+
+    def _listen(self) -> None:
         """Read messages until the pipe closes."""
-        while (message := read_frame(self._channel)) is not None:
-            match message:
-                case Cancel():
-                    self._runner.cancel(message.job, message.attempt)
-                case Ask():
-                    self._outbox.send(self._answer(message))
-                case Stop():
-                    self.tasks.put(None)
-                case _:
-                    self.tasks.put(message)
-        os._exit(0)
+        try:
+            while (message := read_frame(self._channel)) is not None:
+                self._hear(message)
+        except ValueError:  # not one of our frames
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+
+    def _hear(self, message: Message) -> None:
+        match message:
+            case Cancel():
+                self._runner.cancel(message.job, message.attempt)
+            case Ask(what="ping"):
+                self._outbox.send(Answer(message.number, "pong"))
+            case Ask():
+                self._questions.put(message)
+            case Stop():
+                self.tasks.put(None)
+            case _:
+                self.tasks.put(message)
+
+    def _answer_all(self) -> None:
+        while True:
+            question = self._questions.get()
+            self._outbox.send(self._answer(question))
 
     def _answer(self, question: Ask) -> Answer:
+        answer = self._answers.get(question.what)
+        if answer is None:
+            return Answer(question.number, None, f"nobody here can answer {question.what!r}.")
         try:
-            return Answer(question.number, self._answers[question.what](question.about))
-        except Exception as error:  # a border: a pack's code may raise anything
+            return Answer(question.number, answer(question.about))
+        except GraphEngineError as error:
+            return Answer(question.number, None, str(error))
+        except BaseException as error:  # a border: a pack's code may raise anything, and call exit()
             traceback.print_exc()
             return Answer(question.number, None, f"{type(error).__name__}: {error}")
 

@@ -222,5 +222,8 @@ def test_a_deferred_record_writes_the_last_of_equal_runs_when_asked(
 def test_a_deferred_record_does_not_let_too_much_wait(arithmetic: Registry, settings: Settings, tmp_path: Path) -> None:
     engine = Engine(arithmetic, settings, DeferredRecord(tmp_path / "record.sqlite"))
     for index in range(110):
-        engine.run(drawn({"out": ("Show", {"value": index})}), path=tmp_path / f"{index}.json")
+        engine.run(
+            drawn({"one": ("Number", {"value": index}), "out": ("Show", {"value": "@one.number"})}),
+            path=tmp_path / f"{index}.json",
+        )
     assert Record(tmp_path / "record.sqlite").last_run(str(tmp_path / "5.json")) is not None

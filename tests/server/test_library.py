@@ -236,6 +236,9 @@ def test_file_and_folder_are_synchronised_before_a_save_is_done(
     library.save("sub/a", workflow(), expected_version=None)
     assert [synced[0], synced[1], synced[3]] == [str(folder.parent), str(folder), str(folder / "sub")]
     assert synced[2].endswith(".part")
+    synced.clear()
+    library.rename("sub/a", "b", expected_version=library.list()[0].version)
+    assert set(synced) == {str(folder), str(folder / "sub")}
 
 
 @pytest.mark.parametrize(
@@ -314,6 +317,15 @@ def test_only_files_that_changed_are_read_again(
     again = {saved.name: saved.description for saved in library.list()}
     assert sorted(read[1001:]) == ["7", "9"]
     assert (again["7"], again["9"], "10" in again) == ("8", "edited", False)
+
+
+def test_a_save_within_one_tick_of_the_clock_is_listed(library: WorkflowLibrary, folder: Path) -> None:
+    (version,) = save_all(library, "a", "one")
+    library.list()
+    facts = (folder / "a.json").stat()
+    saved = library.save("a", workflow("two"), expected_version=version)
+    os.utime(folder / "a.json", ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert [(each.version, each.description) for each in library.list()] == [(saved.version, "two")]
 
 
 # Names
