@@ -1,30 +1,40 @@
 """Who hears of jobs: one writer, many subscribers, slow ones dropped with notice.
 
 Events of a job are numbered from 1 over all its attempts, and kept, so that a subscriber that lost its connection goes
-on where it was. Progress and previews are only for who is there: they carry the number of the last event before them,
+on where it was. The last one, ``job_ended``, says what the job's row says, and is made from it again when asked for, so
+it needs no write of its own. Progress and previews are only for who is there: they carry the number of the last event before them,
 are never kept, and of those that wait for one subscriber only the newest of each node stays.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
+import math
 import time
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from graphengine.core.job import Job
+from graphengine.errors import GraphEngineError
 from graphengine.jobs.store import JobStore
 from graphengine.jobs.store_thread import StoreThread
 
-__all__ = ["TRANSIENT", "EventHub", "Message", "SlowReader", "Subscription", "ended_event"]
+__all__ = ["TRANSIENT", "EventHub", "Message", "SlowReader", "Subscription", "WrittenEvent", "ended_event"]
+
+logger = logging.getLogger(__name__)
 
 TRANSIENT = frozenset({"node_progress", "node_preview"})
 """Event types that are not kept."""
 
 MOST_PENDING_BYTES = 8 * 1024 * 1024
 """What may wait for one subscriber before it is dropped."""
+
+WrittenEvent = tuple[str, str, str, bytes | None]
+"""An event as a worker writes it: its type, its node, its fields as a JSON object, a preview's picture."""
 
 _FLUSH_EVERY_S = 1.0
 _PREVIEW_OVERHEAD_BYTES = 200
@@ -42,6 +52,7 @@ class Message(NamedTuple):
         text: The event as JSON.
         jpeg: A preview's picture, which is sent as bytes beside the text.
         replaces: Messages with the same key that still wait are replaced; None for events that are kept.
+        is_last: Nothing comes after it.
     """
 
     job: str
@@ -49,6 +60,7 @@ class Message(NamedTuple):
     text: str
     jpeg: bytes | None = None
     replaces: tuple[str, str, str] | None = None
+    is_last: bool = False
 
     @property
     def event(self) -> dict[str, Any]:  # Any: JSON
@@ -129,13 +141,13 @@ class _Live:
 
     Attributes:
         last: Number of the last event.
-        unkept: Events that are not on disk yet, as JSON texts.
+        unkept: Events that are not known to be on disk. Only the event loop's thread changes it.
     """
 
     job: Job
     last: int
-    unkept: list[str] = field(default_factory=list)
-    unkept_from: float = 0.0
+    unkept: list[Message] = field(default_factory=list)
+    has_ended: bool = False
 
 
 class EventHub:
@@ -149,13 +161,12 @@ class EventHub:
         self._store = store
         self._live: dict[str, _Live] = {}
         self._subscriptions: set[Subscription] = set()
+        self._waiters: dict[str, list[asyncio.Future[Job]]] = {}
+        self._is_closed = False
 
     def publish(self, job: Job, events: Iterable[Mapping[str, Any]]) -> None:  # Any: JSON, and a preview's bytes
         """Pass on what happened in a job, in order; it is kept soon after, or with ``take_unkept``."""
-        live = self._live.get(job.id)
-        if live is None:
-            live = self._live[job.id] = _Live(job, job.last_event)
-        hearers = [subscription for subscription in self._subscriptions if subscription.hears(job)]
+        live, hearers = self._live_job(job), self._hearers(job)
         now = round(time.time(), 3)
         for event in events:
             is_kept = event["type"] not in TRANSIENT
@@ -165,36 +176,104 @@ class EventHub:
                 continue
             message = _message(live, event, now)
             if is_kept:
-                if not live.unkept:
-                    live.unkept_from = time.monotonic()
-                live.unkept.append(message.text)
+                live.unkept.append(message)
             for hearer in hearers:
                 hearer.put(message)
 
-    def take_unkept(self, job_id: str) -> list[tuple[int, int, str]]:
-        """Give the events of a job that are not on disk, as ``JobStore.add_events`` takes them, to be kept now."""
-        live = self._live.get(job_id)
-        if live is None or not live.unkept:
-            return []
-        batch = (live.job.sequence, live.last, f"[{','.join(live.unkept)}]")
-        live.unkept = []
-        return [batch]
+    def pass_on(self, job: Job, events: Iterable[WrittenEvent]) -> None:
+        """Pass on what a worker wrote of a job, as ``publish`` does; its texts are not read again."""
+        live, hearers = self._live_job(job), self._hearers(job)
+        start = f'{{"job":"{job.id}","number":'
+        now = f',"time":{time.time():.3f},'
+        for type_, node, text, jpeg in events:
+            replaces = None
+            if type_ in TRANSIENT:
+                if not hearers:
+                    continue
+                replaces = (job.id, type_, node)
+            else:
+                live.last += 1
+            message = Message(job.id, live.last, f"{start}{live.last}{now}{text[1:]}", jpeg, replaces)
+            if replaces is None:
+                live.unkept.append(message)
+            for hearer in hearers:
+                hearer.put(message)
 
-    def forget(self, job_id: str) -> None:
-        """Drop what is held of a job that has ended and whose events are kept."""
-        self._live.pop(job_id, None)
+    def end(self, job: Job) -> None:
+        """Tell everybody that a job has ended, as its row on disk says."""
+        live, hearers = self._live_job(job), self._hearers(job)
+        message = _ended(job, live.last + 1)
+        for hearer in hearers:
+            hearer.put(message)
+        for waiter in self._waiters.pop(job.id, ()):
+            if not waiter.done():
+                waiter.set_result(job)
+        live.has_ended = True
+        if not live.unkept:
+            self._live.pop(job.id, None)
+
+    @contextlib.contextmanager
+    def waiting_for_end(self, job_id: str) -> Iterator[asyncio.Future[Job]]:
+        """Give what is done when a job ends from now on; a job that ended before is not noticed."""
+        waiter: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(job_id, []).append(waiter)
+        try:
+            yield waiter
+        finally:
+            waiter.cancel()
+            others = self._waiters.get(job_id, [])
+            if waiter in others:
+                others.remove(waiter)
+            if not others:
+                self._waiters.pop(job_id, None)
+
+    def _live_job(self, job: Job) -> _Live:
+        live = self._live.get(job.id)
+        if live is None:
+            live = self._live[job.id] = _Live(job, job.last_event)
+        return live
+
+    def _hearers(self, job: Job) -> list[Subscription]:
+        return [subscription for subscription in self._subscriptions if subscription.hears(job)]
+
+    def take_unkept(self, job_id: str) -> list[tuple[int, int, str]]:
+        """Give a job's events that are not known to be on disk, as ``JobStore.add_events`` takes them, to be kept now.
+
+        They are given again until they are known to be, so a write that fails loses none. Any thread may call this.
+        """
+        live = self._live.get(job_id)
+        unkept = [] if live is None else live.unkept.copy()  # at one blow, as the loop's thread goes on meanwhile
+        if live is None or not unkept:
+            return []
+        return [(live.job.sequence, unkept[-1].number, f"[{','.join(message.text for message in unkept)}]")]
 
     async def keep(self) -> None:
         """Put the events of all jobs on disk."""
         batches = [batch for job_id in list(self._live) for batch in self.take_unkept(job_id)]
-        if batches:
-            await self._store.write(lambda store: store.add_events(batches))
+        if not batches:
+            return
+        await self._store.write(lambda store: store.add_events(batches))
+        for job_id in list(self._live):
+            self.are_kept(job_id, batches)
+
+    def are_kept(self, job_id: str, batches: Iterable[tuple[int, int, str]]) -> None:
+        """Note that a job's events, as ``take_unkept`` gave them, are on disk."""
+        live = self._live.get(job_id)
+        if live is None:
+            return
+        last = max((last for sequence, last, _events in batches if sequence == live.job.sequence), default=0)
+        live.unkept = [message for message in live.unkept if message.number > last]
+        if live.has_ended and not live.unkept:
+            self._live.pop(job_id, None)
 
     async def keep_regularly(self) -> None:
-        """Put events on disk again and again, until cancelled."""
+        """Put events on disk again and again, until cancelled; what can't be kept now is tried again."""
         while True:
             await asyncio.sleep(_FLUSH_EVERY_S)
-            await self.keep()
+            try:
+                await self.keep()
+            except GraphEngineError as error:
+                logger.error("events can't be kept: %s", error)
 
     def subscribe(
         self, owner: str | None, jobs: Collection[str] | None = None, *, previews: bool = True
@@ -202,6 +281,8 @@ class EventHub:
         """Start to hear of jobs from now on; the caller ends it with ``unsubscribe``."""
         subscription = Subscription(owner, jobs, previews=previews)
         self._subscriptions.add(subscription)
+        if self._is_closed:
+            self.unsubscribe(subscription)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -210,46 +291,68 @@ class EventHub:
         subscription.close()
 
     async def follow(self, job: Job, after: int = 0) -> AsyncGenerator[list[Message]]:
-        """Give a job's events from a number on, first the kept ones, then those to come, until it has ended.
+        """Give a job's events from a number on, first those so far, then those to come, until it has ended.
 
         Raises:
             SlowReader: see ``Subscription``.
+            UnknownJob: it was pruned.
         """
         subscription = self.subscribe(None, [job.id])
         try:
-            kept = await self.replay(job.id, after)
-            yield kept
-            last = max([after, *(message.number for message in kept)])
-            if any(_is_last(message) for message in kept):
-                return
-            job = await self._store.read(lambda store: store.get(job.id))
-            if job.is_over and job.id not in self._live:
+            so_far = await self._so_far(job.id, after)
+            yield so_far.messages
+            if so_far.job.is_over:
                 return
             while messages := await subscription.next():
-                new = [message for message in messages if message.replaces is not None or message.number > last]
+                new = [each for each in messages if each.replaces is not None or each.number > so_far.last]
                 if new:
                     yield new
-                if any(_is_last(message) for message in new):
+                if any(message.is_last for message in new):
                     return
         finally:
             self.unsubscribe(subscription)
 
     async def replay(self, job_id: str, after: int) -> list[Message]:
-        """Give a job's events with numbers above this one that have come so far."""
-        batches = self.take_unkept(job_id)
-        if batches:
-            await self._store.write(lambda store: store.add_events(batches))
+        """Give a job's events with numbers above this one that have come so far.
 
-        def read(store: JobStore) -> list[dict[str, Any]]:  # Any: JSON
-            return store.events_after(job_id, after)
+        Raises:
+            UnknownJob: there is no such job.
+        """
+        return (await self._so_far(job_id, after)).messages
 
-        events = await self._store.read(read)
-        return [Message(job_id, event["number"], _dumps(event)) for event in events]
+    async def _so_far(self, job_id: str, after: int) -> _SoFar:
+        # What waits is copied before the disk is read: an event that comes to the disk meanwhile is in both, never in
+        # neither.
+        live = self._live.get(job_id)
+        waiting = [] if live is None else live.unkept.copy()
+
+        def read(store: JobStore) -> tuple[Job, list[dict[str, Any]]]:  # Any: JSON
+            return store.get(job_id), store.events_after(job_id, after)
+
+        job, events = await self._store.read(read)
+        messages = [_of_kept(job_id, event) for event in events]
+        last = messages[-1].number if messages else after
+        messages += [message for message in waiting if message.number > last]
+        # A server that ended at once lost its last events, so a subscriber may have heard of more than there are. Their
+        # numbers are given again, and it must hear of the new ones.
+        known = max([job.last_event, *(message.number for message in waiting[-1:])])
+        if job.is_over and after <= known:
+            messages.append(_ended(job, known + 1))
+        return _SoFar(job, messages, messages[-1].number if messages else min(after, known))
 
     def close(self) -> None:
-        """End all subscriptions."""
+        """End all subscriptions, and those to come at once."""
+        self._is_closed = True
         for subscription in list(self._subscriptions):
             self.unsubscribe(subscription)
+
+
+class _SoFar(NamedTuple):
+    """A job, its events after some number, and the number from which to go on."""
+
+    job: Job
+    messages: list[Message]
+    last: int
 
 
 def ended_event(job: Job) -> dict[str, Any]:  # Any: JSON
@@ -260,18 +363,36 @@ def ended_event(job: Job) -> dict[str, Any]:  # Any: JSON
 
 
 def _message(live: _Live, event: Mapping[str, Any], now: float) -> Message:  # Any: as in publish
-    jpeg = event.get("jpeg")
     named: dict[str, Any] = {"job": live.job.id, "number": live.last, "time": now}  # Any: JSON
     if event["type"] not in TRANSIENT:
-        return Message(live.job.id, live.last, _dumps({**named, **event}))
+        return _of_kept(live.job.id, {**named, **event})
     shown = {name: value for name, value in event.items() if name != "jpeg"}
     replaces = (live.job.id, event["type"], event["node"])
-    return Message(live.job.id, live.last, _dumps({**named, **shown}), jpeg, replaces)
+    return Message(live.job.id, live.last, _dumps({**named, **shown}), event.get("jpeg"), replaces)
 
 
-def _is_last(message: Message) -> bool:
-    return message.replaces is None and '"type":"job_ended"' in message.text
+def _of_kept(job_id: str, event: Mapping[str, Any]) -> Message:  # Any: JSON
+    return Message(job_id, event["number"], _dumps(event))
+
+
+def _ended(job: Job, number: int) -> Message:
+    event = {"job": job.id, "number": number, "time": job.finished, **ended_event(job)}
+    return Message(job.id, number, _dumps(event), is_last=True)
 
 
 def _dumps(event: Mapping[str, Any]) -> str:  # Any: JSON
-    return json.dumps(event, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError:  # a value is no finite number: JSON has no such, and a browser could read nothing of it
+        return json.dumps(_finite(event), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:  # Any: JSON
+    """Write numbers that JSON doesn't have as texts, as a run's own events do."""
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

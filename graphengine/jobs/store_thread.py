@@ -18,13 +18,23 @@ from typing import Any, NamedTuple, TypeVar
 from graphengine.errors import GraphEngineError
 from graphengine.jobs.store import JobStore
 
-__all__ = ["DiskFull", "StoreBroken", "StoreThread"]
+__all__ = ["DiskFull", "StoreBroken", "StoreBusy", "StoreThread"]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _MOST_IN_A_COMMIT = 256
+
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_FAILED = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
 
 
 class DiskFull(GraphEngineError):
@@ -37,10 +47,17 @@ class DiskFull(GraphEngineError):
 class StoreBroken(GraphEngineError):
     """The disk failed to keep what was written: nothing is accepted until the server is started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, message: str = "") -> None:
         super().__init__(
-            "the disk failed while the queue was written, so nothing more is accepted. Check the disk and start again."
+            message or "the queue's disk failed, so nothing more is accepted. Check the disk and start again."
         )
+
+
+class StoreBusy(GraphEngineError):
+    """Another program holds the queue's file: nothing was changed, and the same may be tried again."""
+
+    def __init__(self) -> None:
+        super().__init__("another program holds the queue's file, so nothing was changed. End it, then try again.")
 
 
 class _Call(NamedTuple):
@@ -109,38 +126,47 @@ class StoreThread:
 
         Raises:
             DiskFull: nothing was changed.
-            StoreBroken: the disk failed, now or before.
+            StoreBusy: nothing was changed.
+            StoreBroken: the disk failed, now or before, or this is closed.
         """
         return await self._call(self._writes, work)
 
     async def read(self, work: Callable[[JobStore], T]) -> T:
-        """Look something up in what was committed."""
+        """Look something up in what was committed: all that the work reads is of one moment."""
         return await self._call(self._reads, work)
 
     async def close(self) -> None:
         """Finish what was asked for, and close the file."""
-        if self._closed:
-            return
-        self._closed = True
-        self._writes.put(None)
-        self._reads.put(None)
+        if not self._closed:
+            self._closed = True
+            self._writes.put(None)
+            self._reads.put(None)
         await asyncio.gather(*(asyncio.to_thread(thread.join) for thread in self._threads))
 
     async def _call(self, calls: queue.SimpleQueue[_Call | None], work: Callable[[JobStore], T]) -> T:
         if self._closed:
-            raise StoreBroken
+            raise StoreBroken("the queue is closed, as the server is stopping. Try again when it is back.")
         future: asyncio.Future[T] = self._loop.create_future()
         calls.put(_Call(work, future))
         return await future
 
     def _read_all(self) -> None:
         while (call := self._reads.get()) is not None:
-            try:
-                result, error = call.work(self._reader_store), None
-            except Exception as raised:  # a border: it is the caller's, on the loop's thread
-                result, error = None, raised
+            result, error = self._read(call)
             self._results.give([(call.future, result, error)])
         self._reader_store.close()
+
+    def _read(self, call: _Call) -> tuple[Any, Exception | None]:  # Any: as in _Call
+        database = self._reader_store.database
+        try:
+            database.execute("BEGIN")
+            try:
+                return call.work(self._reader_store), None
+            finally:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+        except Exception as error:  # a border: it is the caller's, on the loop's thread
+            return None, _explained(error)
 
     def _write_all(self) -> None:
         is_open = True
@@ -169,17 +195,16 @@ class StoreThread:
             self._run("COMMIT")
         except Exception as error:  # a border: every caller is told
             self._undo()
-            failure = self._explained(error)
-            results = [(call.future, None, failure) for call in calls]
+            results = [(call.future, None, self._failure(error)) for call in calls]
         self._results.give(results)
 
     def _in_savepoint(self, call: _Call) -> tuple[Any, Exception | None]:  # Any: as in _Call
         self._run("SAVEPOINT one")
         try:
             result = call.work(self._writer_store)
-        except sqlite3.OperationalError:
-            raise  # the disk's, so everyone's
         except Exception as error:  # a border: it is the caller's
+            if _explained(error) is not error:
+                raise  # the disk's, so everyone's
             self._run("ROLLBACK TO one")
             self._run("RELEASE one")
             return None, error
@@ -194,18 +219,29 @@ class StoreThread:
             logger.exception("a change of the queue could not be undone")
             self._broken = True
 
-    def _explained(self, error: Exception) -> Exception:
-        """Tell a full disk, after which one may go on, from a failing one, after which nothing is certain."""
-        if not isinstance(error, sqlite3.OperationalError):
-            return error
-        code = getattr(error, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_FULL:
-            return DiskFull()
-        logger.error("the queue could not be written: %s", error)
-        if code is not None and code & 0xFF == sqlite3.SQLITE_IOERR:
+    def _failure(self, error: Exception) -> Exception:
+        """Say what a caller is told of a commit that failed; after a failing disk, nothing is certain any more."""
+        failure = _explained(error)
+        if isinstance(failure, StoreBroken) and not self._broken:
+            logger.error("the queue could not be written: %s", error)
             self._broken = True
-            return StoreBroken()
-        return error
+        return failure
 
     def _run(self, statement: str) -> None:
         self._writer_store.database.execute(statement)
+
+
+def _explained(error: Exception) -> Exception:
+    """Tell what is the disk's, a full one from a failing one, and give everything else as it is."""
+    code = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
+    primary = None if code is None else code & 0xFF
+    if primary == sqlite3.SQLITE_FULL:
+        failure: GraphEngineError = DiskFull()
+    elif primary in _BUSY:
+        failure = StoreBusy()
+    elif primary in _FAILED:
+        failure = StoreBroken()
+    else:
+        return error
+    failure.__cause__ = error
+    return failure
