@@ -1,9 +1,9 @@
 """Who hears of jobs: one writer, many subscribers, slow ones dropped with notice.
 
 Events of a job are numbered from 1 over all its attempts, and kept, so that a subscriber that lost its connection goes
-on where it was. The last one, ``job_ended``, says what the job's row says, and is made from it again when asked for, so
-it needs no write of its own. Progress and previews are only for who is there: they carry the number of the last event before them,
-are never kept, and of those that wait for one subscriber only the newest of each node stays.
+on where it was. The last one, ``job_ended``, says what the job's row says, and is made from it when asked for: it needs
+no write of its own. Progress and previews are only for who is there: they carry the number of the last event before
+them, are never kept, and of those that wait for one subscriber only the newest of each node stays.
 """
 
 from __future__ import annotations
@@ -336,7 +336,7 @@ class EventHub:
         # A server that ended at once lost its last events, so a subscriber may have heard of more than there are. Their
         # numbers are given again, and it must hear of the new ones.
         known = max([job.last_event, *(message.number for message in waiting[-1:])])
-        if job.is_over and after <= known:
+        if job.is_over and after != known + 1:
             messages.append(_ended(job, known + 1))
         return _SoFar(job, messages, messages[-1].number if messages else min(after, known))
 

@@ -48,10 +48,8 @@ class World:
             assert over is not None
             return over
 
-        over = await self.store.write(finish)
-        self.hub.publish(over, [ended_event(over)])
+        self.hub.end(await self.store.write(finish))
         await self.hub.keep()
-        self.hub.forget(job.id)
 
     async def numbers(self, job: Job, after: int = 0) -> list[int]:
         return [message.number for message in await self.hub.replay(job.id, after)]
@@ -215,7 +213,8 @@ def test_following_ends_with_the_job(path: Path) -> None:
     async def test(world: World) -> None:
         job = await world.submit()
         over = await world.store.write(lambda store: store.cancel(job.id))
-        assert await followed(world, over) == []  # it ended, and nothing was told of it
+        assert await followed(world, over) == [1]  # it ended, and nobody said so
+        assert await followed(world, over, 1) == []
         other = await world.submit()
         await world.end(other)
         assert await followed(world, other) == [1]
@@ -234,8 +233,7 @@ def test_an_end_that_is_told_while_following_begins_is_heard(path: Path) -> None
         held = asyncio.ensure_future(world.store.read(lambda _store: goes_on.wait(10)))
         following = asyncio.ensure_future(followed(world, job))
         await asyncio.sleep(0.01)
-        world.hub.publish(over, [ended_event(over)])
-        world.hub.forget(job.id)
+        world.hub.end(over)
         goes_on.set()
         await held
         assert await following == [1]
