@@ -64,14 +64,14 @@ class LocalWorker:
         """
         await self._spawn()
         self._reading = asyncio.create_task(self._read())
+        started: list[asyncio.Future[Any]] = [self._ready, self._code]  # Any: of two types
         try:
-            done, _ = await asyncio.wait(
-                [self._ready, self._code], timeout=_READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait(started, timeout=_READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
             if self._ready.done() and self._ready.exception() is None:
                 return self._ready.result()
         except asyncio.CancelledError:
             self.kill()
+            await self.exited()
             raise
         self.kill()
         ended = await self.exited()
@@ -248,9 +248,9 @@ class _Watcher(asyncio.subprocess.SubprocessStreamProtocol):
 
     def process_exited(self) -> None:
         """Called by asyncio."""
-        super().process_exited()
         transport = self._transport  # type: ignore[attr-defined]  # of asyncio's own class
         self._tell(transport.get_pid(), transport.get_returncode())
+        super().process_exited()
 
 
 def _kill_group(leader: int) -> None:

@@ -1,0 +1,154 @@
+"""Nodes that misbehave, for the tests of workers."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from graphengine import Context, NodePack, node
+
+
+class Thing:
+    """What no wire carries."""
+
+
+@node("w.Number", category="test", outputs="number", cacheable=False)
+def number(value: int = 1) -> int:
+    """Give a number."""
+    return value
+
+
+@node("w.Add", category="test", outputs="sum", cacheable=False)
+def add(a: int, b: int = 1) -> int:
+    """Add."""
+    return a + b
+
+
+@node("w.Things", category="test", outputs="things", cacheable=False)
+def things() -> list[Thing]:
+    """Give what can't be sent."""
+    return [Thing()]
+
+
+@node("w.Say", category="test", output_node=True, cacheable=False)
+def say(text: str = "hello", newline: bool = True) -> None:
+    """Print a text."""
+    sys.stdout.write(text + "\n" * newline)
+
+
+@node("w.Environment", category="test", outputs="names", cacheable=False, output_node=True)
+def environment() -> str:
+    """Name all variables."""
+    return " ".join(sorted(os.environ))
+
+
+@node("w.Devices", category="test", outputs="devices", cacheable=False, output_node=True)
+def devices(ctx: Context, seconds: float = 0.0) -> str:
+    """Say which devices the run has."""
+    _wait(ctx, seconds)
+    return ",".join(ctx.settings.devices)
+
+
+@node("w.Die", category="test", output_node=True, cacheable=False)
+def die(ctx: Context, how: str = "exit", times: int = 1000, count_in: str = "") -> None:
+    """End the process, so many times."""
+    sys.stdout.write("about to die\n")
+    if _counted(count_in) <= times:
+        _DEATHS[how]()
+
+
+_DEATHS: dict[str, Any] = {  # Any: each raises or never returns, in its way
+    "exit": lambda: os._exit(7),
+    "segv": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "abort": os.abort,
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+}
+
+
+@node("w.Sleep", category="test", output_node=True, cacheable=False)
+def sleep(ctx: Context, seconds: float = 30.0, polls: bool = True, started: str = "") -> None:
+    """Take a while, and look whether to stop, or never."""
+    if started:
+        Path(started).touch()
+    if polls:
+        _wait(ctx, seconds)
+    else:
+        time.sleep(seconds)
+
+
+@node("w.HoldInterpreter", category="test", output_node=True, cacheable=False)
+def hold_interpreter(seconds: int = 30) -> None:
+    """Let no other thread of the process run, after what was told of has been sent."""
+    time.sleep(0.1)
+    ctypes.PyDLL(None).sleep(seconds)
+
+
+@node("w.Eat", category="test", output_node=True, cacheable=False)
+def eat(mib: int = 100) -> None:
+    """Take memory, and stay a while."""
+    eaten = b"x" * (mib * 1024**2)
+    time.sleep(10)
+    del eaten
+
+
+@node("w.LeaveChild", category="test", output_node=True, cacheable=False)
+def leave_child(note: str, dies: bool = True, leads: bool = False) -> None:
+    """Fork a process that holds all that is open, and die."""
+    child = os.fork()
+    if child == 0:
+        if leads:
+            os.setsid()
+        time.sleep(60)
+        os._exit(0)
+    Path(note).write_text(str(child))
+    if dies:
+        os._exit(3)
+    time.sleep(60)
+
+
+@node("w.Write", category="test", output_node=True, cacheable=False)
+def write(ctx: Context, prefix: str = "file", count_in: str = "", deaths: int = 0) -> None:
+    """Write a file that is called after the attempt, and die the first times."""
+    attempt = _counted(count_in)
+    ctx.outputs.write_text(f"attempt {attempt}", f"{prefix}{attempt}.txt")
+    if attempt <= deaths:
+        os._exit(9)
+
+
+@node("w.OutOfMemory", category="test", output_node=True, cacheable=False)
+def out_of_memory(ctx: Context, count_in: str, times: int = 1, size: int = 64) -> None:
+    """Run out of memory, so many times."""
+    if _counted(count_in) <= times:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+    ctx.outputs.write_text(f"sparing: {ctx.settings.sparing}", "how.txt")
+
+
+@node("w.Measure", category="test", output_node=True, cacheable=False)
+def measure(ctx: Context) -> None:
+    """Report a loss that is no number, and what is no character."""
+    ctx.report(1, loss=float("nan"), top=float("inf"))
+    ctx.warn("half a \udc80 character")
+
+
+def _wait(ctx: Context, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        ctx.check_cancelled()
+        time.sleep(0.01)
+
+
+def _counted(count_in: str) -> int:
+    """Count a call in a file, and say the how manyeth it is."""
+    if not count_in:
+        return 1
+    with Path(count_in).open("a") as file:
+        file.write("x")
+    return Path(count_in).stat().st_size
+
+
+pack = NodePack("w", modules=[__name__])
