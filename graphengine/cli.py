@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 __all__ = ["main"]
 
@@ -19,7 +20,10 @@ DONE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
 _EXIT_CODES = """exit codes: 0 done, 1 a node failed, 2 the workflow or a file is invalid, 130 interrupted (Ctrl-C)"""
 _MIGRATE_EXIT_CODES = """exit codes: 0 done, 1 --check found something to change, 2 a file is invalid"""
 
+_TOKEN_FILE = "a file with the token that lets one in (default: the environment's GRAPHENGINE_TOKEN)"
+
 Command = Callable[[argparse.Namespace], int]
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,9 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="graphengine", description="Run node graphs for diffusion models.")
     parser.add_argument("--version", action="version", version=f"graphengine {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    shared, chosen = _shared_options(), _options_of_a_run()
+    shared, settings, here = _shared_options(), _settings(), _options_of_a_run()
 
-    run = commands.add_parser("run", parents=[shared, chosen], help="run a workflow", epilog=_EXIT_CODES)
+    run = commands.add_parser("run", parents=[shared, settings, here], help="run a workflow", epilog=_EXIT_CODES)
     run.add_argument("file", help="a workflow, a PNG made by one, the name of a shipped one, or - for standard input")
     run.add_argument("--out", type=Path, metavar="DIR", help="where to save (default: ./output)")
     run.add_argument("--no-metadata", action="store_true", help="save pictures without their workflow")
@@ -67,17 +71,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=A,B,C",
         help="run all combinations of these values (steps=10..30:10 counts), and lay the pictures out on one sheet",
     )
+    run.add_argument("--server", action=_Remotely, metavar="URL", help="run there, and save here what it writes")
+    run.add_argument("--token-file", action=_Remotely, type=Path, metavar="FILE", help=_TOKEN_FILE)
     run.set_defaults(command=("run", "run"))
 
     check = commands.add_parser("check", parents=[shared], help="find all problems of a workflow", epilog=_EXIT_CODES)
     check.add_argument("file", help="as for run")
     check.set_defaults(command=("look", "check"))
 
-    plan = commands.add_parser("plan", parents=[shared, chosen], help="say what a run would do", epilog=_EXIT_CODES)
+    plan = commands.add_parser(
+        "plan", parents=[shared, settings, here], help="say what a run would do", epilog=_EXIT_CODES
+    )
     plan.add_argument("file", help="as for run")
     plan.set_defaults(command=("look", "plan"))
 
-    why = commands.add_parser("why", parents=[shared, chosen], help="say why a node runs again", epilog=_EXIT_CODES)
+    why = commands.add_parser(
+        "why", parents=[shared, settings, here], help="say why a node runs again", epilog=_EXIT_CODES
+    )
     why.add_argument("node", help="the node's id in the workflow")
     why.add_argument("file", help="as for run")
     why.set_defaults(command=("look", "why"))
@@ -100,14 +110,17 @@ def _parser() -> argparse.ArgumentParser:
     new_pack.add_argument("--json", action="store_true", help="print JSON for programs")
     new_pack.set_defaults(command=("new_pack", "new_pack"))
 
-    _add_server_commands(commands)
+    _add_serve(commands)
+    _add_job_commands(commands, settings)
+    _add_token_commands(commands)
 
     schema = commands.add_parser("schema", help="print the JSON Schema of workflow files")
+    schema.add_argument("--api", action="store_true", help="print the OpenAPI description of the server instead")
     schema.set_defaults(command=("look", "schema"), json=True)
     return parser
 
 
-def _add_server_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_serve(commands: Commands) -> None:
     serve = commands.add_parser("serve", help="serve the queue and the API")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on; others need a token")
     serve.add_argument("--port", type=int, default=8188, help="0 takes a free one (default: 8188)")
@@ -128,6 +141,57 @@ def _add_server_commands(commands: argparse._SubParsersAction[argparse.ArgumentP
     serve.set_defaults(command=("serve", "serve"), json=False)
 
 
+def _add_job_commands(commands: Commands, settings: argparse.ArgumentParser) -> None:
+    asking = _options_of_a_client()
+    submit = commands.add_parser(
+        "submit", parents=[asking, settings], help="queue a workflow on a server", epilog=_EXIT_CODES
+    )
+    submit.add_argument("file", help="as for run")
+    submit.add_argument("--name", help="what to call the job (default: as the workflow)")
+    submit.add_argument("--priority", type=int, default=0, metavar="N", help="-100 to 100; higher ones go first")
+    submit.add_argument("--wait", action="store_true", help="show the run, and end as it does")
+    submit.set_defaults(command=("remote", "submit"))
+
+    jobs = commands.add_parser("jobs", parents=[asking], help="list a server's jobs, the newest first")
+    states = ("queued", "running", "done", "failed", "cancelled", "poison")
+    jobs.add_argument("--state", action="append", default=[], choices=states, help="only these; may be given again")
+    jobs.add_argument("--text", default="", help="only jobs whose name contains it")
+    jobs.add_argument("--limit", type=int, default=50, metavar="N", help="no more than these (default: 50)")
+    jobs.set_defaults(command=("remote", "jobs"))
+
+    watch = commands.add_parser("watch", parents=[asking], help="show a job's run", epilog=_EXIT_CODES)
+    watch.add_argument("job", metavar="JOB", help="its id")
+    watch.set_defaults(command=("remote", "watch"))
+
+    cancel = commands.add_parser("cancel", parents=[asking], help="stop jobs")
+    cancel.add_argument("jobs", nargs="+", metavar="JOB", help="their ids")
+    cancel.set_defaults(command=("remote", "cancel"))
+
+    logs = commands.add_parser("logs", parents=[asking], help="print what a job's nodes printed")
+    logs.add_argument("job", metavar="JOB", help="its id")
+    logs.set_defaults(command=("remote", "logs"))
+
+
+def _add_token_commands(commands: Commands) -> None:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--data", type=Path, metavar="DIR", help="the server's data folder")
+    shared.add_argument("--json", action="store_true", help="print JSON for programs")
+    token = commands.add_parser("token", help="make, list and revoke what lets people and programs use a server")
+    actions = token.add_subparsers(required=True, metavar="ACTION")
+
+    create = actions.add_parser("create", parents=[shared], help="make a token and print it")
+    create.add_argument("name", metavar="NAME", help="by which it is revoked")
+    create.add_argument("--owner", help="whose jobs and files are seen and made with it (default: NAME)")
+    create.set_defaults(command=("tokens", "create_token"))
+
+    listed = actions.add_parser("list", parents=[shared], help="list tokens")
+    listed.set_defaults(command=("tokens", "list_tokens"))
+
+    revoke = actions.add_parser("revoke", parents=[shared], help="make a token worthless")
+    revoke.add_argument("name", metavar="NAME", help="the token's")
+    revoke.set_defaults(command=("tokens", "revoke_token"))
+
+
 def _shared_options() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
@@ -138,9 +202,9 @@ def _shared_options() -> argparse.ArgumentParser:
     return shared
 
 
-def _options_of_a_run() -> argparse.ArgumentParser:
-    chosen = argparse.ArgumentParser(add_help=False)
-    chosen.add_argument(
+def _settings() -> argparse.ArgumentParser:
+    settings = argparse.ArgumentParser(add_help=False)
+    settings.add_argument(
         "--set",
         action="append",
         default=[],
@@ -148,10 +212,41 @@ def _options_of_a_run() -> argparse.ArgumentParser:
         dest="settings",
         help="set a declared input (prompt=…) or a node's input (sampler.steps=30)",
     )
-    chosen.add_argument("--targets", metavar="A,B", help="run only what these nodes need")
-    chosen.add_argument("--device", help="cpu (default), cuda, cuda:1, mps")
-    chosen.add_argument("--no-cache", action="store_true", help="neither read nor keep results on disk")
-    return chosen
+    settings.add_argument("--targets", metavar="A,B", help="run only what these nodes need")
+    return settings
+
+
+def _options_of_a_run() -> argparse.ArgumentParser:
+    here = argparse.ArgumentParser(add_help=False)
+    here.add_argument("--device", help="cpu (default), cuda, cuda:1, mps")
+    here.add_argument("--no-cache", action="store_true", help="neither read nor keep results on disk")
+    return here
+
+
+def _options_of_a_client() -> argparse.ArgumentParser:
+    asking = argparse.ArgumentParser(add_help=False)
+    asking.add_argument(
+        "--server",
+        metavar="URL",
+        help="where it listens (default: the environment's GRAPHENGINE_SERVER, or http://127.0.0.1:8188)",
+    )
+    asking.add_argument("--token-file", type=Path, metavar="FILE", help=_TOKEN_FILE)
+    asking.add_argument("--json", action="store_true", help="print JSON for programs")
+    return asking
+
+
+class _Remotely(argparse.Action):
+    """An option that makes a run one on a server."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,  # Any: what the option's type made of the text
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        namespace.command = ("remote", "run")
 
 
 def _version() -> str:

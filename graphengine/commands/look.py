@@ -87,7 +87,12 @@ def nodes(options: argparse.Namespace) -> int:
 
 
 def schema(options: argparse.Namespace) -> int:
-    """Print the JSON Schema of workflow files."""
+    """Print the JSON Schema of workflow files, or the OpenAPI description of the server."""
+    if options.api:
+        from graphengine.server.app import openapi
+
+        print(openapi(), end="")
+        return DONE
     from graphengine.core.schema import workflow_schema
 
     print(workflow_schema(), end="")

@@ -89,13 +89,12 @@ async def _serve(options: argparse.Namespace, settings: Settings, policy: Securi
         workers=workers,
         definitions=definitions,
         library=WorkflowLibrary(settings.data / "workflows"),
-        uploads=UploadStore(settings.data / "inputs" / "uploads"),
+        uploads=UploadStore(settings.data / "input" / "uploads"),
         thumbnails=Thumbnails(settings.data / "thumbnails"),
         output=output,
         logs=logs,
         requires_token=policy.require_token,
     )
-    await workers.start()
     beside = [asyncio.create_task(hub.keep_regularly())]
     if options.reload_packs:
         beside.append(asyncio.create_task(_watch_packs(services)))
@@ -109,7 +108,8 @@ async def _serve(options: argparse.Namespace, settings: Settings, policy: Securi
     )
     await runner.setup()
     try:
-        await _listen(runner, options)
+        await _listen(runner, options)  # first of all: starting workers takes a moment
+        await workers.start()
         _greet(options, services, runner)
         await ended.wait()
         logger.info("stopping: jobs that run have %g s to finish; what waits stays in the queue", options.grace)
@@ -200,7 +200,7 @@ def _greet(options: argparse.Namespace, services: Services, runner: web.AppRunne
 def _model_kinds(services: Services) -> Sequence[str]:
     nodes = services.definitions.current.by_id.values()
     kinds = {place.files for kind in nodes for place in kind.inputs if place.files is not None}
-    return sorted(kinds - {"inputs", "datasets"})
+    return sorted(kinds - {"input", "datasets"})
 
 
 def _cache(settings: Settings) -> Path:
