@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import weakref
 from importlib.metadata import version
 from importlib.resources import files
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from graphengine.server.calls import MOST_BODY_BYTES, bind, catch_errors
 from graphengine.server.openapi import PREFIX, describe, workflow_operation
 from graphengine.server.security import SecurityPolicy, secure
 from graphengine.server.services import SERVICES, Services
-from graphengine.server.websocket import events_socket
+from graphengine.server.websocket import SOCKETS, close_sockets, events_socket
 
 __all__ = ["API", "create_app", "openapi"]
 
@@ -34,6 +35,8 @@ def create_app(services: Services, policy: SecurityPolicy) -> web.Application:
     """Make the application that serves these parts under this policy."""
     app = web.Application(client_max_size=MOST_BODY_BYTES, middlewares=[catch_errors])
     app[SERVICES] = services
+    app[SOCKETS] = weakref.WeakSet()
+    app.on_shutdown.append(close_sockets)
     app.router.add_get(f"{PREFIX}/openapi.json", _get_openapi)
     app.router.add_get(f"{PREFIX}/docs", _get_docs)
     app.router.add_get(f"{PREFIX}/docs.js", _get_docs_script)

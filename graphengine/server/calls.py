@@ -14,7 +14,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -138,9 +138,18 @@ def bind(app: web.Application, routes: Sequence[Route], prefix: str) -> None:
     """Add routes to an application; what answers GET answers HEAD too."""
     for route in routes:
         handler = _handler_of(route)
-        app.router.add_route(route.method, prefix + route.path, handler)
-        if route.method == "GET":
-            app.router.add_route("HEAD", prefix + route.path, handler)
+        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+            app.router.add_route(method, prefix + route.path, handler, expect_handler=_go_on)
+
+
+async def _go_on(request: web.Request) -> web.StreamResponse | None:
+    """Let a client send its body that waits for being told so; aiohttp's own answer to other wishes is no problem."""
+    wish = request.headers["Expect"]
+    if wish.lower() != "100-continue":
+        return problem_response(417, "unknown_wish", "Expectation Failed", f"nobody knows 'Expect: {wish[:100]}'.")
+    if request.version >= HttpVersion11 and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return None
 
 
 def _handler_of(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

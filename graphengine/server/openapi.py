@@ -85,7 +85,12 @@ def describe(routes: Iterable[Route], open_routes: Iterable[Route] = (), *, vers
         "paths": paths,
         "components": {
             "schemas": {**schemas.get("$defs", {}), "Problem": _PROBLEM},
-            "responses": {"Problem": _problems(())["default"]},
+            "responses": {
+                "Problem": {
+                    "description": "It can't be done; the status and the code say why.",
+                    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                }
+            },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{}, {"token": []}],
@@ -172,9 +177,7 @@ def _query_parameters(query: type[BaseModel]) -> list[dict[str, Json]]:
 
 
 def _problems(statuses: Iterable[int]) -> dict[str, Json]:
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    told = {str(each): {"description": HTTPStatus(each).phrase, "content": content} for each in sorted(set(statuses))}
-    return told | {"default": {"description": "Any other problem.", "content": content}}
+    return {str(each): {"$ref": "#/components/responses/Problem"} for each in [*sorted(set(statuses)), "default"]}
 
 
 def _is_answer(model: type[BaseModel], placed: Iterable[tuple[str, Route]]) -> bool:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from graphengine.core.job import Job, JobOutput
+from graphengine.core.job import JobOutput
 from graphengine.jobs.store import Asset, UnknownJob
 from graphengine.server.calls import Call, NoParameters, Refused, Route
 from graphengine.server.services import Services
@@ -123,7 +123,7 @@ async def delete_asset(call: Call[NoParameters, None]) -> None:
         path = await _path(call, asset)
     except Refused:  # somebody else deleted it: there is only the record to forget
         path = None
-    await call.services.store.write(lambda store: store.remove_asset(asset.asset, asset.owner))
+    await call.services.store.write(lambda store: store.remove_asset(asset.asset, asset.owner, asset.source))
     if path is None:
         return
     if asset.source == "upload":
@@ -167,7 +167,7 @@ async def _remember(call: Call[Any, Any], upload: Upload) -> AssetAnswer:  # Any
     await call.services.store.write(
         lambda store: store.add_asset(call.as_owner, output, name=upload.name, source="upload")
     )
-    asset = await call.services.store.read(lambda store: store.asset(upload.sha256, call.as_owner))
+    asset = await call.services.store.read(lambda store: store.asset(upload.sha256, call.as_owner, "upload"))
     assert asset is not None
     return _answer(asset)
 
@@ -183,23 +183,21 @@ async def _path(call: Call[Any, Any], asset: Asset) -> Path:  # Any: as above
     """Find a file, never outside the folders of outputs and uploads."""
     services = call.services
     if asset.source == "upload":
-        root, folders = services.uploads.folder, [""]
+        root, path = services.uploads.folder, asset.path
     else:
-        root, folders = services.output, await _folders(services, asset.job or "")
-
-    def find() -> Path | None:
-        inside = (_inside(root, f"{folder}/{asset.path}") for folder in folders)
-        found = next((path for path in inside if path is not None), None)
-        return found or _temporary(services, asset)
-
-    found = await asyncio.to_thread(find)
+        try:
+            job = await services.store.read(lambda store: store.get(asset.job or ""))
+        except UnknownJob:
+            raise Refused(410, "gone", "the job that wrote this file was forgotten.") from None
+        root, path = services.output, f"{job.folder}/{asset.path}"
+    found = await asyncio.to_thread(lambda: _inside(root, path) or _temporary(services, asset))
     if found is None:
         raise Refused(410, "gone", f"the file {asset.name} was deleted.", "Run its job again.")
     return found
 
 
 def _inside(root: Path, name: str) -> Path | None:
-    path = (root / name.lstrip("/")).resolve()
+    path = (root / name).resolve()
     return path if path.is_relative_to(root.resolve()) and path.is_file() else None
 
 
@@ -210,17 +208,6 @@ def _temporary(services: Services, asset: Asset) -> Path | None:
         return None
     with path.open("rb") as file:
         return path if file_digest(file, "sha256").hexdigest() == asset.asset else None
-
-
-async def _folders(services: Services, job_id: str) -> list[str]:
-    """Give the folders where a job's files may be; they outlive the job, which may be pruned."""
-    try:
-        job = await services.store.read(lambda store: store.get(job_id))
-    except UnknownJob:
-        # its id has the millisecond in which it was made; it was queued then or shortly after
-        made = int(job_id[:12], 16) / 1000
-        return [Job.model_construct(id=job_id, created=made + later).folder for later in (0, 1, 2)]
-    return [job.folder]
 
 
 async def _file(call: Call[Any, Any], path: Path, media_type: str, name: str) -> web.StreamResponse:  # Any: as above

@@ -12,7 +12,6 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from graphengine.core.job import Job, JobState
-from graphengine.jobs.hub import SlowReader, ended_event
 from graphengine.jobs.store import JobStore
 from graphengine.server.calls import ANY_OBJECT, Call, NoParameters, Refused, Route, checked
 from graphengine.server.event_stream import stream_events, wants_stream
@@ -130,13 +129,16 @@ class Pruned(_Answer):
     removed: int
 
 
-async def submit_job(call: Call[NoParameters, Submission]) -> JobAnswer:
+async def submit_job(call: Call[WaitQuery, Submission]) -> JobAnswer:
     """Queue a workflow.
 
     The job is on disk when this answers: it survives the end of the server and of the machine. A request that is sent
-    again with the same ``idempotency_key`` gives the job of the first one.
+    again with the same ``idempotency_key`` gives the job of the first one. With ``wait`` it answers as soon as the job
+    has ended or that time is over; the job goes on if whoever waits gives up.
     """
-    return await submit(call.services, call.as_owner, call.body, call.request.headers.get("Idempotency-Key"))
+    key = call.request.headers.get("Idempotency-Key")
+    answer = await submit(call.services, call.as_owner, call.body, key)
+    return answer.model_copy(update={"job": await when_ended(call.services, answer.job, call.query.wait)})
 
 
 async def submit(services: Services, owner: str, given: Submission, key: str | None = None) -> JobAnswer:
@@ -170,10 +172,7 @@ async def list_jobs(call: Call[ListQuery, None]) -> JobPageAnswer:
 
 async def get_job(call: Call[WaitQuery, None]) -> JobAnswer:
     """Give a job; with ``wait``, as soon as it has ended or that time is over."""
-    job = await _job(call)
-    if call.query.wait and not job.is_over:
-        await _wait_for_end(call.services, job, call.query.wait)
-        job = await _job(call)
+    job = await when_ended(call.services, await _job(call), call.query.wait)
     return JobAnswer(job=job, is_new=False)
 
 
@@ -187,9 +186,7 @@ async def cancel_job(call: Call[NoParameters, None]) -> JobAnswer:
     """Stop a job: at once while it waits; a running one is asked to stop, and killed after the grace period."""
     job = await call.services.store.write(lambda store: store.cancel(call.path["job"], call.owner))
     if job.is_over:
-        call.services.hub.publish(job, [ended_event(job)])
-        await call.services.hub.keep()
-        call.services.hub.forget(job.id)
+        call.services.hub.end(job)
     else:
         call.services.workers.cancel(job.id)
     return JobAnswer(job=job, is_new=False)
@@ -291,15 +288,17 @@ async def _job(call: Call[Any, Any]) -> Job:  # Any: any route's models
     return await call.services.store.read(lambda store: store.get(call.path["job"], call.owner))
 
 
-async def _wait_for_end(services: Services, job: Job, seconds: float) -> None:
-    async def follow() -> None:
-        async for _messages in services.hub.follow(job, job.last_event):
-            pass
-
-    try:
-        await asyncio.wait_for(follow(), seconds)
-    except (TimeoutError, SlowReader):
-        return
+async def when_ended(services: Services, job: Job, wait_s: float) -> Job:
+    """Give a job as it is when it has ended, or when that time is over."""
+    if not wait_s or job.is_over:
+        return job
+    with services.hub.waiting_for_end(job.id) as ended:
+        # It may have ended before somebody waited for it.
+        job = await services.store.read(lambda store: store.get(job.id))
+        if job.is_over:
+            return job
+        await asyncio.wait([ended], timeout=wait_s)
+        return ended.result() if ended.done() else await services.store.read(lambda store: store.get(job.id))
 
 
 def _estimated(jobs: Sequence[Job], workers: int) -> list[QueuedJob]:
@@ -324,7 +323,17 @@ def _estimated(jobs: Sequence[Job], workers: int) -> list[QueuedJob]:
 
 
 ROUTES = (
-    Route("POST", "/jobs", submit_job, "jobs", body=Submission, answer=JobAnswer, status=201, errors=(422, 503, 507)),
+    Route(
+        "POST",
+        "/jobs",
+        submit_job,
+        "jobs",
+        query=WaitQuery,
+        body=Submission,
+        answer=JobAnswer,
+        status=201,
+        errors=(422, 503, 507),
+    ),
     Route("GET", "/jobs", list_jobs, "jobs", query=ListQuery, answer=JobPageAnswer, errors=(422,)),
     Route("POST", "/jobs/prune", prune_jobs, "jobs", body=PruneRequest, answer=Pruned, errors=(422, 507)),
     Route("GET", "/jobs/{job}", get_job, "jobs", query=WaitQuery, answer=JobAnswer, errors=(404, 422)),

@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import json
 import struct
+import weakref
 from collections.abc import Coroutine
 from typing import Any
 
@@ -26,16 +27,26 @@ from graphengine.core.workflow import parse_json
 from graphengine.errors import FileFormatError, GraphEngineError
 from graphengine.jobs.hub import Message, SlowReader
 from graphengine.jobs.store import UnknownJob
-from graphengine.server.event_stream import resume_point
 from graphengine.server.security import OWNER
 from graphengine.server.services import SERVICES, Services
 
-__all__ = ["events_socket"]
+__all__ = ["SOCKETS", "close_sockets", "events_socket"]
 
 _MOST_BYTES = 64 * 1024  # of what a client says
 _MOST_FOLLOWED = 200
 _WRITE_TIMEOUT_S = 20.0
 _PAUSE_S = 0.02  # between frames, so that what comes quickly comes together
+
+
+SOCKETS = web.AppKey("SOCKETS", weakref.WeakSet[web.WebSocketResponse])
+"""The sockets that are open."""
+
+
+async def close_sockets(app: web.Application) -> None:
+    """Say goodbye to all clients, as the server stops."""
+    closing = [socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server stops") for socket in app[SOCKETS]]
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), 0.5)
 
 
 class _What(BaseModel):
@@ -59,6 +70,7 @@ async def events_socket(request: web.Request) -> web.WebSocketResponse:
     """Serve one client until it goes."""
     socket = web.WebSocketResponse(max_msg_size=_MOST_BYTES, heartbeat=30, compress=False)
     await socket.prepare(request)
+    request.app[SOCKETS].add(socket)
     services = request.app[SERVICES]
     owner = request.get(OWNER, "local") if services.requires_token else None
     listener = _Listener(services, socket, owner)
@@ -141,8 +153,7 @@ class _Listener:
 
     async def _follow(self, job_id: str, what: _What) -> None:
         job = await self._services.store.read(lambda store: store.get(job_id, self._owner))
-        after = await resume_point(self._services, job, what.after)
-        async with contextlib.aclosing(self._services.hub.follow(job, after)) as following:
+        async with contextlib.aclosing(self._services.hub.follow(job, what.after)) as following:
             async for messages in following:
                 await self._pass_on([each for each in messages if each.jpeg is None or what.previews])
                 await asyncio.sleep(_PAUSE_S)
