@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check slow bench train clean
+.PHONY: demo serve test check slow bench soak train clean
 
 demo: $(VENV)/installed
 	$(BIN)/graphengine run workflows/text_to_image.json --out output
+
+serve: $(VENV)/installed
+	$(BIN)/graphengine serve
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
@@ -17,12 +20,17 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/graphengine schema | diff - graphengine/core/graphengine-workflow-1.schema.json
+	$(BIN)/graphengine schema --api | diff - graphengine/server/openapi.json
 
 slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.bench
+
+# Kill servers and workers for an hour, and count what is lost.
+soak: $(VENV)/installed-dev
+	$(BIN)/python -m tests.faults.scorecard --full
 
 # The embedded model, from nothing. Its parts are saved in the data folder; run it again to go on.
 train: $(VENV)/installed
