@@ -241,7 +241,7 @@ def _path(job_id: str, what: str = "") -> str:
 
 def _dumps(body: Mapping[str, object], workflow: Workflow | Mapping[str, Any]) -> bytes:  # Any: JSON
     try:
-        document = json.loads(workflow.dump()) if isinstance(workflow, Workflow) else dict(workflow)
+        document = json.loads(workflow.dump(compact=True)) if isinstance(workflow, Workflow) else dict(workflow)
         return json.dumps({**body, "workflow": document}, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise GraphEngineError(

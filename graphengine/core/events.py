@@ -25,7 +25,11 @@ __all__ = [
     "NodeSkipped",
     "NodeStarted",
     "NodeWarning",
+    "WrittenEvent",
 ]
+
+WrittenEvent = tuple[str, str, str, bytes | None]
+"""An event on its way between processes: type, node or nothing, all fields as a JSON object, a preview's JPEG."""
 
 
 class Event(BaseModel):

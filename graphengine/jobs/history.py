@@ -6,13 +6,28 @@ import json
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphengine.core.job import ENDED, Job, JobState
 from graphengine.jobs.assets import Assets
 from graphengine.jobs.tables import COLUMNS, job_of
 
-__all__ = ["History", "JobPage"]
+__all__ = ["EventBatch", "History", "JobPage"]
+
+
+class EventBatch(NamedTuple):
+    """Events of a job, one after the other.
+
+    Attributes:
+        job: The job's sequence.
+        first: The first one's number.
+        body: All of them as a JSON array.
+    """
+
+    job: int
+    first: int
+    last: int
+    body: str
 
 
 @dataclass(frozen=True)
@@ -78,18 +93,17 @@ class History(Assets):
         (text,) = self._run("SELECT log FROM jobs WHERE id = ?", job_id).fetchone()
         return None if text is None else tuple(json.loads(text))
 
-    def add_events(self, batches: Iterable[tuple[int, int, str]]) -> None:
-        """Keep events: the job's sequence, the last event's number, and the events as a JSON array.
+    def add_events(self, batches: Iterable[EventBatch]) -> None:
+        """Keep events.
 
         Those that are kept already are left out, so the same may be given again when it is not known whether they are.
         """
-        for sequence, last, body in batches:
+        for sequence, first, last, body in batches:
             row = self._run("SELECT last_event FROM jobs WHERE sequence = ?", sequence).fetchone()
             if row is None or row[0] >= last:
                 continue
-            events = json.loads(body)
-            new = [event for event in events if event["number"] > row[0]]
-            if len(new) < len(events):
+            if row[0] >= first:
+                new = [event for event in json.loads(body) if event["number"] > row[0]]
                 body = json.dumps(new, separators=(",", ":"), ensure_ascii=False)
             self._run("INSERT INTO events VALUES (?, ?, ?)", sequence, last, body)
             self._run("UPDATE jobs SET last_event = ? WHERE sequence = ?", last, sequence)
@@ -103,7 +117,8 @@ class History(Assets):
     def prune(self, *, keep: int | None = None, older_than_s: float | None = None, owner: str | None = None) -> int:
         """Forget ended jobs: all but the newest ``keep``, or those that ended longer ago than that.
 
-        Their events are forgotten, and which files they wrote; the files stay.
+        Their events are forgotten, and which files they wrote: these stay on disk, but are assets no more, except those
+        whose bytes a job that is kept wrote later.
 
         Returns:
             How many were forgotten.

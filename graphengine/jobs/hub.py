@@ -18,12 +18,13 @@ from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapp
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from graphengine.core.events import WrittenEvent
 from graphengine.core.job import Job
 from graphengine.errors import GraphEngineError
-from graphengine.jobs.store import JobStore
+from graphengine.jobs.store import EventBatch, JobStore
 from graphengine.jobs.store_thread import StoreThread
 
-__all__ = ["TRANSIENT", "EventHub", "Message", "SlowReader", "Subscription", "WrittenEvent", "ended_event"]
+__all__ = ["TRANSIENT", "EventHub", "Message", "SlowReader", "Subscription", "ended_event"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +33,6 @@ TRANSIENT = frozenset({"node_progress", "node_preview"})
 
 MOST_PENDING_BYTES = 8 * 1024 * 1024
 """What may wait for one subscriber before it is dropped."""
-
-WrittenEvent = tuple[str, str, str, bytes | None]
-"""An event as a worker writes it: its type, its node, its fields as a JSON object, a preview's picture."""
 
 _FLUSH_EVERY_S = 1.0
 _PREVIEW_OVERHEAD_BYTES = 200
@@ -212,6 +210,11 @@ class EventHub:
         if not live.unkept:
             self._live.pop(job.id, None)
 
+    def is_live(self, job_id: str) -> bool:
+        """Whether something was told of a job, and its end is yet to be told."""
+        live = self._live.get(job_id)
+        return live is not None and not live.has_ended
+
     @contextlib.contextmanager
     def waiting_for_end(self, job_id: str) -> Iterator[asyncio.Future[Job]]:
         """Give what is done when a job ends from now on; a job that ended before is not noticed."""
@@ -236,7 +239,7 @@ class EventHub:
     def _hearers(self, job: Job) -> list[Subscription]:
         return [subscription for subscription in self._subscriptions if subscription.hears(job)]
 
-    def take_unkept(self, job_id: str) -> list[tuple[int, int, str]]:
+    def take_unkept(self, job_id: str) -> list[EventBatch]:
         """Give a job's events that are not known to be on disk, as ``JobStore.add_events`` takes them, to be kept now.
 
         They are given again until they are known to be, so a write that fails loses none. Any thread may call this.
@@ -245,7 +248,8 @@ class EventHub:
         unkept = [] if live is None else live.unkept.copy()  # at one blow, as the loop's thread goes on meanwhile
         if live is None or not unkept:
             return []
-        return [(live.job.sequence, unkept[-1].number, f"[{','.join(message.text for message in unkept)}]")]
+        body = f"[{','.join(message.text for message in unkept)}]"
+        return [EventBatch(live.job.sequence, unkept[0].number, unkept[-1].number, body)]
 
     async def keep(self) -> None:
         """Put the events of all jobs on disk."""
@@ -256,12 +260,12 @@ class EventHub:
         for job_id in list(self._live):
             self.are_kept(job_id, batches)
 
-    def are_kept(self, job_id: str, batches: Iterable[tuple[int, int, str]]) -> None:
+    def are_kept(self, job_id: str, batches: Iterable[EventBatch]) -> None:
         """Note that a job's events, as ``take_unkept`` gave them, are on disk."""
         live = self._live.get(job_id)
         if live is None:
             return
-        last = max((last for sequence, last, _events in batches if sequence == live.job.sequence), default=0)
+        last = max((batch.last for batch in batches if batch.job == live.job.sequence), default=0)
         live.unkept = [message for message in live.unkept if message.number > last]
         if live.has_ended and not live.unkept:
             self._live.pop(job_id, None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from graphengine.errors import GraphEngineError
 from graphengine.jobs.assets import Asset
-from graphengine.jobs.history import History, JobPage
+from graphengine.jobs.history import EventBatch, History, JobPage
 from graphengine.jobs.running import MOST_DEATHS, MOST_RESTARTS, Claim, Outcome, Running
 from graphengine.jobs.schema import migrate
 from graphengine.jobs.tables import QueueError, UnknownJob
@@ -21,6 +21,7 @@ __all__ = [
     "MOST_DEATHS",
     "MOST_RESTARTS",
     "Claim",
+    "EventBatch",
     "JobPage",
     "JobStore",
     "Outcome",

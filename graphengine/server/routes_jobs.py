@@ -18,7 +18,7 @@ from graphengine.server.event_stream import stream_events, wants_stream
 from graphengine.server.services import Services
 from graphengine.server.submission import Submission, prepare, problems_as_json
 
-__all__ = ["ROUTES", "JobAnswer", "submit"]
+__all__ = ["ROUTES", "JobAnswer", "WaitQuery", "submit", "when_ended"]
 
 _LONGEST_WAIT_S = 60.0
 _MOST_LOG_BYTES = 1024 * 1024
@@ -115,7 +115,7 @@ class Move(BaseModel):
 
 
 class PruneRequest(BaseModel):
-    """Which ended jobs to forget: all but the newest, or the old ones. Their files stay."""
+    """Which ended jobs to forget: all but the newest, or the old ones. Their files stay on disk."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -248,7 +248,7 @@ async def get_job_log(call: Call[NoParameters, None]) -> LogAnswer:
 
 
 async def prune_jobs(call: Call[NoParameters, PruneRequest]) -> Pruned:
-    """Forget ended jobs; their files stay."""
+    """Forget ended jobs, their events, and which files they wrote: these stay on disk, but are no assets any more."""
     given = call.body
     if given.keep is None and given.older_than_s is None:
         raise Refused(422, "bad_field", "nothing says which jobs to forget.", "Give 'keep' or 'older_than_s'.")
@@ -293,10 +293,10 @@ async def when_ended(services: Services, job: Job, wait_s: float) -> Job:
     if not wait_s or job.is_over:
         return job
     with services.hub.waiting_for_end(job.id) as ended:
-        # It may have ended before somebody waited for it.
-        job = await services.store.read(lambda store: store.get(job.id))
-        if job.is_over:
-            return job
+        if not services.hub.is_live(job.id):  # it may have ended before somebody waited for it
+            job = await services.store.read(lambda store: store.get(job.id))
+            if job.is_over:
+                return job
         await asyncio.wait([ended], timeout=wait_s)
         return ended.result() if ended.done() else await services.store.read(lambda store: store.get(job.id))
 

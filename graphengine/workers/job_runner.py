@@ -15,26 +15,39 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic_core import PydanticSerializationError
+
 from graphengine.authoring.live_packs import LivePacks
 from graphengine.authoring.packs import find_packs
 from graphengine.config import Settings
-from graphengine.core.events import Event, JobFinished, NodeFinished, NodeMetrics, NodePreview, NodeShowed, NodeStarted
+from graphengine.core.events import (
+    Event,
+    JobFinished,
+    NodeFinished,
+    NodePreview,
+    NodeShowed,
+    NodeStarted,
+    WrittenEvent,
+)
 from graphengine.core.graph import check
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow, parse_workflow
 from graphengine.engine import Engine, RunResult
 from graphengine.engine.context import RunServices
 from graphengine.engine.explain import explain_plan
-from graphengine.engine.record import Record
+from graphengine.engine.record import DeferredRecord
 from graphengine.errors import Cancelled, FileFormatError, GraphEngineError, InvalidWorkflow, NodeFailed
 from graphengine.workers.messages import Finished, Run, is_plain
 
 __all__ = ["JobRunner"]
 
-Emit = Callable[[str, int, dict[str, Any]], None]  # Any: JSON and JPEG bytes
+Emit = Callable[[str, int, WrittenEvent], None]
 
 _LARGEST_VALUES = 64 * 1024  # bytes of JSON, of the declared outputs that are sent with a job's end
 _LARGEST_TRACEBACK = 8000  # characters, from its end
+
+_NUMBER = {"number"}  # is given by the supervisor
+_NUMBER_AND_JPEG = {"number", "jpeg"}
 
 
 class JobRunner:
@@ -50,7 +63,8 @@ class JobRunner:
         self._packs = packs
         self._settings = settings
         self._emit = emit
-        self._engine = Engine(packs.registry, settings, Record(settings.record_file))
+        self._record = DeferredRecord(settings.record_file)
+        self._engine = Engine(packs.registry, settings, self._record)
         self._turn = threading.Lock()
         self._current: tuple[str, int] | None = None
         self._cancelled: tuple[str, int] | None = None
@@ -70,8 +84,13 @@ class JobRunner:
         """The nodes that jobs may use now."""
         return self._packs.registry
 
+    def rest(self) -> None:
+        """Do what can wait until there is no job."""
+        self._record.flush()
+
     def close(self) -> None:
         """Wait until results are on disk."""
+        self.rest()
         self._engine.close()
 
     def run(self, run: Run) -> Finished:
@@ -191,21 +210,17 @@ class _Watch:
             case NodeFinished():
                 kind = self._kinds.get(event.node, "")
                 self.seconds[kind] = self.seconds.get(kind, 0.0) + event.seconds
-            case NodeShowed():
-                self._shown[event.path] = event
             case JobFinished():
                 return  # the supervisor says so when it is on disk
-        if isinstance(event, NodeMetrics):  # the one that may hold NaN, which JSON writes as text
-            fields = json.loads(event.model_dump_json(exclude={"number"}))
-        else:
-            fields = event.model_dump(exclude={"number"}, mode="python" if isinstance(event, NodePreview) else "json")
-        if isinstance(event, NodeShowed):
-            fields["path"] = self._name(Path(event.path))
-        self._emit(self._run.job, self._run.attempt, fields)
+            case NodeShowed():
+                self._shown[event.path] = event
+                event = event.model_copy(update={"path": self._name(Path(event.path))})
+        self._emit(self._run.job, self._run.attempt, _written(event))
 
     def warn(self, message: str) -> None:
         """Tell the user something about the whole job."""
-        self._emit(self._run.job, self._run.attempt, {"type": "job_warning", "message": message})
+        text = json.dumps({"type": "job_warning", "message": message})
+        self._emit(self._run.job, self._run.attempt, ("job_warning", "", text, None))
 
     def outputs(self) -> Sequence[dict[str, Any]]:  # Any: JSON
         """Describe the files that were shown, as ``JobOutput``."""
@@ -232,6 +247,16 @@ class _Watch:
     def _name(self, path: Path) -> str:
         """Name a file as users see it: below the job's folder."""
         return path.relative_to(self._output).as_posix() if path.is_relative_to(self._output) else path.name
+
+
+def _written(event: Event) -> WrittenEvent:
+    jpeg = event.jpeg if isinstance(event, NodePreview) else None
+    left_out = _NUMBER if jpeg is None else _NUMBER_AND_JPEG
+    try:
+        text = event.model_dump_json(exclude=left_out)
+    except PydanticSerializationError:  # the name of a file that is no Unicode; JSON can escape what UTF-8 can't hold
+        text = json.dumps(event.model_dump(exclude=left_out))
+    return getattr(event, "type", ""), getattr(event, "node", ""), text, jpeg
 
 
 def _sha256(path: Path) -> str:

@@ -132,9 +132,7 @@ class LocalWorker:
     def kill(self) -> None:
         """End the process at once, with all that its nodes started."""
         if self._process is not None and not self._code.done():
-            _kill_group(self._process.pid)
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            _kill_with_group(self._process.pid)
 
     async def exited(self) -> Exit:
         """Wait until the process has ended and what it said before was passed on."""
@@ -156,37 +154,45 @@ class LocalWorker:
 
     async def _spawn(self) -> None:
         # The kernel also ends a worker when the thread ends that started it: this must be the main one.
-        theirs, self._lifeline = os.pipe()
-        given = {
+        loop = asyncio.get_running_loop()
+        with contextlib.ExitStack() as ours:
+            log = self._open_log()
+            ours.callback(os.close, log)
+            theirs, self._lifeline = os.pipe()
+            ours.callback(os.close, theirs)
+            try:
+                transport, protocol = await loop.subprocess_exec(
+                    lambda: _Watcher(loop, self._ended),
+                    sys.executable,
+                    "-P",  # files of the current folder hide no module
+                    "-m",
+                    "graphengine.workers.process",
+                    json.dumps(self._given(theirs)),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=log,
+                    env=_environment(),
+                    pass_fds=() if os.name == "nt" else (theirs,),
+                    process_group=0,
+                )
+            except BaseException:
+                self._let_go()
+                raise
+        self._process = asyncio.subprocess.Process(transport, protocol, loop)
+
+    def _given(self, lifeline: int) -> dict[str, object]:
+        return {
             "device": self.device,
             "data": str(self._options.data),
             "output": str(self._options.output),
             "packs": [str(pack) for pack in self._options.packs],
-            "log": str(self._log),
-            "lifeline": theirs,
+            "lifeline": lifeline,
         }
-        loop = asyncio.get_running_loop()
-        try:
-            transport, protocol = await loop.subprocess_exec(
-                lambda: _Watcher(loop, self._ended),
-                sys.executable,
-                "-P",  # files of the current folder hide no module
-                "-m",
-                "graphengine.workers.process",
-                json.dumps(given),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env=_environment(),
-                pass_fds=() if os.name == "nt" else (theirs,),
-                process_group=0,
-            )
-        except BaseException:
-            self._let_go()
-            raise
-        finally:
-            os.close(theirs)
-        self._process = asyncio.subprocess.Process(transport, protocol, loop)
+
+    def _open_log(self) -> int:
+        """Open its log, for what it says from its first moment on."""
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def _ended(self, pid: int, code: int) -> None:
         """Note that the process has ended, and end what its nodes left."""
@@ -253,8 +259,18 @@ class _Watcher(asyncio.subprocess.SubprocessStreamProtocol):
         super().process_exited()
 
 
+def _kill_with_group(leader: int) -> None:
+    """End a process and what it started.
+
+    Not by ``Process.kill``: that looks first whether the process has ended, and who looks first is told its exit code,
+    which asyncio then waits for in vain.
+    """
+    _kill_group(leader)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(leader, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)  # a node may have left the group
+
+
 def _kill_group(leader: int) -> None:
-    """End a process and what it started."""
     if os.name != "nt":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(leader, signal.SIGKILL)

@@ -13,6 +13,8 @@ from typing import Any, BinaryIO, Literal
 
 import msgpack
 
+from graphengine.core.events import WrittenEvent
+
 __all__ = [
     "Answer",
     "Ask",
@@ -105,11 +107,11 @@ class Ready:
 
 @dataclass(frozen=True)
 class Happened:
-    """From a worker: events of an attempt, in order; a preview holds its JPEG as bytes."""
+    """From a worker: events of an attempt, in order."""
 
     job: str
     attempt: int
-    events: Sequence[Mapping[str, Json]]
+    events: Sequence[WrittenEvent]
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class Finished:
     outputs: Sequence[Mapping[str, Json]]
     values: Mapping[str, Json]
     node_seconds: Mapping[str, float]
-    events: Sequence[Mapping[str, Json]]
+    events: Sequence[WrittenEvent]
 
 
 @dataclass(frozen=True)

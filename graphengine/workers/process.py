@@ -23,9 +23,9 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from graphengine.core.events import WrittenEvent
 from graphengine.errors import GraphEngineError
 from graphengine.workers.messages import (
     Answer,
@@ -49,14 +49,25 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _SEND_EVERY_S = 0.015
+_REST_AFTER_S = 0.1
 _PR_SET_PDEATHSIG = 1
 _F_SETSIG = 10  # Linux's; Python has no name for it
 
 
 def main() -> None:
     """Run jobs until the pipe closes or says to stop."""
-    options = json.loads(sys.argv[1])
-    channel_in, channel_out = _take_over_pipes(Path(options["log"]))
+    code = 1
+    try:
+        _serve(json.loads(sys.argv[1]))
+        code = 0
+    except BaseException:  # a border: the supervisor starts another one
+        traceback.print_exc()
+    _flush_prints()
+    os._exit(code)  # packs may have left threads that would keep the process
+
+
+def _serve(options: Mapping[str, Any]) -> None:  # Any: JSON
+    channel_in, channel_out = _take_over_pipes()
     _die_with_parent(options["lifeline"])
     outbox = Outbox(channel_out)
     from graphengine.workers.job_runner import JobRunner
@@ -66,11 +77,9 @@ def main() -> None:
     control.start()
     failures = {failure.pack: failure.error for failure in runner.registry.definitions.failures}
     outbox.send(Ready(os.getpid(), options["device"], len(runner.registry.definitions.by_id), failures))
-    while (message := control.tasks.get()) is not None:
+    while (message := control.next_task()) is not None:
         _do(message, runner, outbox)
     runner.close()
-    _flush_prints()
-    os._exit(0)  # packs may have left threads that would keep the process
 
 
 def _do(message: Message, runner: JobRunner, outbox: Outbox) -> None:
@@ -94,14 +103,13 @@ def _flush_prints() -> None:
             stream.flush()
 
 
-def _take_over_pipes(log: Path) -> tuple[BinaryIO, BinaryIO]:
-    """Keep the pipes to ourselves and send all that is printed to the log."""
+def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Keep the pipes to ourselves and send all that is printed to the log, which standard error is already."""
     channel_in, channel_out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log_file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (log_file, 1), (log_file, 2)):
-        os.dup2(source, target)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
     sys.stdout, sys.stderr = (
         io.TextIOWrapper(os.fdopen(number, "wb", closefd=False), "utf-8", "replace", line_buffering=True)
         for number in (1, 2)
@@ -143,7 +151,7 @@ class Outbox:
     def __init__(self, channel: BinaryIO) -> None:
         self._channel = channel
         self._lock = threading.Lock()
-        self._waiting: list[dict[str, Any]] = []  # Any: JSON and JPEG bytes
+        self._waiting: list[WrittenEvent] = []
         self._replaceable: dict[tuple[str, str], int] = {}
         self._job = ("", 0)
         self._filled = threading.Event()
@@ -155,18 +163,19 @@ class Outbox:
             self._flush()
             self._write(message)
 
-    def add(self, job: str, attempt: int, event: dict[str, Any]) -> None:  # Any: as above
+    def add(self, job: str, attempt: int, event: WrittenEvent) -> None:
         """Add an event of an attempt, to be sent soon."""
         with self._lock:
             if self._job != (job, attempt):
                 self._flush()
                 self._job = (job, attempt)
-            if event["type"] in ("node_progress", "node_preview"):
+            if event[0] in ("node_progress", "node_preview"):
                 self._replace(event)
             else:
                 self._waiting.append(event)
                 self._replaceable.clear()  # nothing moves across it
-        self._filled.set()
+        if not self._filled.is_set():
+            self._filled.set()
 
     def finish(self, finished: Finished) -> None:
         """Send the end of an attempt with the events that wait, in one message."""
@@ -177,8 +186,8 @@ class Outbox:
             self._replaceable.clear()
             self._write(replace(finished, events=events))
 
-    def _replace(self, event: dict[str, Any]) -> None:  # Any: as above
-        key = (event["type"], event["node"])
+    def _replace(self, event: WrittenEvent) -> None:
+        key = event[:2]
         place = self._replaceable.get(key)
         if place is None:
             self._replaceable[key] = len(self._waiting)
@@ -187,11 +196,13 @@ class Outbox:
             self._waiting[place] = event
 
     def _send_regularly(self) -> None:
+        """Send what waits, again and again while there is something: to be woken costs the thread that runs nodes."""
         while True:
             self._filled.wait()
             time.sleep(_SEND_EVERY_S)
-            self._filled.clear()
             with self._lock:
+                if not self._waiting:
+                    self._filled.clear()
                 self._flush()
 
     def _flush(self) -> None:
@@ -213,7 +224,7 @@ class _Control:
     """What must work while a job runs."""
 
     def __init__(self, channel: BinaryIO, outbox: Outbox, runner: JobRunner) -> None:
-        self.tasks: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._questions: queue.SimpleQueue[Ask] = queue.SimpleQueue()
         self._channel = channel
         self._outbox = outbox
@@ -225,15 +236,25 @@ class _Control:
         threading.Thread(target=self._listen, name="control", daemon=True).start()
         threading.Thread(target=self._answer_all, name="answers", daemon=True).start()
 
+    def next_task(self) -> Message | None:
+        """Wait for what to do next, and use the time if that takes a moment; None for the end."""
+        try:
+            return self._tasks.get(timeout=_REST_AFTER_S)
+        except queue.Empty:
+            self._runner.rest()
+            return self._tasks.get()
+
     def _listen(self) -> None:
         """Read messages until the pipe closes."""
+        code = 1
         try:
             while (message := read_frame(self._channel)) is not None:
                 self._hear(message)
-        except ValueError:  # not one of our frames
+            code = 0
+        except BaseException:  # a border: nothing could stop a job any more
             traceback.print_exc()
         finally:
-            os._exit(0)
+            os._exit(code)
 
     def _hear(self, message: Message) -> None:
         match message:
@@ -244,9 +265,9 @@ class _Control:
             case Ask():
                 self._questions.put(message)
             case Stop():
-                self.tasks.put(None)
+                self._tasks.put(None)
             case _:
-                self.tasks.put(message)
+                self._tasks.put(message)
 
     def _answer_all(self) -> None:
         while True:

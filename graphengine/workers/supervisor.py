@@ -205,7 +205,7 @@ class Supervisor:
                 attempt = slot.attempt
                 if attempt is None or not slot.runs(message.job, message.attempt):
                     return
-                self._hub.publish(attempt.job, message.events)
+                self._hub.pass_on(attempt.job, message.events)
                 if isinstance(message, Finished):
                     slot.take_attempt()
                     self._spawn(self._finish(attempt, message))

@@ -7,12 +7,13 @@ import time
 
 import pytest
 
-from graphengine.jobs.store import JobPage, JobStore
+from graphengine.jobs.store import EventBatch, JobPage, JobStore
 from tests.jobs.made import claim, end, ended, submit, written
 
 
-def batch(sequence: int, first: int, last: int) -> tuple[int, int, str]:
-    return sequence, last, json.dumps([{"number": number, "type": "t"} for number in range(first, last + 1)])
+def batch(sequence: int, first: int, last: int) -> EventBatch:
+    body = json.dumps([{"number": number, "type": "t"} for number in range(first, last + 1)])
+    return EventBatch(sequence, first, last, body)
 
 
 def numbers(store: JobStore, job_id: str, after: int = 0) -> list[int]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from graphengine.core.job import Job
-from graphengine.jobs.store import JobStore, Outcome
+from graphengine.jobs.store import EventBatch, JobStore, Outcome
 from graphengine.jobs.store_thread import DiskFull, StoreBroken, StoreBusy, StoreThread
 from tests.jobs.failing import let_fail, use_failing_connections
 from tests.jobs.made import new, submit, written
@@ -252,7 +252,7 @@ LIFE: tuple[tuple[Callable[[JobStore], object], ...], ...] = (
         lambda store: store.reorder(id_of(store, "d"), before=id_of(store, "c")),
     ),
     (
-        lambda store: store.add_events([(store.get(id_of(store, "a")).sequence, 1, '[{"number":1}]')]),
+        lambda store: store.add_events([EventBatch(store.get(id_of(store, "a")).sequence, 1, 1, '[{"number":1}]')]),
         lambda store: store.finish(id_of(store, "a"), 1, Outcome("done", outputs=[written()], node_seconds={"n": 1.0})),
         lambda store: store.cancel(id_of(store, "c")),
         lambda store: store.submit(new(name="e", idempotency_key="k")),

@@ -98,17 +98,17 @@ def eat(mib: int = 100) -> None:
 
 @node("w.LeaveChild", category="test", output_node=True, cacheable=False)
 def leave_child(note: str, dies: bool = True, leads: bool = False) -> None:
-    """Fork a process that holds all that is open, and die."""
+    """Fork a process that holds all that is open, and die, or hold the interpreter."""
     child = os.fork()
     if child == 0:
         if leads:
             os.setsid()
         time.sleep(60)
         os._exit(0)
-    Path(note).write_text(str(child))
+    write_whole(Path(note), str(child))
     if dies:
         os._exit(3)
-    time.sleep(60)
+    ctypes.PyDLL(None).sleep(60)
 
 
 @node("w.Write", category="test", output_node=True, cacheable=False)
@@ -140,6 +140,12 @@ def _wait(ctx: Context, seconds: float) -> None:
     while time.monotonic() < until:
         ctx.check_cancelled()
         time.sleep(0.01)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that who sees it sees all of it."""
+    path.with_suffix(".part").write_text(text)
+    path.with_suffix(".part").rename(path)
 
 
 def _counted(count_in: str) -> int:

@@ -37,7 +37,7 @@ def test_late_words_of_an_attempt_that_is_over_are_dropped(tmp_path: Path) -> No
             await it.running(second)
             (slot,) = it.supervisor._slots
             for attempt in (1, 2):
-                late = [{"type": "node_started", "node": "late", "node_type": "x"}]
+                late = [("node_started", "late", '{"node": "late"}', None)]
                 it.supervisor._hear(slot, Happened(job.id, attempt, late))
                 it.supervisor._hear(slot, Finished(job.id, attempt, "failed", {}, [], {}, {}, late))
             it.supervisor._hear(slot, Finished(second.id, 2, "done", None, [], {}, {}, late))

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from graphengine.core.job import Job, JobLimits, JobRequest, NewJob
 from graphengine.jobs.hub import EventHub
 from graphengine.jobs.store_thread import StoreThread
@@ -18,7 +20,7 @@ from graphengine.workers.supervisor import Supervisor
 from graphengine.workers.worker import WorkerOptions
 from tests.workers.documents import PACK
 
-__all__ = ["World", "until", "world"]
+__all__ = ["World", "is_running", "until", "world"]
 
 _PATIENCE_S = 60.0  # the machine may be busy; a test that passes never waits for so long
 
@@ -114,6 +116,14 @@ async def until(holds: Callable[[], Any], seconds: float = _PATIENCE_S) -> None:
     while not await holds():
         assert time.monotonic() < deadline, "it never came true"
         await asyncio.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process has not ended; whoever adopted it may be slow to notice."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def as_json(text: str) -> Any:  # Any: JSON
