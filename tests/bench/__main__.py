@@ -6,13 +6,14 @@ The times of whole commands take the best of several; a busy machine makes every
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.bench import engine
@@ -28,8 +29,12 @@ def command_seconds(*arguments: str, repeats: int = 5) -> float:
     return best
 
 
-def measure(folder: Path) -> Iterator[tuple[str, float, str, float]]:
-    """Give rows of (what, figure, unit, goal)."""
+Rows = Iterator[tuple[str, float, str, float]]
+"""What, figure, unit, goal."""
+
+
+def engine_rows(folder: Path) -> Rows:
+    """Measure what graphs of nodes that do nothing cost."""
     settings = engine.settings_in(folder)
     for shape in engine.SHAPES:
         costs = {count: engine.microseconds_per_node(shape, count, settings) for count in (100, 1_000, 10_000)}
@@ -43,35 +48,62 @@ def measure(folder: Path) -> Iterator[tuple[str, float, str, float]]:
     yield "chain of 200 pictures: alive at once", engine.most_pictures_alive(200, settings), "", 2
     yield "3 async nodes of 0.5 s beside 0.4 s of work", engine.side_by_side_seconds(settings), "s", 0.55
     yield "check, 5,000 nodes", engine.check_milliseconds(5_000, settings), "ms", 100
+
+
+def command_rows(_folder: Path) -> Rows:
+    """Measure whole commands."""
     yield "graphengine --help", command_seconds("--help"), "s", 0.25
     small = "text_to_image.json"
     command_seconds("check", small, repeats=1)  # definitions are read once
     yield "graphengine check, small file", command_seconds("check", small), "s", 0.5
 
+
+def cache_rows(folder: Path) -> Rows:
+    """Measure the disk cache."""
     from tests.bench import caches
 
     for name, value in caches.VALUES.items():
         goal = 5 if "picture" in name else 2
         yield f"disk cache, hit of {name}", caches.hit_milliseconds(value, folder / name), "ms", goal
     yield "disk cache, miss", caches.miss_microseconds(folder), "µs", 3
-    from tests.bench import sampling
+
+
+def model_rows(_folder: Path) -> Rows:
+    """Measure what nodes cost beside the models that they call."""
+    from tests.bench import sampling, training
 
     for name, ratio in sampling.overheads():
         yield f"KSampler over bare model calls, {name}", ratio, "×", 1.02
-    from tests.bench import training
-
     yield "TrainLoop over the bare step", training.overhead(), "×", 1.05
     yield "picture of 128×128, 20 steps, one core", sampling.picture_seconds(), "s", 5
+
+
+def server_rows(folder: Path) -> Rows:
+    """Measure the server."""
+    from tests.bench import server
+
+    yield from server.measure(folder / "server")
+
+
+PARTS: dict[str, Callable[[Path], Rows]] = {
+    "engine": engine_rows,
+    "commands": command_rows,
+    "caches": cache_rows,
+    "models": model_rows,
+    "server": server_rows,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"only {', '.join(PARTS)}")
     options = parser.parse_args()
     figures = []
     print(f"{'what':48} {'measured':>10} {'goal':>8}")
     with tempfile.TemporaryDirectory() as folder:
-        for what, figure, unit, goal in measure(Path(folder)):
+        rows = itertools.chain.from_iterable(PARTS[part](Path(folder)) for part in options.parts or PARTS)
+        for what, figure, unit, goal in rows:
             verdict = "" if figure <= goal else "  misses its goal"
             print(f"{what:48} {figure:10.3g} {goal:8.3g} {unit}{verdict}", flush=True)
             figures.append({"what": what, "measured": figure, "unit": unit, "goal": goal})

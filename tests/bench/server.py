@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import subprocess
@@ -305,12 +304,3 @@ def measure(folder: Path) -> Iterator[tuple[str, float, str, float]]:
                 except StopAsyncIteration:
                     break
     yield "server, ready with 10,000 jobs queued", ready_seconds_with_queue(folder / "queued", 10_000), "s", 2
-
-
-if __name__ == "__main__":
-    import tempfile
-
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with tempfile.TemporaryDirectory() as scratch:
-        for what, figure, unit, goal in measure(Path(scratch)):
-            print(f"{what:48} {figure:10.3g} {goal:8.3g} {unit}", flush=True)
