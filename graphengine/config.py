@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "shipped_folder"]
 
 _PACKAGED_MODELS = Path(__file__).parent / "models"
 
@@ -89,7 +89,10 @@ class Settings:
         return self.data / "packs"
 
     def find_file(self, kind: str, name: str) -> Path | None:
-        """Find a file (or a folder, for kinds that are folders) by the name a user gave; None if there is none."""
+        """Find a file (or a folder, for kinds that are folders) by the name a user gave; None if there is none.
+
+        Pictures and workflows that shipped workflows use are found last, by the names that these have for them.
+        """
         if not name:
             return None
         for root in self.roots:
@@ -97,7 +100,8 @@ class Settings:
             path = _existing(folder, name)
             if path is not None and path.is_relative_to(folder) and path != folder:
                 return path
-        return next((path for folder in self.beside if (path := _existing(folder, name)) is not None), None)
+        beside = next((path for folder in self.beside if (path := _existing(folder, name)) is not None), None)
+        return beside or (_shipped_file(name) if kind in ("input", "workflows") else None)
 
     def file_names(self, kind: str) -> list[str]:
         """List the names that the roots offer for a kind of file."""
@@ -109,6 +113,18 @@ class Settings:
             if not path.name.startswith(".")
         }
         return sorted(names)
+
+
+def shipped_folder() -> Path:
+    """Give the folder of the shipped workflows: inside an installed package, or beside one that is worked on."""
+    inside = Path(__file__).parent / "_workflows"
+    return inside if inside.is_dir() else inside.parents[1] / "workflows"
+
+
+def _shipped_file(name: str) -> Path | None:
+    folder = shipped_folder().resolve()
+    path = _existing(folder, name)
+    return path if path is not None and path.is_relative_to(folder) and path.is_file() else None
 
 
 def _existing(folder: Path, name: str) -> Path | None:

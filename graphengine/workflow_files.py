@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from graphengine.config import shipped_folder
 from graphengine.core.workflow import Workflow, parse_workflow
 
-__all__ = ["find_workflow", "read_workflow"]
+__all__ = ["find_workflow", "read_workflow", "shipped_workflows"]
 
 
 def find_workflow(name: str) -> Path:
@@ -15,15 +16,18 @@ def find_workflow(name: str) -> Path:
     Raises:
         FileNotFoundError: there is neither.
     """
-    here = Path(__file__).parent
     candidates = [Path(name)]
     if Path(name).name == name:
-        folders = (here / "_workflows", here.parent / "workflows")
-        candidates += [folder / file for folder in folders for file in (name, f"{name}.json")]
+        candidates += [shipped_folder() / file for file in (name, f"{name}.json")]
     found = next((path for path in candidates if path.is_file()), None)
     if found is None:
         raise FileNotFoundError(f"there is no file {name!r}. Give a path, or the name of a shipped workflow.")
     return found
+
+
+def shipped_workflows() -> dict[str, Path]:
+    """Give the files of the shipped workflows by name."""
+    return {path.stem: path for path in sorted(shipped_folder().glob("*.json"))}
 
 
 def read_workflow(name: str) -> tuple[Workflow, Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from graphengine.config import Settings
+from graphengine.config import Settings, shipped_folder
 
 
 @pytest.fixture
@@ -63,3 +63,17 @@ def test_the_names_of_a_kind_come_from_all_roots_without_hidden_files(home: Path
     (home / "second" / "texts" / "c.txt").touch()
     settings = Settings(home, home, roots=(home / "root", home / "second", home / "missing"))
     assert settings.file_names("texts") == ["a.txt", "c.txt"]
+
+
+def test_what_shipped_workflows_use_is_found_last_and_nothing_beside_it(home: Path) -> None:
+    settings = Settings(home, home / "output", roots=(home / "root",))
+    shipped = settings.find_file("input", "inputs/blue_square.png")
+    assert shipped == (shipped_folder() / "inputs" / "blue_square.png").resolve()
+    assert settings.find_file("workflows", "text_to_image.json") is not None
+    assert settings.find_file("texts", "text_to_image.json") is None
+    assert settings.find_file("input", "../README.md") is None
+    assert settings.find_file("input", str(shipped_folder().parent / "README.md")) is None
+    own = home / "root" / "input" / "inputs" / "blue_square.png"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    assert settings.find_file("input", "inputs/blue_square.png") == own

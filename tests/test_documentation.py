@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from PIL import Image as Picture
 
 from graphengine import Blocked, Engine
 from graphengine.authoring.packs import folder_packs, installed_packs, load_packs
@@ -19,6 +23,7 @@ from graphengine.core.registry import Registry
 from graphengine.library import default_engine
 from graphengine_nodes import pack as built_in
 from tests.drawn import drawn
+from tests.server.running import running
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -114,6 +119,49 @@ def test_readme_names_every_option_of_run(capsys: pytest.CaptureFixture[str]) ->
     options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--no-metadata"}
     missing = [option for option in options if f"`{option}" not in README]
     assert not missing
+
+
+def test_readme_names_every_option_of_serve(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    (table,) = re.findall(r"^\| option of `graphengine serve`.*?\n\n", README, flags=re.MULTILINE | re.DOTALL)
+    first_cells = " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"--[a-z-]+", first_cells)) == options
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the README's commands are for curl")
+def test_readme_server_commands_give_the_picture(tmp_path: Path) -> None:
+    """Each command of the section is run as it stands, but for the port, the job and the file."""
+    run, watch, fetch = (line for block in blocks(server_section(), "sh") for line in commands(block))
+    with running(tmp_path) as server:
+
+        def said(command: str, **given: str) -> str:
+            for name, value in {"localhost:8188": f"{server.host}:{server.port}", **given}.items():
+                assert name in command
+                command = command.replace(name, value)
+            done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        job = json.loads(said(run))["job"]
+        events = [json.loads(line[6:]) for line in said(watch, JOB=job["id"]).splitlines() if line.startswith("data: ")]
+        last = events[-1]
+        assert (last["type"], last["state"]) == ("job_ended", "done")
+        (asset,) = (each["asset"] for each in last["outputs"])
+        said(fetch, ASSET=asset)
+    with Picture.open(tmp_path / "picture.png") as picture:
+        assert picture.size == (128, 128)
+
+
+def server_section() -> str:
+    (section,) = re.findall(r"^## Server\n.*?(?=^## )", README, flags=re.MULTILINE | re.DOTALL)
+    return str(section)
+
+
+def commands(block: str) -> list[str]:
+    return block.replace("\\\n", " ").splitlines()
 
 
 def test_pack_guide_is_true(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

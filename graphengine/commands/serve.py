@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import signal
@@ -22,15 +23,18 @@ from graphengine.errors import GraphEngineError
 from graphengine.jobs.hub import EventHub
 from graphengine.jobs.store_thread import StoreThread
 from graphengine.server.app import create_app
+from graphengine.server.broken_requests import Runner
 from graphengine.server.definitions import LiveDefinitions
 from graphengine.server.library import WorkflowLibrary
 from graphengine.server.security import SecurityPolicy
 from graphengine.server.services import Services
+from graphengine.server.shipped import KnownWorkflows
 from graphengine.server.thumbnails import Thumbnails
 from graphengine.server.tokens import TokenStore
 from graphengine.server.uploads import UploadStore
 from graphengine.workers.local import WorkerOptions
 from graphengine.workers.supervisor import Supervisor
+from graphengine.workflow_files import shipped_workflows
 
 __all__ = ["serve"]
 
@@ -81,6 +85,7 @@ async def _serve(options: argparse.Namespace, settings: Settings, policy: Securi
         cancel_grace_s=options.cancel_grace,
         stuck_timeout_s=options.stuck_timeout,
     )
+    library = WorkflowLibrary(settings.data / "workflows")
     definitions = LiveDefinitions(lambda: read_definitions(find_packs(settings, options.pack), _cache(settings)))
     services = Services(
         settings=settings,
@@ -88,17 +93,18 @@ async def _serve(options: argparse.Namespace, settings: Settings, policy: Securi
         hub=hub,
         workers=workers,
         definitions=definitions,
-        library=WorkflowLibrary(settings.data / "workflows"),
+        library=library,
+        workflows=KnownWorkflows(library, shipped_workflows()),
         uploads=UploadStore(settings.data / "input" / "uploads"),
         thumbnails=Thumbnails(settings.data / "thumbnails"),
         output=output,
         logs=logs,
         requires_token=policy.require_token,
     )
-    beside = [asyncio.create_task(hub.keep_regularly())]
+    beside = [asyncio.create_task(hub.keep_regularly()), asyncio.create_task(asyncio.to_thread(services.uploads.clean))]
     if options.reload_packs:
         beside.append(asyncio.create_task(_watch_packs(services)))
-    runner = web.AppRunner(
+    runner = Runner(
         create_app(services, policy),
         access_log=None,
         handle_signals=False,
@@ -111,6 +117,7 @@ async def _serve(options: argparse.Namespace, settings: Settings, policy: Securi
         await _listen(runner, options)  # first of all: starting workers takes a moment
         await workers.start()
         _greet(options, services, runner)
+        gc.freeze()  # what is here now stays; a search for garbage in it would hold up all requests for a moment
         await ended.wait()
         logger.info("stopping: jobs that run have %g s to finish; what waits stays in the queue", options.grace)
         services.is_accepting = False
@@ -183,7 +190,8 @@ def _greet(options: argparse.Namespace, services: Services, runner: web.AppRunne
     definitions = services.definitions.current
     scheme = "https" if options.tls_cert is not None else "http"
     for address in runner.addresses:
-        host, port = (f"[{address[0]}]" if ":" in address[0] else address[0]), address[1]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # where all addresses are, this one is
+        host, port = (f"[{host}]" if ":" in host else host), address[1]
         print(f"graphengine listens on {scheme}://{host}:{port}  (API: {scheme}://{host}:{port}/api/v1/docs)")
     devices = ", ".join(services.workers.devices)
     print(f"devices: {devices}; nodes: {len(definitions.by_id)}; data: {services.settings.data}")

@@ -16,13 +16,12 @@ from torch import Tensor
 
 from graphengine.diffusion.masks import common_batch, overlap
 from graphengine.diffusion.options import Crop, Resampling
+from graphengine.diffusion.picture_size import MAX_PIXELS, ONE_PICTURE_FORMATS, frames_of
 from graphengine.diffusion.resampling import resize as resize_planes
 from graphengine.diffusion.resampling import resolve_size
 from graphengine.errors import InputError
 from graphengine.types import Image, Mask
 
-MAX_PIXELS = 89_478_485  # over all frames, 1 GiB as floats; Pillow's own limit against decompression bombs
-ONE_PICTURE_FORMATS = ("MPO",)  # a phone's photo; its further pictures are previews and depth maps
 LABEL_SIZE = 12
 
 # Pillow raises any of these for damaged files.
@@ -143,7 +142,7 @@ def grid(images: Image, *, columns: int = 0, gap: int = 0, labels: Sequence[str]
 def _check_size(path: Path, picture: Picture.Image) -> None:
     """Refuse by the header, before any pixel is decoded."""
     width, height = picture.size
-    frames = 1 if picture.format in ONE_PICTURE_FORMATS else getattr(picture, "n_frames", 1)
+    frames = frames_of(picture)
     if not width or not height:
         raise InputError("image", f"{path.name} is empty: {width}x{height} pixels.", "Choose another file.")
     if width * height * frames > MAX_PIXELS:

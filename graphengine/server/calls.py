@@ -21,11 +21,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from graphengine.core.workflow import parse_json
 from graphengine.errors import FileFormatError, GraphEngineError, InputError, InvalidWorkflow, Problem
 from graphengine.jobs.store import QueueError, UnknownJob
-from graphengine.jobs.store_thread import DiskFull, StoreBroken
+from graphengine.jobs.store_thread import DiskFull, StoreBroken, StoreBusy
 from graphengine.server.library import BadName, UnknownWorkflow, VersionConflict
 from graphengine.server.problems import problem_response
 from graphengine.server.security import OWNER
 from graphengine.server.services import SERVICES, Services
+from graphengine.server.shipped import ShippedWorkflow
 from graphengine.server.upload_contents import UploadRefused
 from graphengine.server.uploads import UploadTooLarge
 
@@ -273,10 +274,12 @@ _STATUSES: tuple[tuple[type[GraphEngineError], int, str, str], ...] = (
     (QueueError, 409, "wrong_state", "The job is in another state"),
     (UnknownWorkflow, 404, "unknown_workflow", "There is no such workflow"),
     (VersionConflict, 409, "version_conflict", "Somebody else saved the workflow"),
+    (ShippedWorkflow, 409, "shipped_workflow", "The workflow comes with the server"),
     (BadName, 422, "bad_name", "The name can't be used"),
     (UploadTooLarge, 413, "too_large", "The file is too large"),
     (UploadRefused, 415, "upload_refused", "The file can't be used"),
     (DiskFull, 507, "disk_full", "The disk is full"),
+    (StoreBusy, 503, "busy", "The disk is busy"),
     (StoreBroken, 503, "disk_failed", "The disk failed"),
     (FileFormatError, 400, "bad_document", "The document can't be read"),
     (InputError, 422, "bad_input", "A value can't be used"),
@@ -292,7 +295,10 @@ def _of_ours(error: GraphEngineError) -> web.Response:
     for kind, status, code, title in _STATUSES:
         if isinstance(error, kind):
             current = error.current if isinstance(error, VersionConflict) else None
-            return problem_response(status, code, title, str(error), current_version=current)
+            answer = problem_response(status, code, title, str(error), current_version=current)
+            if isinstance(error, StoreBusy):
+                answer.headers["Retry-After"] = "1"
+            return answer
     cause = error.__cause__
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return problem_response(507, "disk_full", "The disk is full", str(error))

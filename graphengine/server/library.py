@@ -91,6 +91,7 @@ class SavedWorkflow:
         modified: Seconds since 1970, as everywhere here.
         title: The field ``title`` or ``name`` of its ``meta``.
         inputs: The names of its declared inputs.
+        shipped: It came with the package, and nobody saved one under its name.
     """
 
     name: str
@@ -101,6 +102,24 @@ class SavedWorkflow:
     description: str = ""
     inputs: tuple[str, ...] = ()
     error: str | None = None
+    shipped: bool = False
+
+    @classmethod
+    def of(
+        cls, name: str, content: bytes, modified: float, workflow: Workflow, *, shipped: bool = False
+    ) -> SavedWorkflow:
+        """Describe a file by its bytes and the workflow in them."""
+        meta = {key: value for key, value in workflow.meta.items() if isinstance(value, str)}
+        return cls(
+            name,
+            _version(content),
+            modified,
+            len(content),
+            title=meta.get("title") or meta.get("name", ""),
+            description=meta.get("description", ""),
+            inputs=tuple(workflow.inputs),
+            shipped=shipped,
+        )
 
 
 @dataclass(frozen=True)
@@ -129,7 +148,7 @@ class _File(NamedTuple):
 
     @property
     def version(self) -> str:
-        return blake2b(self.content, digest_size=8).hexdigest()
+        return _version(self.content)
 
 
 class WorkflowLibrary:
@@ -409,16 +428,11 @@ def _described(name: str, file: _File) -> SavedWorkflow:
 
 
 def _saved(name: str, file: _File, workflow: Workflow) -> SavedWorkflow:
-    meta = {key: value for key, value in workflow.meta.items() if isinstance(value, str)}
-    return SavedWorkflow(
-        name,
-        file.version,
-        file.modified,
-        len(file.content),
-        title=meta.get("title") or meta.get("name", ""),
-        description=meta.get("description", ""),
-        inputs=tuple(workflow.inputs),
-    )
+    return SavedWorkflow.of(name, file.content, file.modified, workflow)
+
+
+def _version(content: bytes) -> str:
+    return blake2b(content, digest_size=8).hexdigest()
 
 
 def _move(source: Path, name: str, target: Path, new_name: str) -> None:

@@ -1,4 +1,4 @@
-"""The API described: OpenAPI 3.1, made from the table of routes and the saved workflows."""
+"""The API described: OpenAPI 3.1, made from the table of routes and the workflows that can be run by name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from graphengine.authoring.docstrings import read_docstring
 from graphengine.core.workflow import DeclaredInput, Workflow
 from graphengine.server.calls import Route
 
@@ -55,6 +56,49 @@ _EVENTS: Json = {
 }
 
 
+_LOGIN: Json = {
+    "tags": ["system"],
+    "summary": "Exchange a token for a session",
+    "description": "For browsers: the session is a cookie that no script can read and no other site's page can use.",
+    "operationId": "login",
+    "security": [],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object", "properties": {"token": {"type": "string"}}, "required": ["token"]}
+            }
+        },
+    },
+    "responses": {
+        "200": {
+            "description": "The token's name and owner; the cookie comes with it.",
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "properties": {"name": {"type": "string"}, "owner": {"type": "string"}},
+                        "required": ["name", "owner"],
+                    }
+                }
+            },
+        },
+        **{str(each): {"$ref": "#/components/responses/Problem"} for each in (400, 401, 403, 413, 415, 421, 429)},
+    },
+}
+_LOGOUT: Json = {
+    "tags": ["system"],
+    "summary": "Have a browser forget its session",
+    "operationId": "logout",
+    "responses": {
+        "204": {"description": "No Content"},
+        **{str(each): {"$ref": "#/components/responses/Problem"} for each in _ALWAYS},
+    },
+}
+_BESIDE = {"events": ("get", _EVENTS), "login": ("post", _LOGIN), "logout": ("post", _LOGOUT)}
+"""What isn't in the table of routes: what security answers, and what is no HTTP."""
+
+
 def describe(routes: Iterable[Route], open_routes: Iterable[Route] = (), *, version: str = "1") -> dict[str, Json]:
     """Describe routes; those of ``open_routes`` stand beside the prefix."""
     placed = [(PREFIX + route.path, route) for route in routes] + [(route.path, route) for route in open_routes]
@@ -65,6 +109,7 @@ def describe(routes: Iterable[Route], open_routes: Iterable[Route] = (), *, vers
         [(model, "serialization" if _is_answer(model, placed) else "validation") for model in ordered],
         ref_template="#/components/schemas/{model}",
     )
+    _tell_of_fields(schemas.get("$defs", {}), ordered)
     by_model: dict[object, Json] = {model: reference for (model, _mode), reference in references.items()}
     paths: dict[str, dict[str, Json]] = {}
     for path, route in placed:
@@ -73,7 +118,7 @@ def describe(routes: Iterable[Route], open_routes: Iterable[Route] = (), *, vers
         if path == "/healthz":
             operation["security"] = []  # the one that never needs a token
         paths.setdefault(plain, {})[route.method.lower()] = operation
-    paths[f"{PREFIX}/events"] = {"get": _EVENTS}
+    paths |= {f"{PREFIX}/{name}": {method: operation} for name, (method, operation) in _BESIDE.items()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -97,8 +142,22 @@ def describe(routes: Iterable[Route], open_routes: Iterable[Route] = (), *, vers
     }
 
 
-def workflow_operation(name: str, workflow: Workflow) -> dict[str, Json]:
-    """Describe the endpoint that a saved workflow is, with its declared inputs."""
+def _tell_of_fields(schemas: Mapping[str, Json], models: Iterable[type[BaseModel]]) -> None:
+    """Move what models' docstrings say of their fields to these, inherited ones included."""
+    inherited = {model.__name__: model.__mro__ for model in models}
+    for name, schema in schemas.items():
+        own = read_docstring(schema.get("description", ""))
+        schema["description"] = own.summary
+        told: dict[str, str] = {}
+        for model in reversed(inherited.get(name, ())):
+            told |= read_docstring(cleandoc(model.__doc__ or "")).entries if issubclass(model, BaseModel) else {}
+        for field, text in (told | dict(own.entries)).items():
+            if field in schema.get("properties", {}):
+                schema["properties"][field].setdefault("description", text)
+
+
+def workflow_operation(name: str, workflow: Workflow, query: type[BaseModel]) -> dict[str, Json]:
+    """Describe the endpoint that a workflow is which can be run by name, with its declared inputs."""
     inputs = {each: _input_schema(declared) for each, declared in workflow.inputs.items()}
     required = [each for each, declared in workflow.inputs.items() if declared.default is None]
     given = {"type": "object", "properties": inputs, "additionalProperties": True}
@@ -115,6 +174,7 @@ def workflow_operation(name: str, workflow: Workflow) -> dict[str, Json]:
             "summary": str(workflow.meta.get("name", name)),
             "description": str(workflow.meta.get("description", "")),
             "operationId": f"run {name}",
+            "parameters": _query_parameters(query),
             "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
             "responses": {
                 "201": {
@@ -188,6 +248,6 @@ def _input_schema(declared: DeclaredInput) -> dict[str, Json]:
     schema: dict[str, Json] = dict(_TYPES.get(declared.type, {}))
     if declared.doc:
         schema["description"] = declared.doc
-    if declared.default is not None:
-        schema["default"] = declared.default
+    limits = {"minimum": declared.min, "maximum": declared.max, "default": declared.default}
+    schema.update({name: value for name, value in limits.items() if value is not None})
     return schema

@@ -1,4 +1,8 @@
-"""Files: what jobs wrote and what users brought, by the hash of their bytes."""
+"""Files: what jobs wrote and what users brought, by the hash of their bytes.
+
+What isn't known answers 404: that never was, was deleted here, or was written by a job that was pruned. What is known
+and no longer on disk, as somebody removed it there, answers 410.
+"""
 
 from __future__ import annotations
 
@@ -188,7 +192,8 @@ async def _path(call: Call[Any, Any], asset: Asset) -> Path:  # Any: as above
         try:
             job = await services.store.read(lambda store: store.get(asset.job or ""))
         except UnknownJob:
-            raise Refused(410, "gone", "the job that wrote this file was forgotten.") from None
+            # it was pruned while this was asked
+            raise Refused(410, "gone", "the job that wrote this file was forgotten.", "Run it again.") from None
         root, path = services.output, f"{job.folder}/{asset.path}"
     found = await asyncio.to_thread(lambda: _inside(root, path) or _temporary(services, asset))
     if found is None:

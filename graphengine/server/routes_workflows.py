@@ -12,7 +12,7 @@ from graphengine.core.workflow import Workflow, workflow_of
 from graphengine.errors import InvalidWorkflow
 from graphengine.server.calls import Call, NoParameters, Refused, Route, checked
 from graphengine.server.library import SavedWorkflow
-from graphengine.server.routes_jobs import JobAnswer, submit
+from graphengine.server.routes_jobs import JobAnswer, WaitQuery, submit, when_ended
 from graphengine.server.submission import Submission, check_workflow, problems_as_json, read_given
 
 __all__ = ["ROUTES", "RunRequest"]
@@ -23,7 +23,12 @@ class _Answer(BaseModel):
 
 
 class Saved(_Answer):
-    """What is known of a saved workflow; ``error`` says why one can't be read."""
+    """What is known of a saved workflow.
+
+    Attributes:
+        error: Why it can't be read.
+        shipped: It came with the server, and nobody saved one under its name.
+    """
 
     name: str
     version: str
@@ -33,6 +38,7 @@ class Saved(_Answer):
     description: str = ""
     inputs: list[str] = []
     error: str = ""
+    shipped: bool = False
 
     @classmethod
     def of(cls, saved: SavedWorkflow) -> Saved:
@@ -45,12 +51,13 @@ class Saved(_Answer):
                 "modified": saved.modified,
                 "size_bytes": saved.size_bytes,
                 "inputs": list(saved.inputs),
+                "shipped": saved.shipped,
             }
         )
 
 
 class SavedList(_Answer):
-    """The saved workflows, by name."""
+    """The workflows, by name."""
 
     workflows: list[Saved]
 
@@ -150,54 +157,50 @@ class RunRequest(JobRequest):
 
 
 async def list_workflows(call: Call[NoParameters, None]) -> SavedList:
-    """List the saved workflows, damaged ones included."""
-    found = await asyncio.to_thread(call.services.library.list)
+    """List the workflows that can be run by name: the saved ones, damaged ones included, and those that were shipped.
+
+    A saved one goes before a shipped one of its name.
+    """
+    found = await asyncio.to_thread(call.services.workflows.list)
     return SavedList(workflows=[Saved.of(each) for each in found])
 
 
 async def read_workflow(call: Call[VersionChoice, None]) -> SavedDocument:
-    """Give a saved workflow, or an earlier version of it."""
-    name, version, library = call.path["name"], call.query.version, call.services.library
+    """Give a saved or shipped workflow, or an earlier version of it."""
+    name, version, workflows = call.path["name"], call.query.version, call.services.workflows
     if version is None:
-        document, saved = await asyncio.to_thread(library.read, name)
-        return SavedDocument(saved=Saved.of(saved), workflow=_as_json(document))
-
-    def read(wanted: str) -> tuple[Workflow, SavedWorkflow]:
-        saved = next((each for each in library.list() if each.name == name), None)
-        if saved is None or saved.version == wanted:
-            return library.read(name)
-        # without reading the newest one: if that was damaged, an earlier one is what is wanted
-        return library.read_revision(name, wanted), saved
-
-    document, saved = await asyncio.to_thread(read, version)
+        document, saved = await asyncio.to_thread(workflows.read, name)
+    else:
+        document, saved = await asyncio.to_thread(workflows.read_version, name, version)
     return SavedDocument(saved=Saved.of(saved), workflow=_as_json(document))
 
 
 async def save_workflow(call: Call[NoParameters, SaveRequest]) -> Saved:
     """Save a workflow under a name; the version before it stays in the history.
 
-    Problems in it don't stop it from being saved: work in progress is never lost.
+    Problems in it don't stop it from being saved: work in progress is never lost. Over a shipped workflow it is saved
+    as one of the user's own.
     """
     workflow, name = workflow_of(call.body.workflow), call.path["name"]
     if name.endswith("/history"):
         message = f"{name!r} can't be a workflow's name: its address would be another workflow's history."
         raise Refused(422, "bad_name", message, "Take another word for what comes after the last '/'.")
     saved = await asyncio.to_thread(
-        lambda: call.services.library.save(name, workflow, expected_version=call.body.version)
+        lambda: call.services.workflows.save(name, workflow, expected_version=call.body.version)
     )
     return Saved.of(saved)
 
 
 async def delete_workflow(call: Call[VersionQuery, None]) -> Trashed:
-    """Move a workflow to the trash."""
+    """Move a saved workflow to the trash; a shipped one can't be deleted."""
     name, version = call.path["name"], call.query.version
-    trashed = await asyncio.to_thread(lambda: call.services.library.delete(name, expected_version=version))
+    trashed = await asyncio.to_thread(lambda: call.services.workflows.delete(name, expected_version=version))
     return Trashed(id=trashed.id, name=trashed.name)
 
 
 async def get_history(call: Call[NoParameters, None]) -> History:
     """List a workflow's earlier versions."""
-    revisions = await asyncio.to_thread(call.services.library.history, call.path["name"])
+    revisions = await asyncio.to_thread(call.services.workflows.history, call.path["name"])
     return History(revisions=[RevisionAnswer.model_validate(each, from_attributes=True) for each in revisions])
 
 
@@ -225,16 +228,20 @@ async def plan(call: Call[NoParameters, CheckRequest]) -> PlanAnswer:
     problems = await check_workflow(call.services, workflow, call.body.targets, call.owner)
     if not all(each.warning for each in problems):
         raise InvalidWorkflow(problems)
-    about = {"workflow": workflow.dump(), "targets": call.body.targets}
+    about = {"workflow": workflow.dump(compact=True), "targets": call.body.targets}
     answer = await call.services.workers.ask("plan", about, timeout_s=30)
     return PlanAnswer.model_validate({"plan": answer})
 
 
-async def run_workflow(call: Call[NoParameters, RunRequest]) -> JobAnswer:
-    """Run a saved workflow with values for its declared inputs."""
+async def run_workflow(call: Call[WaitQuery, RunRequest]) -> JobAnswer:
+    """Run a saved or shipped workflow with values for its declared inputs; with ``wait``, answer when it has ended.
+
+    As with a job, it goes on if that time is over or whoever waits gives up.
+    """
     fields = call.body.model_dump(exclude_unset=True)
     given = checked(Submission, {**fields, "saved": call.path["name"]})
-    return await submit(call.services, call.as_owner, given, call.request.headers.get("Idempotency-Key"))
+    answer = await submit(call.services, call.as_owner, given, call.request.headers.get("Idempotency-Key"))
+    return answer.model_copy(update={"job": await when_ended(call.services, answer.job, call.query.wait)})
 
 
 async def _given(call: Call[Any, CheckRequest]) -> Workflow:  # Any: any query
@@ -245,7 +252,7 @@ async def _given(call: Call[Any, CheckRequest]) -> Workflow:  # Any: any query
 def _as_json(workflow: Workflow) -> dict[str, Any]:  # Any: a workflow document
     import json
 
-    document: dict[str, Any] = json.loads(workflow.dump())  # Any: as above
+    document: dict[str, Any] = json.loads(workflow.dump(compact=True))  # Any: as above
     return document
 
 
@@ -262,6 +269,7 @@ ROUTES = (
         f"{_NAME}/run",
         run_workflow,
         "workflows",
+        query=WaitQuery,
         body=RunRequest,
         answer=JobAnswer,
         status=201,

@@ -15,6 +15,7 @@ from graphengine.jobs.hub import EventHub
 from graphengine.jobs.store_thread import StoreThread
 from graphengine.server.definitions import LiveDefinitions
 from graphengine.server.library import WorkflowLibrary
+from graphengine.server.shipped import KnownWorkflows
 from graphengine.server.thumbnails import Thumbnails
 from graphengine.server.uploads import UploadStore
 
@@ -73,6 +74,8 @@ class Services:
     """The parts of a server.
 
     Attributes:
+        library: What users saved.
+        workflows: The same, and what was shipped.
         output: The folder with a folder for each job.
         requires_token: Whether owners are told apart.
         is_accepting: Whether new jobs are taken; a server that stops takes none.
@@ -84,6 +87,7 @@ class Services:
     workers: WorkerControl
     definitions: LiveDefinitions
     library: WorkflowLibrary
+    workflows: KnownWorkflows
     uploads: UploadStore
     thumbnails: Thumbnails
     output: Path

@@ -28,7 +28,7 @@ class Submission(JobRequest):
 
     Attributes:
         workflow: The document; either this or ``saved``.
-        saved: The name of a workflow in the server's library.
+        saved: The name of a workflow in the server's library, or of a shipped one.
         inputs: Values for declared inputs (``prompt``) and nodes' inputs (``sampler.steps``).
     """
 
@@ -52,7 +52,7 @@ async def read_given(
         message = "a job is made of one workflow."
         raise Refused(422, "bad_field", message, "Send either 'workflow', a document, or 'saved', a name.")
     if saved is not None:
-        document, _about = await asyncio.to_thread(services.library.read, saved)
+        document, _about = await asyncio.to_thread(services.workflows.read, saved)
         return document
     return workflow_of(workflow, "workflow")
 
@@ -79,7 +79,7 @@ async def prepare(services: Services, owner: str, given: Submission) -> tuple[Ne
     return (
         NewJob(
             owner=owner,
-            workflow=workflow.dump(),
+            workflow=workflow.dump(compact=True),
             request=JobRequest.model_construct(**(fields | {"name": name})),
             traits=_traits(workflow, services.definitions.current.by_id),
             node_types=tuple(node.type for _id, node in every_node(workflow)),
@@ -107,7 +107,7 @@ async def check_workflow(
     is_sound = all(problem.warning for problem in problems)
     if not is_sound or definitions.needs_worker.isdisjoint(kinds):
         return problems
-    about = {"workflow": workflow.dump(), "targets": None if targets is None else list(targets)}
+    about = {"workflow": workflow.dump(compact=True), "targets": None if targets is None else list(targets)}
     try:
         answer = await services.workers.ask("check", about)
     except (GraphEngineError, TimeoutError):

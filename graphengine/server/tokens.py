@@ -23,6 +23,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from graphengine.errors import GraphEngineError
+from graphengine.server.uploads import is_owner_name
 
 __all__ = ["SESSION_SECONDS", "Token", "TokenError", "TokenFileError", "TokenStore"]
 
@@ -101,17 +102,17 @@ class TokenStore:
 
         Args:
             name: By which it is revoked: letters, digits and ``_.-``.
-            owner: Whose work is done with it; the name itself by default.
+            owner: Whose work is done with it, which is the name of a folder of their uploads too; the name itself by
+                default.
 
         Raises:
             TokenError: for a name that is taken or that can't be one, and for a file that can't be used.
         """
         owner = name if owner is None else owner
-        for what, text in (("name", name), ("owner", owner)):
-            if not _NAME.fullmatch(text):
-                raise TokenError(
-                    f"{text!r} can't be a token's {what}\n  Use 1 to 64 letters, digits, dots, hyphens and underscores."
-                )
+        if not _NAME.fullmatch(name):
+            raise _bad_name("name", name, "")
+        if not _NAME.fullmatch(owner) or not is_owner_name(owner):
+            raise _bad_name("owner", owner, "; no dot at either end, and no name that Windows gives to a device")
         secret = _PREFIX + secrets.token_urlsafe(32)
         created = datetime.fromtimestamp(int(self._now()), UTC)
         with self._changing() as tokens:
@@ -238,6 +239,11 @@ class TokenStore:
 def _loaded(raw: bytes) -> _Loaded:
     content = _Content.model_validate_json(raw)
     return _Loaded(raw, content, {entry.sha256: _token(name, entry) for name, entry in content.tokens.items()})
+
+
+def _bad_name(what: str, text: str, besides: str) -> TokenError:
+    remedy = f"Use 1 to 64 letters, digits, dots, hyphens and underscores{besides}."
+    return TokenError(f"{text!r} can't be a token's {what}\n  {remedy}")
 
 
 def _token(name: str, entry: _Entry) -> Token:

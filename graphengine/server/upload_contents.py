@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from graphengine.diffusion.model_files import DTYPE_BITS
+from graphengine.diffusion.picture_size import MAX_PIXELS, frames_of
 from graphengine.errors import GraphEngineError
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-__all__ = ["MAX_PIXELS", "Content", "UploadRefused", "look_inside", "open_picture"]
+__all__ = ["Content", "UploadRefused", "look_inside", "open_picture"]
 
-MAX_PIXELS = 178_000_000
 MAX_HEADER_BYTES = 25_000_000
 MAX_TENSORS = 100_000
 
@@ -41,7 +41,7 @@ _PNG_END = b"\xaeB`\x82"  # the checksum of the last chunk, which Pillow doesn't
 _MAX_AXES = 64  # as many as torch has; it also bounds the time that their product takes
 _PILLOWS_MODULES = r"PIL\."
 
-# A picture of the largest size takes 0.7 GB when it is decoded, and as much again when it is converted.
+# A picture that Pillow opens takes up to 0.7 GB when it is decoded, and as much again when it is converted.
 _decoders = threading.BoundedSemaphore(2)
 
 
@@ -89,6 +89,7 @@ def look_inside(path: Path, name: str) -> Content:
         return Content(*_TENSORS)
     _verify_picture(path, name)
     with open_picture(path, name) as picture:
+        _check_size(picture, name)
         picture.load()
         width, height = picture.size
         if picture.getexif().get(_ORIENTATION) in _LYING:
@@ -102,7 +103,7 @@ def open_picture(path: Path, name: str) -> Iterator[ImageFile]:
     """Open a picture of a known kind, by its content; what goes wrong inside becomes a refusal.
 
     Raises:
-        UploadRefused: if it is of another kind, too large, or can't be decoded.
+        UploadRefused: if it is of another kind, larger than Pillow opens any, or can't be decoded.
         OSError: if the disk fails.
     """
     from PIL import Image as pillow
@@ -112,8 +113,6 @@ def open_picture(path: Path, name: str) -> Iterator[ImageFile]:
     with _decoders:
         try:
             with path.open("rb") as file, pillow.open(file, formats=list(_PICTURES)) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise _too_large(name, f"it is {picture.width}x{picture.height} pixels")
                 yield picture
         except UploadRefused:
             raise
@@ -134,6 +133,14 @@ def _verify_picture(path: Path, name: str) -> None:
         picture.verify()
         if picture.format == "PNG" and file is not None and file.read(4) != _PNG_END:
             raise _damaged(name, "it is cut off")
+
+
+def _check_size(picture: ImageFile, name: str) -> None:
+    """Refuse what couldn't be loaded by any node."""
+    frames = frames_of(picture)
+    if picture.width * picture.height * frames > MAX_PIXELS:
+        counted = f" in {frames:,} frames" if frames > 1 else ""
+        raise _too_large(name, f"it is {picture.width}x{picture.height} pixels{counted}")
 
 
 def _hush_pillow() -> None:
@@ -211,5 +218,5 @@ def _damaged(name: str, reason: str) -> UploadRefused:
 
 def _too_large(name: str, reason: str) -> UploadRefused:
     return UploadRefused(
-        f"{name!r} is too large: {reason}.", f"Pictures may have {MAX_PIXELS:,} pixels. Make it smaller."
+        f"{name!r} is too large: {reason}.", f"Pictures may have {MAX_PIXELS:,} pixels in all. Make it smaller."
     )

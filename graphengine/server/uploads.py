@@ -30,6 +30,7 @@ __all__ = [
     "UploadTooLarge",
     "cant_keep",
     "inspect_upload",
+    "is_owner_name",
     "safe_name",
 ]
 
@@ -100,6 +101,11 @@ def safe_name(name: str, extension: str | None = None) -> str:
     return stem.rstrip(" .") + ending
 
 
+def is_owner_name(name: str) -> bool:
+    """Tell whether files can be an owner's of this name: it has to be a folder's name, and the only spelling of it."""
+    return name == safe_name(name)
+
+
 class Draft:
     """A file that is arriving; leaving its ``with`` drops it, unless it was kept.
 
@@ -163,6 +169,9 @@ class Draft:
 
 class UploadStore:
     """A folder of uploads, a folder for each owner in it.
+
+    Attributes:
+        folder: Where it is; paths of uploads are below it, the first part being the owner.
 
     Args:
         max_bytes: The largest file to take in.
@@ -241,7 +250,7 @@ class UploadStore:
             raise GraphEngineError(f"can't delete {path.name}: {error.strerror or error}.") from error
 
     def clean(self) -> None:
-        """Drop the drafts that nobody wrote to for a day."""
+        """Drop the drafts that nobody wrote to for a day: a server that ended at once left them."""
         oldest = time.time() - _STALE_SECONDS
         for draft in self._drafts.glob("*"):
             with contextlib.suppress(OSError):  # another process was quicker, or has it open
@@ -251,7 +260,7 @@ class UploadStore:
     def _owners(self, owner: str) -> Path:
         """Give an owner's folder; names that could lead elsewhere, or be two spellings of one, are not made to fit."""
         folder = self.folder.resolve() / owner
-        if owner != safe_name(owner) or folder.resolve() != folder:
+        if not is_owner_name(owner) or folder.resolve() != folder:
             raise UploadRefused(f"{owner!r} can't own files.", "Use letters, digits and '._-()'.")
         return folder
 

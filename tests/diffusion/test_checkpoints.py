@@ -218,7 +218,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "header longer than the file": (
         lambda folder: unet_weights(folder).write_bytes(struct.pack("<Q", 5000) + b"{}"), "unet", "cut off"),
     "header of exabytes": (
-        lambda folder: unet_weights(folder).write_bytes(struct.pack("<Q", 2**62) + b"{}"), "unet", "the format allows"),
+        lambda folder: unet_weights(folder).write_bytes(struct.pack("<Q", 2**62) + b"{}"), "unet", "are allowed"),
+    "header of very many tensors": (with_header({f"{number}": 3 for number in range(20_002)}), "unet", "are allowed"),
     "header not JSON": (
         lambda folder: unet_weights(folder).write_bytes(struct.pack("<Q", 4) + b"{{{{"), "unet", "isn't JSON"),
     "header a list": (with_header([]), "unet", "isn't an object"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as pillow
 
-from tests.server.running import Json, Reply, Server, one_node, workflow
+from tests.server.running import Json, Reply, Server, one_node, running, workflow
 
 
 def picture(shade: int, kind: str = "PNG", side: int = 48) -> bytes:
@@ -161,3 +161,18 @@ def test_form_without_a_file_is_refused(server: Server) -> None:
     kind = {"Content-Type": "multipart/form-data; boundary=limit"}
     assert server.ask("POST", "/assets", raw=other, headers=kind).code == "no_file"
     assert server.ask("POST", "/assets", {"file": "x"}).code == "not_a_form"
+
+
+def test_files_of_a_pruned_job_stay_and_are_no_assets(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        output = painted(server, 0.41)
+        (written,) = server.data.glob(f"output/*/*/{output['path']}")
+        brought = upload(server, picture(10)).json
+        assert server.ask("POST", "/jobs/prune", {"keep": 0}).json["removed"] == 1
+        assert written.is_file()
+        assert [each["asset"] for each in server.ask("GET", "/assets").json["assets"]] == [brought["asset"]]
+        for path in (f"/assets/{output['asset']}", f"/assets/{output['asset']}/thumbnail"):
+            assert server.ask("GET", path).code == "unknown_asset"
+        again = painted(server, 0.41)
+        assert again["asset"] == output["asset"]
+        assert server.ask("GET", f"/assets/{output['asset']}").body == written.read_bytes()

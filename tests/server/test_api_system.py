@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,13 @@ def test_browser_logs_in_and_sees_its_own(guarded: Server) -> None:
 def test_no_secret_is_in_the_log(guarded: Server) -> None:
     log = Path(guarded.data.parent / "server.log").read_text()
     assert not any(token in log for token in guarded.tokens.values())
+
+
+def test_docs_page_keeps_its_own_content_policy(server: Server) -> None:
+    page = server.ask("GET", "/docs")
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    html = page.body.decode()
+    assert re.findall(r"<script[^>]*>", html) == ['<script src="docs.js">']
+    assert not re.findall(r"\son\w+=|javascript:", html)
+    assert "innerHTML" not in server.ask("GET", "/docs.js").body.decode()

@@ -175,3 +175,53 @@ def test_saved_workflows_are_checked_by_name(server: Server) -> None:
     save(server, "by%20name", ADD)
     assert server.ask("POST", "/check", {"saved": "by name", "inputs": {"words": ""}}).json["sound"] is True
     assert server.ask("POST", "/check", {"saved": "nothing"}).code == "unknown_workflow"
+
+
+def test_shipped_workflows_are_listed_read_and_described(server: Server) -> None:
+    listed = {each["name"]: each for each in server.ask("GET", "/workflows").json["workflows"]}
+    assert listed["text_to_image"]["shipped"] is True
+    read = server.ask("GET", "/workflows/text_to_image").json
+    assert read["saved"] == listed["text_to_image"]
+    assert read["workflow"]["inputs"]["prompt"]["type"] == "STRING"
+    version = read["saved"]["version"]
+    assert server.ask("GET", f"/workflows/text_to_image?version={version}").json == read
+    assert server.ask("GET", "/workflows/text_to_image?version=odd").code == "unknown_workflow"
+    assert server.ask("GET", "/workflows/text_to_image/history").json == {"revisions": []}
+    assert "'text_to_image'" in server.ask("GET", "/workflows/text_to_imag").json["detail"]
+    operation = server.ask("GET", "/openapi.json").json["paths"]["/api/v1/workflows/text_to_image/run"]["post"]
+    inputs = operation["requestBody"]["content"]["application/json"]["schema"]["allOf"][1]["properties"]["inputs"]
+    assert inputs["properties"]["count"]["minimum"] == 1
+    assert [each["name"] for each in operation["parameters"]] == ["wait"]
+
+
+def test_every_shipped_workflow_is_sound_on_a_server(server: Server) -> None:
+    shipped = [each["name"] for each in server.ask("GET", "/workflows").json["workflows"] if each["shipped"]]
+    assert len(shipped) > 5
+    answers = {name: server.ask("POST", "/check", {"saved": name}).json for name in shipped}
+    assert {name: answer["problems"] for name, answer in answers.items() if not answer["sound"]} == {}
+
+
+def test_saving_over_a_shipped_workflow_makes_an_own_one_that_goes_before(server: Server) -> None:
+    shipped = server.ask("GET", "/workflows/gallery").json["saved"]
+    refused = server.ask("DELETE", f"/workflows/gallery?version={shipped['version']}")
+    assert (refused.status, refused.code) == (409, "shipped_workflow")
+    late = server.ask("PUT", "/workflows/gallery", {"workflow": ADD, "version": "0" * 16})
+    assert late.code == "version_conflict"
+    own = save(server, "gallery", ADD, shipped["version"])
+    assert (own["shipped"], own["title"]) == (False, "Adding")
+    again = server.ask("PUT", "/workflows/gallery", {"workflow": ADD, "version": shipped["version"]})
+    assert (again.code, again.json["current_version"]) == ("version_conflict", own["version"])
+    listed = [each for each in server.ask("GET", "/workflows").json["workflows"] if each["name"] == "gallery"]
+    assert listed == [own]
+    reply = server.ask("POST", "/workflows/gallery/run?wait=25", {"inputs": {"words": "mine"}})
+    assert reply.json["job"]["values"] == {"total": 3.0}
+    assert server.ask("DELETE", f"/workflows/gallery?version={own['version']}").status == 200
+    assert server.ask("GET", "/workflows/gallery").json["saved"] == shipped
+
+
+def test_run_answers_at_the_end_if_asked_to(server: Server) -> None:
+    save(server, "waited", one_node("t.Slow", seconds=0.2))
+    ended = server.ask("POST", "/workflows/waited/run?wait=25", {}).json["job"]
+    assert ended["state"] == "done"
+    assert server.ask("POST", "/workflows/waited/run", {}).json["job"]["state"] == "queued"
+    assert server.ask("POST", "/workflows/waited/run?wait=61", {}).code == "bad_parameter"

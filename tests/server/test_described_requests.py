@@ -10,27 +10,32 @@ import pytest
 from tests.server.running import Server, one_node, running
 from tests.server.test_openapi import committed
 
-_EXAMPLES = 5  # of right and of wrong requests, for each operation
+_EXAMPLES = 5
 _LEFT_OUT = {"/api/v1/events", "/api/v1/queue/pause"}  # no HTTP; and it would stop the others' jobs
 
 
 @pytest.mark.slow
 def test_server_keeps_what_the_description_says(tmp_path: Path) -> None:
     """Send a few hundred requests, right and wrong ones."""
-    import schemathesis
-
     with running(tmp_path) as server:
         server.end_of(server.submit(one_node("t.Say")))
-        sent = 0
-        for found in schemathesis.openapi.from_dict(committed()).get_all_operations():
-            operation: Any = found.ok()  # type: ignore[union-attr]  # Any: its class is generic in what is private
-            if operation.path not in _LEFT_OUT:
-                sent += _send_all(server, operation)
-        assert 200 <= sent <= 1000
+        assert 200 <= send_described(server, examples=_EXAMPLES) <= 1000
         assert server.end_of(server.submit(one_node("t.Say")))["state"] == "done"
 
 
-def _send_all(server: Server, operation: Any) -> int:  # Any: as above
+def send_described(server: Server, *, examples: int) -> int:
+    """Send so many right and wrong requests for each operation, and give how many there were."""
+    import schemathesis
+
+    sent = 0
+    for found in schemathesis.openapi.from_dict(committed()).get_all_operations():
+        operation: Any = found.ok()  # type: ignore[union-attr]  # Any: its class is generic in what is private
+        if operation.path not in _LEFT_OUT:
+            sent += _send_all(server, operation, examples)
+    return sent
+
+
+def _send_all(server: Server, operation: Any, examples: int) -> int:  # Any: as above
     """Send requests for an operation, and give how many there were."""
     from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis import GenerationMode
@@ -48,7 +53,7 @@ def _send_all(server: Server, operation: Any) -> int:  # Any: as above
     for mode in modes:
 
         @settings(
-            max_examples=_EXAMPLES,
+            max_examples=examples,
             deadline=None,
             database=None,
             derandomize=True,

@@ -15,6 +15,7 @@ import pytest
 from graphengine.errors import GraphEngineError
 from graphengine.server import tokens as module
 from graphengine.server.tokens import SESSION_SECONDS, Token, TokenError, TokenFileError, TokenStore
+from graphengine.server.uploads import is_owner_name
 
 START = 1_800_000_000
 
@@ -86,9 +87,17 @@ def test_names_that_could_mean_something_elsewhere_are_refused(store: TokenStore
     assert not store.path.exists()
 
 
-@pytest.mark.parametrize("name", ["a", "A.b-c_9", "..", "x" * 64])
+@pytest.mark.parametrize("owner", ["..", ".hidden", "a.", "con", "COM1.x"])
+def test_an_owner_that_is_no_folders_name_is_refused(store: TokenStore, owner: str) -> None:
+    with pytest.raises(TokenError, match=r"can't be a token's owner\n  .*no dot at either end"):
+        store.create(owner)
+    assert store.owner_of(store.create(owner, "ada")) == "ada"
+
+
+@pytest.mark.parametrize("name", ["a", "A.b-c_9", "x" * 64])
 def test_other_names_are_fine(store: TokenStore, name: str) -> None:
     assert store.owner_of(store.create(name)) == name
+    assert is_owner_name(name)
 
 
 def test_a_name_is_given_once(store: TokenStore) -> None:

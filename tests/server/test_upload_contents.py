@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as pillow
 
+from graphengine.diffusion.picture_size import MAX_PIXELS
 from graphengine.server.uploads import Upload, UploadRefused, inspect_upload
 from tests.server.upload_files import picture_bytes
 
@@ -147,18 +148,22 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     assert len(content) < 4_000_000
     with pytest.raises(UploadRefused, match="too large") as refused:
         inspected(tmp_path, content)
-    assert "178,000,000 pixels" in refused.value.remedy
+    assert "89,478,485 pixels" in refused.value.remedy
 
 
-def test_the_limit_is_178_million_pixels(tmp_path: Path) -> None:
-    assert inspected(tmp_path, png(89_000_000 // 8, 16, zeros(16 * (89_000_000 // 64 + 1)))).height == 16
-    with pytest.raises(UploadRefused, match="11125001x16 pixels"):
-        inspected(tmp_path, png(11_125_001, 16, b""))
+def test_the_limit_is_what_a_node_can_load(tmp_path: Path) -> None:
+    """Up to 178 million Pillow would only warn, and here warnings are errors."""
+    height, width = 16, MAX_PIXELS // 16
+    assert inspected(tmp_path, png(width, height, zeros(height * (width // 8 + 2)))).width == width
+    with pytest.raises(UploadRefused, match="5592406x16 pixels"):
+        inspected(tmp_path, png(width + 1, height, b""))
 
 
-def test_no_warning_stops_a_large_picture(tmp_path: Path) -> None:
-    """Pillow warns from 89 million pixels on, and here warnings are errors."""
-    assert inspected(tmp_path, png(10_000, 9_000, zeros(1251 * 9_000))).width == 10_000
+def test_the_limit_is_over_all_frames(tmp_path: Path) -> None:
+    large = [pillow.new("1", (6000, 5000), shade) for shade in (0, 1, 0)]
+    large[0].save(tmp_path / "a.gif", save_all=True, append_images=large[1:])
+    with pytest.raises(UploadRefused, match="6000x5000 pixels in 3 frames"):
+        inspected(tmp_path, (tmp_path / "a.gif").read_bytes())
 
 
 LYING_HEADERS = {
