@@ -80,6 +80,7 @@ class Slot:
         lent_to: The slot whose job uses this one's device.
         held: Traits of the jobs that ran here, such as model files; the newest last.
         answered: When the worker was heard last, by the monotonic clock.
+        was_used: Whether the worker was given a job.
     """
 
     options: WorkerOptions
@@ -91,6 +92,7 @@ class Slot:
     held: OrderedDict[str, None] = field(default_factory=OrderedDict)
     answered: float = 0.0
     starts: int = 0
+    was_used: bool = False
     failures: Mapping[str, str] = field(default_factory=dict)
     last_exit: str = ""
 
@@ -125,6 +127,7 @@ class Slot:
     def begin(self, attempt: Attempt) -> None:
         """Note what runs here now."""
         self.attempt = attempt
+        self.was_used = True
         for other in attempt.lent:
             other.lent_to = self
             other.forget()

@@ -166,6 +166,7 @@ class Supervisor:
         """Start a worker and wait for its end; tell whether it was of any use."""
         slot.phase = "starting"
         slot.starts += 1
+        slot.was_used = False
         began = time.monotonic()
         try:
             worker = slot.worker = self._make_worker(slot.options, partial(self._hear, slot))
@@ -176,7 +177,7 @@ class Supervisor:
             return False
         finally:
             in_use = {each.worker.log_place[0] for each in self._slots if each.worker is not None}
-            await asyncio.to_thread(prune_logs, slot.options.logs, in_use)
+            self._spawn(asyncio.to_thread(prune_logs, slot.options.logs, in_use))
         slot.failures, slot.answered, slot.phase = ready.failures, time.monotonic(), "ready"
         self.wake()
         ended = await worker.exited()
@@ -187,7 +188,7 @@ class Supervisor:
         if attempt is not None:
             self._spawn(self._lose(attempt, ended))
         # after a job that killed it, the next one must not wait
-        return attempt is not None or time.monotonic() - began > _HEALTHY_AFTER_S
+        return slot.was_used or time.monotonic() - began > _HEALTHY_AFTER_S
 
     async def _end_worker(self, slot: Slot) -> None:
         worker, was_ready, slot.phase = slot.worker, slot.phase == "ready", "stopped"

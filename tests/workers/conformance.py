@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +22,7 @@ from graphengine.errors import GraphEngineError
 from graphengine.workers.messages import Cancel, Finished, Happened, Message, Run
 from graphengine.workers.worker import MakeWorker, Worker, WorkerGone, WorkerOptions
 from tests.workers.documents import PACK, chain, one
+from tests.workers.world import silent
 
 __all__ = ["Heard", "WorkerConformance"]
 
@@ -41,9 +44,10 @@ class Heard:
         """Wait until an attempt at a job is over."""
         return await asyncio.wait_for(self._find(lambda each: isinstance(each, Finished) and each.job == job), 60)
 
-    async def event(self, kind: str) -> None:
-        """Wait for an event of a kind."""
-        await asyncio.wait_for(self._find(lambda each: kind in _types([each])), _PATIENCE_S)
+    async def event(self, job: str, kind: str) -> None:
+        """Wait for an event of a job."""
+        fits = partial(_tells_of, job, kind)
+        await asyncio.wait_for(self._find(fits), _PATIENCE_S)
 
     def types(self, job: str) -> list[str]:
         """Name the events of a job, in order."""
@@ -58,8 +62,26 @@ class Heard:
             await self._news.wait()
 
 
+def _tells_of(job: str, kind: str, message: Message) -> bool:
+    return getattr(message, "job", "") == job and kind in _types([message])
+
+
 def _types(messages: Sequence[Message]) -> list[str]:
     return [event[0] for each in messages if isinstance(each, Happened | Finished) for event in each.events]
+
+
+@dataclass
+class SharedWorker:
+    """One that tests use one after the other, each for jobs of other names."""
+
+    runner: asyncio.Runner
+    worker: Worker
+    heard: Heard
+    options: WorkerOptions
+
+    def run(self, use: Callable[[Worker, Heard, WorkerOptions], Coroutine[Any, Any, None]]) -> None:  # Any: as typed
+        """Run a test's coroutine."""
+        self.runner.run(use(self.worker, self.heard, self.options))
 
 
 class WorkerConformance:
@@ -69,7 +91,17 @@ class WorkerConformance:
 
     @pytest.fixture
     def options(self, tmp_path: Path) -> WorkerOptions:
-        return WorkerOptions("cpu", tmp_path / "data", tmp_path / "out", tmp_path / "logs", [PACK])
+        return _options(tmp_path)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def shared(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedWorker]:
+        with asyncio.Runner() as runner:
+            options = _options(tmp_path_factory.mktemp("worker"))
+            started = _started(cls.make, options)
+            worker, heard = runner.run(started.__aenter__())
+            yield SharedWorker(runner, worker, heard, options)
+            runner.run(started.__aexit__(None, None, None))
 
     def test_starts_runs_asks_and_stops(self, options: WorkerOptions) -> None:
         async def use(worker: Worker, heard: Heard) -> None:
@@ -88,11 +120,11 @@ class WorkerConformance:
 
         _use(self.make, options, use)
 
-    def test_runs_one_job_after_the_other_and_answers_meanwhile(self, options: WorkerOptions) -> None:
-        async def use(worker: Worker, heard: Heard) -> None:
-            worker.send(_run(options, "a", one("Sleep", seconds=30)))
-            await heard.event("node_started")
-            worker.send(_run(options, "b", one("Say", text="b speaks")))
+    def test_runs_one_job_after_the_other_and_answers_meanwhile(self, shared: SharedWorker) -> None:
+        async def use(worker: Worker, heard: Heard, options: WorkerOptions) -> None:
+            worker.send(_run(options, "long", one("Sleep", seconds=30)))
+            await heard.event("long", "node_started")
+            worker.send(_run(options, "next", one("Say", text="b speaks")))
             plan = await worker.ask("plan", {"workflow": chain(3), "targets": None})
             assert isinstance(plan, dict)
             assert [step["state"] for step in plan["steps"]] == ["run", "run", "run"]
@@ -107,26 +139,26 @@ class WorkerConformance:
                 await worker.ask("plan", {"workflow": "{", "targets": None})
             with pytest.raises(GraphEngineError, match="nobody here can answer 'nonsense'"):
                 await worker.ask("nonsense")
-            worker.send(Cancel("a", 2))  # of an attempt that is not this one
+            worker.send(Cancel("long", 2))  # of an attempt that is not this one
             assert await worker.ask("ping") == "pong"
-            worker.send(Cancel("a", 1))
-            assert (await heard.end_of("a")).state == "cancelled"
-            assert (await heard.end_of("b")).state == "done"
+            worker.send(Cancel("long", 1))
+            assert (await heard.end_of("long")).state == "cancelled"
+            assert (await heard.end_of("next")).state == "done"
 
-        _use(self.make, options, use)
+        shared.run(use)
 
-    def test_a_cancel_that_comes_with_the_job_is_heard(self, options: WorkerOptions) -> None:
-        async def use(worker: Worker, heard: Heard) -> None:
+    def test_a_cancel_that_comes_with_the_job_is_heard(self, shared: SharedWorker) -> None:
+        async def use(worker: Worker, heard: Heard, options: WorkerOptions) -> None:
             for number in range(20):
                 job = f"{number}"
                 worker.send(_run(options, job, one("Sleep", seconds=30)))
                 worker.send(Cancel(job, 1))
                 assert (await heard.end_of(job)).state == "cancelled"
 
-        _use(self.make, options, use)
+        shared.run(use)
 
-    def test_prints_go_to_the_log_of_their_job(self, options: WorkerOptions) -> None:
-        async def use(worker: Worker, heard: Heard) -> None:
+    def test_prints_go_to_the_log_of_their_job(self, shared: SharedWorker) -> None:
+        async def use(worker: Worker, heard: Heard, options: WorkerOptions) -> None:
             places = [worker.log_place[1]]
             for text in ("one", "two"):
                 worker.send(_run(options, text, one("Say", text=text, newline=False)))
@@ -135,7 +167,7 @@ class WorkerConformance:
             log = (options.logs / worker.log_place[0]).read_bytes()
             assert [log[start:end] for start, end in itertools.pairwise(places)] == [b"one", b"two"]
 
-        _use(self.make, options, use)
+        shared.run(use)
 
     def test_environment_holds_no_secrets(self, options: WorkerOptions, monkeypatch: pytest.MonkeyPatch) -> None:
         secrets = ["HF_TOKEN", "MY_SECRET", "DB_PASSWORD", "OPENAI_API_KEY", "AWS_ACCESS_KEY_ID", "SESSION_COOKIE"]
@@ -168,10 +200,8 @@ class WorkerConformance:
     def test_is_killed_at_once(self, options: WorkerOptions) -> None:
         async def use(worker: Worker, heard: Heard) -> None:
             worker.send(_run(options, "a", one("HoldInterpreter", seconds=30)))
-            await heard.event("node_started")
-            with pytest.raises(TimeoutError):
-                while True:  # it holds the interpreter a moment later
-                    await worker.ask("ping", timeout_s=0.3)
+            await heard.event("a", "node_started")
+            await silent(worker)
             asked = asyncio.ensure_future(worker.ask("ping"))
             await asyncio.sleep(0)
             for _ in range(1000):  # again while it ends, which hides its code from nobody
@@ -184,21 +214,21 @@ class WorkerConformance:
 
         _use(self.make, options, use)
 
-    def test_odd_results_cost_nobody_anything(self, options: WorkerOptions) -> None:
-        async def use(worker: Worker, heard: Heard) -> None:
-            worker.send(_run(options, "a", one("Things", "things")))
-            assert (await heard.end_of("a")).values == {}
-            worker.send(_run(options, "b", one("Measure")))
-            assert (await heard.end_of("b")).state == "done"
+    def test_odd_results_cost_nobody_anything(self, shared: SharedWorker) -> None:
+        async def use(worker: Worker, heard: Heard, options: WorkerOptions) -> None:
+            worker.send(_run(options, "things", one("Things", "things")))
+            assert (await heard.end_of("things")).values == {}
+            worker.send(_run(options, "measure", one("Measure")))
+            assert (await heard.end_of("measure")).state == "done"
             told = [event for each in heard.messages if isinstance(each, Happened | Finished) for event in each.events]
             values = [json.loads(text).get("values") for _type, _node, text, _jpeg in told]
             assert {"loss": "NaN", "top": "Infinity"} in values
-            worker.send(_run(options, "c", "{"))
-            finished = await heard.end_of("c")
+            worker.send(_run(options, "broken", "{"))
+            finished = await heard.end_of("broken")
             assert finished.error is not None
             assert (finished.state, finished.error["code"]) == ("failed", "bad_workflow")
 
-        _use(self.make, options, use)
+        shared.run(use)
 
     def test_one_that_cant_start_says_why(self, options: WorkerOptions, tmp_path: Path) -> None:
         bad = tmp_path / "bad_pack.py"
@@ -210,6 +240,10 @@ class WorkerConformance:
                 await self.make(given, Heard()).start()
 
         asyncio.run(start())
+
+
+def _options(folder: Path) -> WorkerOptions:
+    return WorkerOptions("cpu", folder / "data", folder / "out", folder / "logs", [PACK])
 
 
 def _run(options: WorkerOptions, job: str, workflow: str) -> Run:

@@ -13,6 +13,10 @@ from typing import Any
 from graphengine import Context, NodePack, node
 
 
+class OutOfMemoryError(RuntimeError):
+    """As torch has it, which takes long to import."""
+
+
 class Thing:
     """What no wire carries."""
 
@@ -27,6 +31,12 @@ def number(value: int = 1) -> int:
 def add(a: int, b: int = 1) -> int:
     """Add."""
     return a + b
+
+
+@node("w.Kept", category="test", outputs="number")
+def kept() -> int:
+    """Give a number that is kept."""
+    return 1
 
 
 @node("w.Things", category="test", outputs="things", cacheable=False)
@@ -48,9 +58,10 @@ def environment() -> str:
 
 
 @node("w.Devices", category="test", outputs="devices", cacheable=False, output_node=True)
-def devices(ctx: Context, seconds: float = 0.0) -> str:
-    """Say which devices the run has."""
-    _wait(ctx, seconds)
+def devices(ctx: Context, until: str = "") -> str:
+    """Say which devices the run has, once there is a file."""
+    while until and not Path(until).exists():
+        _wait(ctx, 0.01)
     return ",".join(ctx.settings.devices)
 
 
@@ -103,9 +114,11 @@ def leave_child(note: str, dies: bool = True, leads: bool = False) -> None:
     if child == 0:
         if leads:
             os.setsid()
+        write_whole(Path(note), str(os.getpid()))
         time.sleep(60)
         os._exit(0)
-    write_whole(Path(note), str(child))
+    while not Path(note).exists():
+        time.sleep(0.01)
     if dies:
         os._exit(3)
     ctypes.PyDLL(None).sleep(60)
@@ -124,7 +137,7 @@ def write(ctx: Context, prefix: str = "file", count_in: str = "", deaths: int = 
 def out_of_memory(ctx: Context, count_in: str, times: int = 1, size: int = 64) -> None:
     """Run out of memory, so many times."""
     if _counted(count_in) <= times:
-        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
     ctx.outputs.write_text(f"sparing: {ctx.settings.sparing}", "how.txt")
 
 

@@ -85,20 +85,13 @@ def test_ends_with_the_server_however_that_ends(tmp_path: Path) -> None:
 
 
 def test_leaves_no_open_files_and_no_zombies(tmp_path: Path) -> None:
-    bad = tmp_path / "bad_pack.py"
-    bad.write_text("import os\nos._exit(5)\n")
     me = psutil.Process()
-
-    async def start_and_end() -> None:
-        worker = LocalWorker(_options(tmp_path), Heard())
-        await worker.start()
-        await worker.stop(0)
-        with pytest.raises(WorkerGone):
-            await LocalWorker(_options(tmp_path, bad), Heard()).start()
 
     async def main() -> None:
         before = me.num_fds()
-        await start_and_end()
+        worker = LocalWorker(_options(tmp_path), Heard())
+        await worker.start()
+        await worker.stop(0)
         assert me.num_fds() == before
         assert me.children() == []
 

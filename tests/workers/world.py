@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from graphengine.jobs.hub import EventHub
 from graphengine.jobs.store_thread import StoreThread
 from graphengine.workers.slots import WorkerStatus
 from graphengine.workers.supervisor import Supervisor
-from graphengine.workers.worker import WorkerOptions
+from graphengine.workers.worker import Worker, WorkerOptions
 from tests.workers.documents import PACK
 
-__all__ = ["World", "is_running", "until", "world"]
+__all__ = ["Shared", "World", "is_running", "shared_world", "silent", "until", "world"]
 
 _PATIENCE_S = 60.0  # the machine may be busy; a test that passes never waits for so long
 
@@ -82,6 +82,18 @@ class World:
         """Say what a worker is doing."""
         return self.supervisor.status()[place]
 
+    async def replace_worker(self, *, wait_until_ready: bool = True) -> None:
+        """Kill the first worker that there is, and wait until that was noticed or there is a new one."""
+        slot = self.supervisor._slots[0]
+        killed = slot.worker
+        if killed is not None:
+            killed.kill()
+
+        async def done() -> bool:
+            return slot.worker is not killed and (slot.phase == "ready" or not wait_until_ready)
+
+        await until(done)
+
     async def ready(self) -> None:
         """Wait until all workers are there."""
 
@@ -110,6 +122,36 @@ async def world(
         await store.close()
 
 
+class Shared:
+    """A world that several tests use one after the other."""
+
+    def __init__(self, runner: asyncio.Runner, world: World) -> None:
+        self._runner = runner
+        self._world = world
+
+    def run(self, test: Callable[[World], Coroutine[Any, Any, None]]) -> None:  # Any: as coroutines are typed
+        """Run a test once all workers are there."""
+        self._runner.run(self._run(test))
+
+    async def _run(self, test: Callable[[World], Coroutine[Any, Any, None]]) -> None:  # Any: as above
+        for slot in self._world.supervisor._slots:  # between tests nobody listens
+            slot.answered = time.monotonic()
+        await self._world.ready()
+        await test(self._world)
+
+
+@contextmanager
+def shared_world(folder: Path, *arguments: Any, **options: Any) -> Iterator[Shared]:  # Any: as of world
+    """Run a supervisor for several tests."""
+    with asyncio.Runner() as runner:
+        context = world(folder, *arguments, **options)
+        it = runner.run(context.__aenter__())
+        try:
+            yield Shared(runner, it)
+        finally:
+            runner.run(context.__aexit__(None, None, None))
+
+
 async def until(holds: Callable[[], Any], seconds: float = _PATIENCE_S) -> None:  # Any: a coroutine of a bool
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
@@ -118,18 +160,16 @@ async def until(holds: Callable[[], Any], seconds: float = _PATIENCE_S) -> None:
         await asyncio.sleep(0.01)
 
 
+async def silent(worker: Worker) -> None:
+    """Wait until a worker answers nothing, as its node holds the interpreter."""
+    with contextlib.suppress(TimeoutError):
+        while True:
+            await worker.ask("ping", timeout_s=0.3)
+
+
 def is_running(pid: int) -> bool:
     """Whether a process has not ended; whoever adopted it may be slow to notice."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-def as_json(text: str) -> Any:  # Any: JSON
-    """Read JSON strictly: NaN is none."""
-
-    def refuse(name: str) -> None:
-        raise AssertionError(name)
-
-    return json.loads(text, parse_constant=refuse)
