@@ -283,7 +283,8 @@ def _plain_values(outputs: Mapping[str, Any]) -> dict[str, Any]:  # Any: socket 
 
 def _is_out_of_memory(error: BaseException) -> bool:
     cause = error.__cause__
-    return cause is not None and (isinstance(cause, MemoryError) or "out of memory" in str(cause).lower())
+    is_known = isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError"  # torch's, not imported here
+    return is_known or "out of memory" in str(cause).lower()
 
 
 def _described(error: BaseException) -> dict[str, Any]:  # Any: JSON
