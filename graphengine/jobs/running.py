@@ -168,11 +168,17 @@ class Running(Waiting, Assets):
         )
         return lost[0] if lost else None
 
-    def requeue(self, job_id: str, attempt: int) -> Job | None:
-        """Give back a job that was claimed and not run, such as when the server stops; it counts as no death."""
+    def requeue(self, job_id: str, attempt: int, *, was_sent: bool = True) -> Job | None:
+        """Give back a job that was claimed and not run, such as when the server stops; it counts as no death.
+
+        Args:
+            was_sent: A worker may know of this attempt; if none does, it counts as no attempt either.
+        """
         given_back = self._change(
-            "worker = NULL, cancelling = 0, state = CASE WHEN cancelling THEN 'cancelled' ELSE 'queued' END, "
+            "worker = NULL, cancelling = 0, attempts = attempts - ?, "
+            "state = CASE WHEN cancelling THEN 'cancelled' ELSE 'queued' END, "
             "finished = CASE WHEN cancelling THEN ? END WHERE id = ? AND attempts = ? AND state = 'running'",
+            0 if was_sent else 1,
             time.time(),
             job_id,
             attempt,

@@ -283,7 +283,8 @@ def _plain_values(outputs: Mapping[str, Any]) -> dict[str, Any]:  # Any: socket 
 
 def _is_out_of_memory(error: BaseException) -> bool:
     cause = error.__cause__
-    is_known = isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError"  # torch's, not imported here
+    is_torchs = type(cause).__name__ == "OutOfMemoryError"  # which is not imported here
+    is_known = isinstance(cause, MemoryError) or is_torchs
     return is_known or "out of memory" in str(cause).lower()
 
 

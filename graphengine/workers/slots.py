@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -51,6 +51,7 @@ class Attempt:
         guard: Ends it when it must end.
         log_start: Where its part of the worker's log begins.
         lent: Slots whose devices it uses as well.
+        began: By the monotonic clock.
     """
 
     job: Job
@@ -58,6 +59,7 @@ class Attempt:
     guard: JobGuard
     log_start: int
     lent: Sequence[Slot] = ()
+    began: float = field(default_factory=time.monotonic)
 
     @property
     def log(self) -> tuple[str, int, int]:
@@ -78,6 +80,8 @@ class Slot:
         attempt: What runs here. Whoever takes it away sees to its end.
         is_reserved: A job is being looked for, or the last one's end is being written.
         lent_to: The slot whose job uses this one's device.
+        next: Jobs that are claimed and not sent, to begin as soon as those before them end: where jobs are short, the
+            worker would wait for the disk most of its time.
         held: Traits of the jobs that ran here, such as model files; the newest last.
         answered: When the worker was heard last, by the monotonic clock.
         was_used: Whether the worker was given a job.
@@ -89,6 +93,7 @@ class Slot:
     attempt: Attempt | None = None
     is_reserved: bool = False
     lent_to: Slot | None = None
+    next: deque[Claim] = field(default_factory=deque)
     held: OrderedDict[str, None] = field(default_factory=OrderedDict)
     answered: float = 0.0
     starts: int = 0

@@ -43,6 +43,9 @@ _BACK_OFF_S = (0.0, 0.2, 1.0, 5.0, 30.0)
 _HEALTHY_AFTER_S = 10.0
 _HEARTBEAT_EVERY_S = 5.0
 _AGAIN_AFTER_S = 1.0  # after the queue could not be written
+_SHORT_S = 0.05  # after a job that took no longer, some are claimed ahead
+_MOST_AHEAD = 4
+_AHEAD_S = 0.2  # a claimed job waits so long for those before it, then it is given back
 _WORKER_STOP_S = 2.0
 _ANY_NUMBER = 1000
 
@@ -101,9 +104,10 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await asyncio.gather(*(self._end_worker(slot) for slot in self._slots))
-        left = [attempt.job for slot in self._slots if (attempt := slot.take_attempt()) is not None]
-        for job in left:
-            self._spawn(self._give_back(job))
+        for slot in self._slots:
+            if (attempt := slot.take_attempt()) is not None:
+                self._spawn(self._give_back(attempt.job))
+            self._give_back_all(slot)
         if self._beside:
             _, unfinished = await asyncio.wait(self._beside, timeout=_WORKER_STOP_S)
             for each in unfinished:  # the disk is full; the next start finds these jobs as running
@@ -118,6 +122,9 @@ class Supervisor:
         for slot in self._slots:
             if slot.attempt is not None and slot.attempt.job.id == job_id:
                 slot.attempt.guard.cancel()
+            for claim in list(slot.next):
+                if claim.job.id == job_id:
+                    self._give_back_next(slot, claim)
 
     async def ask(self, what: str, about: object = None, *, timeout_s: float = 10) -> object:
         """Ask any worker that answers, an idle one if there is one.
@@ -184,6 +191,7 @@ class Supervisor:
         logger.warning("the worker for %s ended with %s", slot.device, ended)
         slot.worker, slot.phase, slot.last_exit = None, "backing off", str(ended)
         slot.held.clear()
+        self._give_back_all(slot)
         attempt = slot.take_attempt()
         if attempt is not None:
             self._spawn(self._lose(attempt, ended))
@@ -209,7 +217,9 @@ class Supervisor:
                 self._hub.pass_on(attempt.job, message.events)
                 if isinstance(message, Finished):
                     slot.take_attempt()
-                    self._spawn(self._finish(attempt, message))
+                    if slot.next:
+                        self._begin([slot], (0, slot.next.popleft()))
+                    self._spawn(self._finish(slot, attempt, message))
             case _:
                 logger.warning("the worker for %s said %r, which means nothing here", slot.device, message)
 
@@ -243,24 +253,34 @@ class Supervisor:
     def _free_slots(self) -> list[Slot]:
         return [] if self._stopping else [slot for slot in self._slots if slot.is_free]
 
-    def _claiming(self, free: Sequence[Slot]) -> Callable[[JobStore], tuple[int, Claim] | None]:
-        """Make the work for the queue's thread that claims a job for one of these slots."""
+    def _claiming(
+        self, free: Sequence[Slot], devices: int | None = None
+    ) -> Callable[[JobStore], tuple[int, Claim] | None]:
+        """Make the work for the queue's thread that claims a job for one of these slots.
+
+        Args:
+            devices: So many the job may want, instead of as many as there are.
+        """
         holding = [(slot.device, tuple(slot.held)) for slot in free]
-        # a job that wants more than there are must not hold up all others for ever
-        devices = _ANY_NUMBER if len(free) == len(self._slots) else len(free)
+        if devices is None:
+            # a job that wants more than there are must not hold up all others for ever
+            devices = _ANY_NUMBER if len(free) == len(self._slots) else len(free)
         return lambda store: claim_next(store, holding, devices) if holding else None
 
     def _begin(self, free: Sequence[Slot], claimed: tuple[int, Claim]) -> None:
         """Send a claimed job to the worker of its slot; if that died meanwhile, give it back."""
         place, claim = claimed
         slot, job = free[place], claim.job
+        if slot.attempt is not None:  # it was claimed ahead, and the job before it began just now
+            self._keep_next(slot, claim)
+            return
         if job.limits.devices > len(self._slots):
             self._spawn(self._refuse(job))
             return
         others = [each for each in free if each is not slot and each.phase == "ready"][: job.limits.devices - 1]
         worker = slot.worker
         if worker is None or slot.phase != "ready" or self._stopping or len(others) < job.limits.devices - 1:
-            self._spawn(self._give_back(job))
+            self._spawn(self._give_back(job, was_sent=False))
             return
         self._hub.publish(job, [{"type": "job_running", "attempt": job.attempts, "worker": slot.device}])
         guard = JobGuard(worker, job, self._cancel_grace_s)
@@ -271,34 +291,57 @@ class Supervisor:
 
     # The end of jobs
 
-    async def _finish(self, attempt: Attempt, finished: Finished) -> None:
+    async def _finish(self, slot: Slot, attempt: Attempt, finished: Finished) -> None:
         """Put a job's end on disk and take the next one, in one commit."""
         try:
-            await self._end(attempt, outcome_of(attempt, finished))
+            await self._end(slot, attempt, outcome_of(attempt, finished))
         except GraphEngineError:
             raise
         except Exception:  # a border: what a worker says may be anything
             logger.exception("the end of job %s makes no sense", attempt.job.id)
-            await self._end(attempt, bad_answer(attempt))
+            await self._end(slot, attempt, bad_answer(attempt))
 
-    async def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+    async def _end(self, slot: Slot, attempt: Attempt, outcome: Outcome) -> None:
         job = attempt.job
         events = self._hub.take_unkept(job.id)
         free = self._free_slots()
         claim = self._claiming(free)
+        is_short = time.monotonic() - attempt.began < _SHORT_S
+        room = min(2, _MOST_AHEAD - len(slot.next)) if is_short and not self._stopping else 0
+        claim_ahead = self._claiming([slot], devices=1)
 
-        def end(store: JobStore) -> tuple[Job | None, tuple[int, Claim] | None]:
+        def end(store: JobStore) -> tuple[Job | None, list[tuple[Sequence[Slot], tuple[int, Claim]]]]:
             store.add_events(events)
-            return store.finish(job.id, job.attempts, outcome), _or_none(claim, store)
+            ended = store.finish(job.id, job.attempts, outcome)
+            ways = [(free, claim), *[([slot], claim_ahead)] * room]
+            return ended, [(slots, claimed) for slots, way in ways if (claimed := _or_none(way, store)) is not None]
 
         with reserved(free):
-            ended, claimed = await self._write_surely(end)
+            ended, claims = await self._write_surely(end)
             self._hub.are_kept(job.id, events)
-            if claimed is not None:
-                self._begin(free, claimed)
+            for slots, claimed in claims:
+                self._begin(slots, claimed)
         self.wake()
         if ended is not None:
             self._tell_where_it_stands(ended)
+
+    def _keep_next(self, slot: Slot, claim: Claim) -> None:
+        """Have a claimed job begin on a slot when those before it have ended, if that is soon."""
+        if claim.job.limits.devices > 1:
+            self._spawn(self._give_back(claim.job, was_sent=False))
+            return
+        slot.next.append(claim)
+        asyncio.get_running_loop().call_later(_AHEAD_S, self._give_back_next, slot, claim)
+
+    def _give_back_next(self, slot: Slot, claim: Claim) -> None:
+        """Queue a job again that was to begin on a slot, unless it began."""
+        if claim in slot.next:
+            slot.next.remove(claim)
+            self._spawn(self._give_back(claim.job, was_sent=False))
+
+    def _give_back_all(self, slot: Slot) -> None:
+        for claim in list(slot.next):
+            self._give_back_next(slot, claim)
 
     async def _lose(self, attempt: Attempt, ended: Exit) -> None:
         """Queue a job again whose worker died, or park it."""
@@ -316,9 +359,9 @@ class Supervisor:
             self._tell_where_it_stands(lost)
         self.wake()
 
-    async def _give_back(self, job: Job) -> None:
+    async def _give_back(self, job: Job, *, was_sent: bool = True) -> None:
         """Queue a job again that was claimed and did not run to its end by no fault of its own."""
-        queued = await self._write_surely(lambda store: store.requeue(job.id, job.attempts))
+        queued = await self._write_surely(lambda store: store.requeue(job.id, job.attempts, was_sent=was_sent))
         if queued is not None:
             self._tell_where_it_stands(queued)
         self.wake()
