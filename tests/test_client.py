@@ -235,6 +235,7 @@ def test_waiting_goes_on_over_a_cut_line(server: Server) -> None:
         assert client.wait(job.id).state == "done"
 
 
+@pytest.mark.slow
 def test_a_restarted_server_is_found_again(tmp_path: Path) -> None:
     events: list[dict[str, Any]] = []  # Any: JSON
     with running(tmp_path, "--grace", "0") as server:

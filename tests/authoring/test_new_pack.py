@@ -38,6 +38,7 @@ def test_its_entry_point_names_its_pack(tmp_path: Path) -> None:
     assert load_path(nodes).name == "my_nodes"
 
 
+@pytest.mark.slow
 def test_its_test_passes(tmp_path: Path) -> None:
     write_pack("my_nodes", tmp_path)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]

@@ -22,6 +22,7 @@ def test_a_second_server_is_refused_and_the_first_one_goes_on(server: Server) ->
     assert server.end_of(server.submit(one_node("f.Write")))["state"] == "done"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_asked_to_end_gives_back_its_job_and_leaves_no_process(tmp_path: Path) -> None:
     ending = end_by_signal(tmp_path)
     assert ending.seconds < 8
@@ -29,6 +30,7 @@ def test_a_server_that_is_asked_to_end_gives_back_its_job_and_leaves_no_process(
     assert (ending.job["state"], ending.job["deaths"]) == ("done", 0)
 
 
+@pytest.mark.slow
 @with_a_faulty_libc
 def test_a_full_disk_refuses_jobs_until_there_is_room(tmp_path: Path) -> None:
     lives, goes_on = full_disk(tmp_path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
+import pytest
+
 from tests.faults.floods import flood, mute_socket
 from tests.faults.processes import time_to_look
 from tests.server.running import Server, one_node
@@ -20,6 +22,7 @@ def test_mute_sockets_hold_nobody_up(server: Server) -> None:
     assert server.ask("GET", "//healthz").status == 200
 
 
+@pytest.mark.slow
 def test_a_stalled_socket_costs_others_no_event(server: Server) -> None:
     began = time.monotonic()
     heard = flood(server, 640)

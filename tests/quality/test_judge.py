@@ -18,6 +18,7 @@ PICTURES = 200
 ONE, TWO = DrawnShapes(seed=5, loose=0.3, two_objects=0.0), DrawnShapes(seed=5, loose=0.3, two_objects=1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "also"),
     [
@@ -42,6 +43,7 @@ def test_judge_is_right_about_drawn_pictures(dataset: DrawnShapes, also: set[str
     assert {name: np.mean(values) >= 0.98 for name, values in right.items()} == dict.fromkeys(expected, True)
 
 
+@pytest.mark.slow
 def test_judge_does_not_take_a_plain_shape_for_a_patterned_one() -> None:
     """Plain pictures where stripes or dots are claimed, and the other way round."""
     scenes = DrawnShapes(seed=5, two_objects=0.0, patterns=1.0).scenes(range(50))
@@ -55,6 +57,7 @@ def test_judge_does_not_take_a_plain_shape_for_a_patterned_one() -> None:
         assert np.mean(patterns) < 0.05
 
 
+@pytest.mark.slow
 def test_judge_measures_place_and_radius() -> None:
     scenes = DrawnShapes(seed=8, two_objects=0.0).scenes(range(100))
     for row, picture in enumerate(draw_pictures(scenes, 128).permute(0, 2, 3, 1).numpy()):
@@ -64,6 +67,7 @@ def test_judge_measures_place_and_radius() -> None:
         assert abs(seen.radius / scenes.radius[row, 0] - 1) < 0.05
 
 
+@pytest.mark.slow
 def test_judge_is_wrong_about_pictures_of_something_else() -> None:
     """Claims of one scene against the picture of the next: what agrees by chance is rare."""
     scenes = DrawnShapes(seed=5, two_objects=0.0, loose=0.0).scenes(range(PICTURES))

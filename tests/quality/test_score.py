@@ -12,6 +12,7 @@ from graphengine.diffusion.drawing import draw_pictures
 from tests.quality.score import GOALS, SETS, SIZE, Pictures, score_prompts, score_variety, table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_true_pictures_score_full_marks(name: str) -> None:
     dataset = SETS[name]

@@ -97,7 +97,7 @@ def test_other_methods_are_told_which_there_are(server: Server, method: str, pat
 
 
 def test_unknown_paths_are_problems(server: Server) -> None:
-    for path in ("/nothing", "//nothing", "//", "/jobs/", "/jobs/x/y", "//api/v2/jobs"):
+    for path in ("/nothing", "//nothing", "//_editor/", "//_editor/..", "/jobs/", "/jobs/x/y", "//api/v2/jobs"):
         reply = server.ask("GET", path)
         assert (reply.status, reply.code) == (404, "unknown_path"), path
 

@@ -45,7 +45,7 @@ def test_jobs_behind_a_long_one_wait_in_the_queue_again(tmp_path: Path) -> None:
             long, *ahead = await claimed_ahead(it)
 
             async def all_wait() -> bool:
-                jobs = [await it.store.read(lambda store, each=each: store.get(each)) for each in ahead]
+                jobs = await it.store.read(lambda store: [store.get(each) for each in ahead])
                 return all((job.state, job.attempts) == ("queued", 0) for job in jobs)
 
             await until(all_wait)
