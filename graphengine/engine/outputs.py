@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graphengine.durable import sync_file, sync_folder
 from graphengine.engine.assets import NO_HARD_LINKS, AssetStore
 from graphengine.engine.cache import Shown
 from graphengine.errors import FileFormatError, GraphEngineError, InputError
@@ -74,7 +75,9 @@ class OutputFolder:
         with _whole_file(path) as draft:
             draft.write_text(text, encoding="utf-8")
             asset = self._assets.keep(draft, name, numbered=False)
+            sync_file(draft)
             os.replace(draft, path)
+            sync_folder(path.parent)
         self._show(Shown(path, asset=asset))
         return path
 
@@ -117,10 +120,14 @@ class OutputFolder:
         with _whole_file(path) as draft:
             self._assets.copy_to(asset, draft)
             asset = asset._replace(mtime_ns=draft.stat().st_mtime_ns)
+            if not shown.temporary:
+                sync_file(draft)
             if asset.numbered:
                 path = _number(draft, path)
             else:
                 os.replace(draft, path)
+            if not shown.temporary:
+                sync_folder(path.parent)
         return Shown(path, shown.temporary, asset)
 
     def _write_numbered(self, picture: Picture, prefix: str, metadata: object, temporary: bool) -> Path:
@@ -128,7 +135,11 @@ class OutputFolder:
         with _whole_file(base) as draft:
             picture.save(draft, format="PNG", pnginfo=metadata)
             asset = self._assets.keep(draft, prefix, numbered=True, has_workflow=bool(self._workflow_json))
+            if not temporary:
+                sync_file(draft)
             path = _number(draft, base)
+            if not temporary:
+                sync_folder(path.parent)
         self._show(Shown(path, temporary, asset))
         return path
 

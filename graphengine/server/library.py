@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from graphengine.core.workflow import Workflow, parse_workflow
+from graphengine.durable import sync_folder
 from graphengine.errors import GraphEngineError
 
 __all__ = [
@@ -444,7 +445,7 @@ def _move(source: Path, name: str, target: Path, new_name: str) -> None:
         _make_folder(there.parent)
         os.replace(here, there)
     for folder in {path.parent for move in moves for path in move}:
-        _sync_folder(folder)
+        sync_folder(folder)
     for here, _ in reversed(moves):
         with contextlib.suppress(OSError):  # it is not empty; the library never is, as it holds what was moved
             for folder in here.parents:
@@ -463,24 +464,14 @@ def _write(path: Path, content: bytes) -> None:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # which opens no folders
-        return
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+        sync_folder(folder.parent)
 
 
 def _stamp(seconds: float) -> str:

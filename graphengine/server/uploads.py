@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
 
+from graphengine.durable import sync_folder
 from graphengine.errors import GraphEngineError
 from graphengine.server.upload_contents import UploadRefused, look_inside
 
@@ -216,7 +217,7 @@ class UploadStore:
             draft.close()
             folder.mkdir(exist_ok=True)
             os.replace(draft.path, self.path(upload, owner))
-            _sync_folder(folder)
+            sync_folder(folder)
             return upload
         except OSError as error:
             raise cant_keep(repr(safe_name(name)), error) from error
@@ -293,13 +294,3 @@ def _prefix(digest: str) -> str:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a new name to the disk, where folders can be opened."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import resource
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -358,3 +359,19 @@ def test_a_disk_without_hard_links_numbers_as_well(tmp_path: Path, monkeypatch: 
         out.write_images(picture(), "cat")
     assert files(tmp_path) == ["output/cat_00001.png", "output/cat_00002.png"]
     assert all(path.stat().st_size > 50 for path in (tmp_path / "output").iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the names of open files are read from /proc")
+def test_what_is_saved_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
+    kept = outputs(tmp_path)
+    (picture_path,) = kept.write_images(picture(), "cat")
+    text_path = kept.write_text("hello", "notes.txt")
+    kept.write_images(picture(), "preview", temporary=True)
+    draft, folder, text_draft, text_folder = synced
+    assert draft.startswith(str(picture_path.parent))
+    assert draft.endswith(".part")
+    assert folder == str(picture_path.parent)
+    assert text_draft.endswith(".part")
+    assert text_folder == str(text_path.parent)
