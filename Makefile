@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo serve test check slow bench soak train clean
+.PHONY: demo serve test check editor browser slow bench soak train clean
 
 demo: $(VENV)/installed
 	$(BIN)/graphengine run workflows/text_to_image.json --out output
@@ -21,6 +21,16 @@ check: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/graphengine schema | diff - graphengine/core/graphengine-workflow-1.schema.json
 	$(BIN)/graphengine schema --api | diff - graphengine/server/openapi.json
+
+# The browser editor: types, lint, unit tests, and a build of what is served.
+editor: $(VENV)/installed-dev
+	cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund
+	cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm run check
+	cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm run build
+
+# The editor in a real browser; chromium must be installed.
+browser: editor
+	$(BIN)/python -m pytest -m browser
 
 slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow

@@ -25,6 +25,7 @@ from graphengine.jobs.store_thread import StoreThread
 from graphengine.server.app import create_app
 from graphengine.server.broken_requests import Runner
 from graphengine.server.definitions import LiveDefinitions
+from graphengine.server.editor_pages import OPEN_PATHS
 from graphengine.server.library import WorkflowLibrary
 from graphengine.server.security import SecurityPolicy
 from graphengine.server.services import Services
@@ -174,7 +175,7 @@ def _policy(options: argparse.Namespace, settings: Settings) -> SecurityPolicy:
         origins=frozenset(options.allow_origin),
         tokens=tokens,
         require_token=require,
-        open_routes=frozenset({"/"}),
+        open_routes=OPEN_PATHS,
     )
 
 

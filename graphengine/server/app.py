@@ -14,6 +14,7 @@ from aiohttp import web
 from graphengine.errors import GraphEngineError
 from graphengine.server import routes_assets, routes_jobs, routes_nodes, routes_system, routes_workflows
 from graphengine.server.calls import MOST_BODY_BYTES, bind, catch_errors
+from graphengine.server.editor_pages import add_editor, editor_folder
 from graphengine.server.openapi import PREFIX, describe, workflow_operation
 from graphengine.server.routes_jobs import WaitQuery
 from graphengine.server.security import SecurityPolicy, secure
@@ -43,6 +44,7 @@ def create_app(services: Services, policy: SecurityPolicy) -> web.Application:
     app.router.add_get(f"{PREFIX}/events", events_socket, allow_head=False)
     bind(app, API, PREFIX)
     bind(app, routes_system.OPEN_ROUTES, "")
+    add_editor(app, editor_folder())
     secure(app, policy)
     return app
 

@@ -1,0 +1,26 @@
+"""What somebody sees who opens the editor for the first time."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.server.running import Server
+from tests.web.conftest import opened, violations
+
+pytestmark = pytest.mark.browser
+
+
+def test_run_is_the_only_click_to_a_picture(page: Page) -> None:
+    expect(page.get_by_role("tab")).to_contain_text("Text to image")
+    page.get_by_role("button", name="Run", exact=True).click()
+    picture = page.locator("img[src*='/api/v1/assets/']").first
+    picture.wait_for()
+    page.wait_for_function("image => image.complete && image.naturalWidth === 128", arg=picture.element_handle())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_first_view_is_for_everybody(context: BrowserContext, server: Server, scheme: str) -> None:
+    with opened(context, server) as page:
+        page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+        assert violations(page) == []

@@ -1,0 +1,41 @@
+import { Suspense, useEffect } from "react";
+import { Canvas } from "../editor/Canvas";
+import { Dialogs } from "../editor/Dialogs";
+import { t } from "../i18n";
+import { RunBar } from "../run/RunBar";
+import { Panels } from "../run/Panels";
+import { startSession } from "../run/session";
+import { useUi } from "../stores/uiStore";
+import { Notices } from "./Notices";
+import { Tabs } from "./Tabs";
+
+/** The page: tabs and Run above, the canvas, one panel at its side when asked for. */
+export function App() {
+  const theme = useUi((state) => state.theme);
+  const announcement = useUi((state) => state.announcement);
+  useEffect(() => startSession(), []);
+  useEffect(() => {
+    if (theme === "system") delete document.documentElement.dataset["theme"];
+    else document.documentElement.dataset["theme"] = theme;
+  }, [theme]);
+  return (
+    <div className="app">
+      <header className="topbar">
+        <h1 className="brand">{t("app.title")}</h1>
+        <Tabs />
+        <RunBar />
+      </header>
+      <main className="workspace">
+        <Canvas />
+        <Suspense fallback={null}>
+          <Panels />
+        </Suspense>
+      </main>
+      <Dialogs />
+      <Notices />
+      <div className="unseen" role="status" aria-live="polite">
+        {announcement}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,28 @@
+import "@xyflow/react/dist/base.css";
+import "../styles/canvas.css";
+import { ReactFlowProvider } from "@xyflow/react";
+import { useEffect } from "react";
+import { t } from "../i18n";
+import { activeGraph, activeTab, useEditor } from "../stores/editorStore";
+import { listenToClipboard } from "./clipboardEvents";
+import { GraphView } from "./GraphView";
+import { listenToKeys } from "./keys";
+import { ContextMenu } from "./Menu";
+
+/** The graph that is shown. */
+export function Canvas() {
+  const tab = useEditor(activeTab);
+  const graph = useEditor(activeGraph);
+  useEffect(listenToKeys, []);
+  useEffect(listenToClipboard, []);
+  if (tab === undefined || graph === null) return <section className="canvas" aria-label={t("canvas.label")} />;
+  const key = [tab.id, ...tab.path.map((entered) => entered.node)].join("/");
+  return (
+    <>
+      <ReactFlowProvider key={key}>
+        <GraphView viewKey={key} tab={tab} graph={graph} />
+      </ReactFlowProvider>
+      <ContextMenu />
+    </>
+  );
+}

@@ -1,0 +1,57 @@
+import { useStore } from "@xyflow/react";
+import type { ReactNode } from "react";
+import { t } from "../i18n";
+import { useCanvas } from "./canvasStore";
+import { runCommand, shownKeys } from "./commands";
+import { openAddPalette } from "./palette";
+import { zoomTo } from "./view";
+
+/** The few buttons on the canvas: add a node, fit, minimap, zoom. */
+export function ViewTools() {
+  const zoom = useStore((state) => Math.round(state.transform[2] * 100));
+  const minimap = useCanvas((state) => state.minimap);
+  return (
+    <div className="view-tools" role="toolbar" aria-label={t("editor.viewTools")}>
+      <Tool label={withKeys(t("editor.addNode"), "graph.addNode")} run={() => openAddPalette()}>
+        <path d="M8 3v10M3 8h10" />
+      </Tool>
+      <Tool label={withKeys(t("editor.fit"), "view.fit")} run={() => runCommand("view.fit")}>
+        <path d="M2.5 6V2.5H6M10 2.5h3.5V6M13.5 10v3.5H10M6 13.5H2.5V10" />
+      </Tool>
+      <Tool label={t("editor.minimap")} pressed={minimap} run={() => runCommand("view.minimap")}>
+        <path d="M2 3h12v10H2zM8.5 8.5h3.5v2.5H8.5z" />
+      </Tool>
+      <button
+        type="button"
+        className="quiet zoom"
+        aria-label={t("editor.zoomIs", { zoom })}
+        title={t("editor.actualSize")}
+        onClick={() => zoomTo(1)}
+      >
+        {zoom} %
+      </button>
+    </div>
+  );
+}
+
+interface ToolProps {
+  label: string;
+  pressed?: boolean;
+  run(): void;
+  children: ReactNode;
+}
+
+function Tool({ label, pressed, run, children }: ToolProps) {
+  return (
+    <button type="button" className="quiet" aria-label={label} title={label} aria-pressed={pressed} onClick={run}>
+      <svg viewBox="0 0 16 16" fill="none" stroke="currentColor" strokeWidth="1.5" aria-hidden="true">
+        {children}
+      </svg>
+    </button>
+  );
+}
+
+function withKeys(label: string, command: string): string {
+  const keys = shownKeys(command);
+  return keys === undefined ? label : `${label} (${keys})`;
+}

@@ -1,0 +1,120 @@
+import type { Json, Mode } from "../../graph/document";
+import * as edits from "../../graph/edits";
+import { t } from "../../i18n";
+import { activeTab, useEditor } from "../../stores/editorStore";
+import { useCanvas } from "../canvasStore";
+import { announce, change, current, titleOf } from "./current";
+import { disconnectEnds } from "./links";
+import { selectedCards, selection } from "./selection";
+
+export function undo(): void {
+  const label = activeTab(useEditor.getState())?.history.done.at(-1)?.label;
+  if (label === undefined) return;
+  useEditor.getState().undo();
+  announce(t("editor.undone", { label }));
+}
+
+export function redo(): void {
+  const label = activeTab(useEditor.getState())?.history.undone.at(-1)?.label;
+  if (label === undefined) return;
+  useEditor.getState().redo();
+  announce(t("editor.redone", { label }));
+}
+
+/**
+ * Set the value of an input; of one that the graph declares as its own, the declared one's.
+ *
+ * @param gesture Part of one gesture, which is one entry of the history.
+ */
+export function setValue(node: string, input: string, value: Json, gesture: boolean): void {
+  const label = t("editor.didSet", { input: `${node}.${input}` });
+  change(
+    label,
+    (graph) => {
+      const declared = edits.declaredFor(graph, { node, input });
+      if (declared === null) edits.setInput(graph, node, input, value);
+      else edits.setField(graph, declared, value);
+    },
+    gesture ? `value:${node}.${input}` : undefined,
+  );
+}
+
+export function resetValue(node: string, input: string): void {
+  change(t("editor.didReset", { input: `${node}.${input}` }), (graph) => edits.resetInput(graph, node, input));
+}
+
+/** Show an input as a socket instead of its widget, or the other way round. */
+export function toggleSocket(node: string, input: string): void {
+  change(t("editor.didToggleSocket", { input: `${node}.${input}` }), (graph) => edits.toggleSocket(graph, node, input));
+}
+
+/** Delete what is selected: nodes, notes and frames, or else links. */
+export function removeSelection(): void {
+  const ids = selection();
+  const links = [...useCanvas.getState().selectedLinks];
+  if (ids.length > 0) {
+    change(t("editor.didDelete", { count: ids.length }), (graph) => edits.removeNodes(graph, ids));
+    useEditor.getState().select([]);
+    announce(t("editor.didDelete", { count: ids.length }));
+  } else if (links.length > 0) {
+    disconnectEnds(links);
+  }
+  useCanvas.getState().set({ selectedLinks: new Set() });
+}
+
+export function removeNode(id: string): void {
+  change(t("editor.didDelete", { count: 1 }), (graph) => edits.removeNodes(graph, [id]));
+  announce(t("editor.didDelete", { count: 1 }));
+}
+
+/** Mute or bypass the selected nodes; if all are already, make them normal. */
+export function toggleMode(mode: Exclude<Mode, "normal">): void {
+  const ids = selectedCards();
+  const graph = current()?.graph;
+  if (graph === undefined || ids.length === 0) return;
+  const next: Mode = ids.every((id) => graph.nodes[id]?.mode === mode) ? "normal" : mode;
+  const label = t(`editor.did_${next}`, { count: ids.length });
+  change(label, (draft) => edits.setMode(draft, ids, next));
+  announce(label);
+}
+
+export function toggleCollapsed(): void {
+  change(t("editor.collapse"), (graph) => edits.toggleCollapsed(graph, selectedCards()));
+}
+
+export function paint(color: string | null): void {
+  change(t("editor.didPaint"), (graph) => edits.setColor(graph, selection(), color));
+}
+
+export function rename(id: string, title: string): void {
+  const graph = current()?.graph;
+  if (graph === undefined || titleOf(graph, id) === title) return;
+  change(t("editor.rename"), (draft) => edits.setTitle(draft, id, title));
+}
+
+/** Put things where they were dragged to. */
+export function moveTo(places: ReadonlyMap<string, readonly [number, number]>): void {
+  if (places.size === 0) return;
+  const moves = [...places].map(([id, [x, y]]) => [id, [x, y] as [number, number]] as const);
+  change(t("editor.didMove", { count: places.size }), (graph) => edits.moveNodes(graph, moves));
+}
+
+/** Move what is selected by keys; moves that follow each other are one entry. */
+export function nudge(dx: number, dy: number): void {
+  const now = current();
+  if (now === null) return;
+  const moves = selection().map((id) => {
+    const [x, y] = positionOf(now.graph, id);
+    return [id, [x + dx, y + dy] as [number, number]] as const;
+  });
+  if (moves.length === 0) return;
+  const label = t("editor.didMove", { count: moves.length });
+  change(label, (graph) => edits.moveNodes(graph, moves), `nudge:${moves.map(([id]) => id).join()}`);
+}
+
+type CurrentGraph = NonNullable<ReturnType<typeof current>>["graph"];
+
+function positionOf(graph: CurrentGraph, id: string): readonly [number, number] {
+  const thing = [...(graph.ui?.groups ?? []), ...(graph.ui?.notes ?? [])].find((each) => each.id === id);
+  return thing?.pos ?? graph.ui?.nodes?.[id]?.pos ?? [0, 0];
+}

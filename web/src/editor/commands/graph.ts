@@ -1,0 +1,74 @@
+import { t } from "../../i18n";
+import { activeTab, useEditor } from "../../stores/editorStore";
+import { useUi } from "../../stores/uiStore";
+import {
+  addFrame,
+  addNoteHere,
+  enterSelected,
+  isSubgraphNode,
+  leaveSubgraph,
+  makeSubgraphOfSelection,
+  selectedCards,
+  selection,
+  unpackSelected,
+} from "../actions";
+import type { Command } from "../commands";
+import { openAddPalette, openConnectPalette } from "../palette";
+
+const oneSubgraph = () => {
+  const [only, ...more] = selectedCards();
+  return only !== undefined && more.length === 0 && isSubgraphNode(only);
+};
+
+export const graphCommands: readonly Command[] = [
+  { id: "graph.addNode", label: t("editor.addNode"), section: "graph", keys: ["/"], run: () => openAddPalette() },
+  {
+    id: "graph.connect",
+    label: t("editor.connectNode"),
+    section: "graph",
+    keys: ["l"],
+    enabled: () => selectedCards().length === 1,
+    run: openConnectPalette,
+  },
+  { id: "graph.addNote", label: t("editor.addNote"), section: "graph", keys: ["n"], run: addNoteHere },
+  {
+    id: "graph.frame",
+    label: t("editor.frameSelection"),
+    section: "graph",
+    keys: ["f"],
+    enabled: () => selection().length > 0,
+    run: addFrame,
+  },
+  {
+    id: "graph.makeSubgraph",
+    label: t("editor.makeSubgraph"),
+    section: "graph",
+    keys: ["$mod+g"],
+    enabled: () => selectedCards().length > 0,
+    run: makeSubgraphOfSelection,
+  },
+  {
+    id: "graph.unpack",
+    label: t("editor.unpack"),
+    section: "graph",
+    keys: ["$mod+Shift+g"],
+    enabled: oneSubgraph,
+    run: unpackSelected,
+  },
+  { id: "graph.enter", label: t("editor.enter"), section: "graph", enabled: oneSubgraph, run: enterSelected },
+  {
+    id: "graph.leave",
+    label: t("editor.leave"),
+    section: "graph",
+    keys: ["u"],
+    enabled: () => (activeTab(useEditor.getState())?.path.length ?? 0) > 0,
+    run: leaveSubgraph,
+  },
+  {
+    id: "graph.help",
+    label: t("editor.nodeHelp"),
+    section: "graph",
+    keys: ["F1"],
+    run: () => useUi.getState().togglePanel("node"),
+  },
+];

@@ -1,0 +1,144 @@
+import { type NodeProps, useStore } from "@xyflow/react";
+import { type CSSProperties, memo } from "react";
+import { useShallow } from "zustand/react/shallow";
+import { HEADER_HEIGHT, PADDING } from "../../graph/layout";
+import { t } from "../../i18n";
+import { nodeRun, type Problem, useRun } from "../../stores/runStore";
+import { enterNode } from "../actions";
+import type { CardNode } from "../flow";
+import { Badge, Progress } from "./Badge";
+import { InputRow } from "./InputRow";
+import { OutputRow } from "./OutputRow";
+import { Picture } from "./Picture";
+import { Socket } from "./Socket";
+import { Title } from "./Title";
+
+/** Below this zoom only titles can be read, so only titles are drawn. */
+export const FAR_ZOOM = 0.35;
+
+const NONE: readonly Problem[] = [];
+
+/** A node of the graph. */
+export const NodeCard = memo(function NodeCard({ id, data, height }: NodeProps<CardNode>) {
+  const far = useStore((state) => state.transform[2] < FAR_ZOOM);
+  const state = useRun((run) => nodeRun(run, data.tab, data.fullId)?.state);
+  const problems = useRun(
+    useShallow((run) => run.problems[data.tab]?.filter((problem) => problem.node === data.fullId) ?? NONE),
+  );
+  const wrong = data.shape.missing || problems.some((problem) => !problem.warning);
+  const look = data.look;
+  const classes = ["card", data.node.mode ?? "normal", state ?? "", wrong ? "wrong" : ""];
+  if (look.collapsed) classes.push("collapsed");
+  if (far) classes.push("far");
+  const style = (look.color === undefined ? {} : { "--tint": look.color }) as CSSProperties;
+  if (far)
+    return <FarCard id={id} data={data} className={classes.join(" ")} style={{ ...style, height: height ?? 0 }} />;
+
+  return (
+    <div className={classes.join(" ")} style={style}>
+      <header className="card-head" style={{ height: HEADER_HEIGHT }}>
+        <Title id={id} node={data.node} name={data.name} />
+        {data.node.mode === "muted" && <span className="card-mode">{t("editor.muted")}</span>}
+        {data.node.mode === "bypassed" && <span className="card-mode">{t("editor.bypassed")}</span>}
+        {data.shape.subgraph !== null && <EnterButton id={id} name={data.shape.subgraph} />}
+        <Badge tab={data.tab} node={data.fullId} />
+      </header>
+      <Progress tab={data.tab} node={data.fullId} />
+      {look.collapsed ? <FoldedSockets id={id} data={data} /> : <Body id={id} data={data} problems={problems} />}
+    </div>
+  );
+});
+
+interface PartProps {
+  id: string;
+  data: CardNode["data"];
+}
+
+function Body({ id, data, problems }: PartProps & { problems: readonly Problem[] }) {
+  const { shape, node } = data;
+  return (
+    <div className="card-body" style={{ paddingBottom: PADDING }}>
+      {shape.outputs.map((output) => (
+        <OutputRow key={output.name} node={id} output={output} linked={data.linked.has(output.name)} />
+      ))}
+      {shape.inputs.map((input) => (
+        <InputRow
+          key={input.name}
+          node={id}
+          data={data}
+          input={input}
+          problem={problems.find((problem) => problem.input === input.name)}
+        />
+      ))}
+      {shape.missing && <p className="card-unknown">{t("editor.unknownKind", { kind: node.type })}</p>}
+      <Failure data={data} problems={problems} />
+      <Picture tab={data.tab} node={data.fullId} title={data.name} />
+    </div>
+  );
+}
+
+/** The way into the sub-graph that a node stands for, or that it runs. */
+function EnterButton({ id, name }: { id: string; name: string }) {
+  const label = t("editor.enterNamed", { name });
+  return (
+    <button
+      type="button"
+      className="quiet card-enter nodrag"
+      aria-label={label}
+      title={label}
+      onClick={() => enterNode(id)}
+    >
+      <svg viewBox="0 0 12 12" fill="none" stroke="currentColor" strokeWidth="1.4" aria-hidden="true">
+        <path d="M1.5 1.5h9v9h-9zM4.5 4.5h3v3h-3z" />
+      </svg>
+    </button>
+  );
+}
+
+/** What went wrong, in words, with what to do about it. */
+function Failure({ data, problems }: { data: CardNode["data"]; problems: readonly Problem[] }) {
+  const run = useRun((state) => nodeRun(state, data.tab, data.fullId));
+  const inputs = new Set(data.shape.inputs.map((input) => input.name));
+  const own = problems.find((problem) => problem.input == null || !inputs.has(problem.input));
+  const failed = run?.state === "failed" && run.message !== undefined;
+  const message = failed ? run.message : own?.message;
+  const remedy = failed ? run.remedy : own?.remedy;
+  if (message === undefined || (data.shape.missing && !failed)) return null;
+  return (
+    <div className="card-error nowheel" role={failed ? "alert" : undefined}>
+      {message}
+      {remedy !== undefined && <span>{remedy}</span>}
+    </div>
+  );
+}
+
+/** All sockets of a collapsed node, at the middle of its sides. */
+function FoldedSockets({ id, data }: PartProps) {
+  return (
+    <>
+      {data.shape.inputs.map((input) => (
+        <Socket key={input.name} node={id} name={input.name} side="input" type={input.type} linked={false} y="50%" />
+      ))}
+      {data.shape.outputs.map((output) => (
+        <Socket
+          key={output.name}
+          node={id}
+          name={output.name}
+          side="output"
+          type={output.type}
+          linked={false}
+          y="50%"
+        />
+      ))}
+    </>
+  );
+}
+
+/** From far away: its title, large. Links keep their ends, for those were measured or computed before. */
+function FarCard({ data, className, style }: PartProps & { className: string; style: CSSProperties }) {
+  return (
+    <div className={className} style={style}>
+      <div className="far-title">{data.node.title ?? data.name}</div>
+    </div>
+  );
+}

@@ -1,0 +1,85 @@
+import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import * as api from "../api/routes";
+import { t } from "../i18n";
+import { restoreJob } from "../run/HistoryPanel";
+import { Icon } from "../run/icons";
+import { sizeText, timeText } from "../run/pictures";
+import { CompareSlider } from "./CompareSlider";
+import { useLightbox } from "./lightboxStore";
+import { ZoomedPicture } from "./ZoomedPicture";
+
+/** A picture, large; or two beside each other. */
+export function Lightbox() {
+  const { items, index, compared, go, close } = useLightbox();
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [pixels, setPixels] = useState<{ width: number; height: number } | null>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  const picture = items[index];
+  if (picture === undefined) return null;
+  const turn = (event: KeyboardEvent) => {
+    if (compared !== null || (event.target as HTMLElement).closest("[role=slider]") !== null) return;
+    if (event.key === "ArrowLeft") go(index - 1);
+    else if (event.key === "ArrowRight") go(index + 1);
+    else return;
+    event.preventDefault();
+  };
+  const openWorkflow = async (job: string) => {
+    await restoreJob({ id: job, name: picture.name });
+    close();
+  };
+  return (
+    <dialog ref={dialog} className="lightbox" aria-label={picture.name} onClose={close} onKeyDown={turn}>
+      <header>
+        <div className="facts">
+          <strong>{picture.name}</strong>
+          {compared !== null && <span> · {compared.name}</span>}
+          {compared === null && (
+            <span className="remedy">
+              {pixels !== null && ` ${pixels.width} × ${pixels.height}`} · {sizeText(picture.sizeBytes)}
+              {picture.created !== null && ` · ${timeText(picture.created)}`}
+            </span>
+          )}
+        </div>
+        {picture.job !== null && compared === null && (
+          <button type="button" className="secondary" onClick={() => openWorkflow(picture.job as string)}>
+            {t("data.openWorkflow")}
+          </button>
+        )}
+        <a className="secondary" href={api.assetUrl(picture.asset)} download={picture.name}>
+          {t("data.download")}
+        </a>
+        <button type="button" className="quiet icon" aria-label={t("data.close")} onClick={close}>
+          <Icon name="close" />
+        </button>
+      </header>
+      {compared === null ? (
+        <ZoomedPicture key={picture.asset} src={api.assetUrl(picture.asset)} name={picture.name} measured={setPixels} />
+      ) : (
+        <CompareSlider one={picture} other={compared} />
+      )}
+      {items.length > 1 && (
+        <nav className="turn">
+          <button
+            type="button"
+            className="quiet icon turnleft"
+            aria-label={t("data.previous")}
+            disabled={index === 0}
+            onClick={() => go(index - 1)}
+          >
+            <Icon name="up" />
+          </button>
+          <span>{t("run.picture", { number: index + 1, count: items.length })}</span>
+          <button
+            type="button"
+            className="quiet icon turnright"
+            aria-label={t("data.next")}
+            disabled={index === items.length - 1}
+            onClick={() => go(index + 1)}
+          >
+            <Icon name="up" />
+          </button>
+        </nav>
+      )}
+    </dialog>
+  );
+}

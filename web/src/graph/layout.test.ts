@@ -1,0 +1,63 @@
+import { expect, test } from "vitest";
+import {
+  HEADER_HEIGHT,
+  layOut,
+  OUTPUT_HEIGHT,
+  PADDING,
+  ROW_HEIGHT,
+  rowHeight,
+  rowsOf,
+  sizeOf,
+  TEXT_HEIGHT,
+} from "./layout";
+import { linksOf } from "./links";
+import { shapeOf, shapesOf } from "./resolve";
+import { definitions, textToImage } from "./testing/world";
+
+const document = textToImage();
+const shape = shapeOf(document, "positive", definitions, document);
+
+test("rows: outputs, then inputs; a text is higher unless it is linked or shown as a socket", () => {
+  expect(rowsOf(shape, undefined)).toEqual([
+    { side: "output", name: "conditioning", y: 32, height: OUTPUT_HEIGHT, socketY: 44 },
+    { side: "input", name: "text", y: 56, height: TEXT_HEIGHT, socketY: 71 },
+    { side: "input", name: "clip", y: 152, height: ROW_HEIGHT, socketY: 167 },
+  ]);
+  expect(rowsOf(shape, { sockets: ["text"] })[1]?.height).toBe(ROW_HEIGHT);
+  expect(rowsOf(shape, {}, new Set(["text"]))[1]?.height).toBe(ROW_HEIGHT);
+  const [text] = shape.inputs;
+  if (text !== undefined) expect([rowHeight(text, true), rowHeight(text, false)]).toEqual([TEXT_HEIGHT, ROW_HEIGHT]);
+});
+
+test("a node is as high as its rows; a collapsed one as its header", () => {
+  expect(sizeOf(shape)).toEqual({
+    width: 280,
+    height: HEADER_HEIGHT + OUTPUT_HEIGHT + TEXT_HEIGHT + ROW_HEIGHT + PADDING,
+  });
+  expect(sizeOf(shape, { size: [400, 1] })).toMatchObject({ width: 400 });
+  expect(sizeOf(shape, { size: [1, 1] })).toMatchObject({ width: 140 });
+  expect(sizeOf(shape, { collapsed: true })).toEqual({ width: 280, height: HEADER_HEIGHT });
+  expect(rowsOf(shape, { collapsed: true }).every((row) => row.socketY === HEADER_HEIGHT / 2)).toBe(true);
+  expect(sizeOf({ ...shape, inputs: [], outputs: [] })).toEqual({ width: 280, height: HEADER_HEIGHT + PADDING });
+});
+
+test("laid out, readers stand right of their sources and nothing overlaps", async () => {
+  const nodes = [...shapesOf(document, definitions, document)].map(([id, each]) => ({ id, ...sizeOf(each) }));
+  const links = linksOf(document).map(({ from, to }) => ({ from: from.node, to: to.node }));
+  const corners = await layOut(nodes, [...links, { from: "nobody", to: "save" }], [100, 50]);
+  const at = (id: string) => corners.get(id) ?? [Number.NaN, Number.NaN];
+  for (const { from, to } of links) expect(at(to)[0]).toBeGreaterThanOrEqual(at(from)[0] + 280);
+  for (const a of nodes) {
+    for (const b of nodes) {
+      const apart =
+        a === b ||
+        at(a.id)[0] + a.width <= at(b.id)[0] ||
+        at(b.id)[0] + b.width <= at(a.id)[0] ||
+        at(a.id)[1] + a.height <= at(b.id)[1] ||
+        at(b.id)[1] + b.height <= at(a.id)[1];
+      expect(apart).toBe(true);
+    }
+  }
+  expect(Math.min(...[...corners.values()].map(([x]) => x))).toBe(100);
+  expect(Math.min(...[...corners.values()].map(([, y]) => y))).toBe(50);
+});

@@ -1,0 +1,94 @@
+import { useEffect, useState } from "react";
+import { t } from "../i18n";
+import { activeTab, useEditor } from "../stores/editorStore";
+import { useRun } from "../stores/runStore";
+import { type Choice, resolve } from "./autosave";
+import { useData } from "./dataStore";
+
+/** A blink of the connection is nothing to tell of. */
+const PATIENCE_MS = 800;
+
+/** States of the page as a whole: no server, a conflict, packs that failed. */
+export function Banners() {
+  return (
+    <div className="banners">
+      <ConnectionBanner />
+      <ConflictBanner />
+      <PacksBanner />
+    </div>
+  );
+}
+
+function ConnectionBanner() {
+  const isLost = useRun((state) => state.connection === "lost");
+  const [shown, setShown] = useState(false);
+  useEffect(() => {
+    if (!isLost) {
+      setShown(false);
+      return;
+    }
+    const timer = setTimeout(() => setShown(true), PATIENCE_MS);
+    return () => clearTimeout(timer);
+  }, [isLost]);
+  if (!shown) return null;
+  return (
+    <div className="banner bad" role="alert">
+      <p>
+        <strong>{t("state.lost")}</strong> {t("state.lostRemedy")}
+      </p>
+    </div>
+  );
+}
+
+function ConflictBanner() {
+  const tab = useEditor(activeTab);
+  const conflict = useData((state) => state.conflicts[tab?.id ?? ""]);
+  if (tab === undefined || conflict === undefined) return null;
+  const choose = (choice: Choice, label: string) => (
+    <button type="button" className="secondary" onClick={() => resolve(tab, choice)}>
+      {label}
+    </button>
+  );
+  return (
+    <div className="banner warn" role="alert">
+      <p>
+        <strong>{t("data.conflict", { name: tab.name ?? "" })}</strong> {t("data.conflictRemedy")}
+      </p>
+      {choose("mine", t("data.keepMine"))}
+      {choose("theirs", t("data.takeTheirsButton"))}
+      {choose("both", t("data.both"))}
+    </div>
+  );
+}
+
+function PacksBanner() {
+  const failures = useData((state) => state.packFailures);
+  const [dismissed, setDismissed] = useState("");
+  const names = Object.keys(failures);
+  const key = names.join("\n");
+  if (names.length === 0 || key === dismissed) return null;
+  return (
+    <div className="banner warn" role="status">
+      <details>
+        <summary>
+          {names.length === 1
+            ? t("state.onePackFailed", { name: names[0] ?? "" })
+            : t("state.packFailed", { count: names.length })}
+        </summary>
+        <dl className="values">
+          {Object.entries(failures).map(([name, why]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>
+                <pre>{why}</pre>
+              </dd>
+            </div>
+          ))}
+        </dl>
+      </details>
+      <button type="button" className="quiet" onClick={() => setDismissed(key)}>
+        {t("app.dismiss")}
+      </button>
+    </div>
+  );
+}

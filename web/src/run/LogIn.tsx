@@ -1,0 +1,52 @@
+import { type FormEvent, useEffect, useRef, useState } from "react";
+import { ApiError } from "../api/client";
+import { t } from "../i18n";
+import { logIn } from "./session";
+
+/** Asks for the token that the server wants. */
+export function LogIn() {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [token, setToken] = useState("");
+  const [problem, setProblem] = useState("");
+  useEffect(() => dialog.current?.showModal(), []);
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    try {
+      await logIn(token.trim());
+    } catch (error) {
+      setProblem(error instanceof ApiError ? `${error.message}\n${error.remedy}` : String(error));
+    }
+  };
+  return (
+    <dialog
+      ref={dialog}
+      className="sheet login"
+      aria-labelledby="login-title"
+      onCancel={(event) => event.preventDefault()}
+    >
+      <form onSubmit={submit}>
+        <h2 id="login-title">{t("state.tokenTitle")}</h2>
+        <p className="remedy">{t("state.tokenText")}</p>
+        <label>
+          {t("state.token")}
+          <input
+            className="field"
+            type="password"
+            autoComplete="current-password"
+            required
+            value={token}
+            aria-invalid={problem !== ""}
+            aria-describedby="login-problem"
+            onChange={(event) => setToken(event.target.value)}
+          />
+        </label>
+        <p id="login-problem" className="bad lines" role="alert">
+          {problem}
+        </p>
+        <button type="submit" className="primary">
+          {t("state.logIn")}
+        </button>
+      </form>
+    </dialog>
+  );
+}

@@ -1,0 +1,80 @@
+/** What running and files add to the editor's commands. */
+import type { Command } from "../editor/commands";
+import { t } from "../i18n";
+import { activeTab, useEditor } from "../stores/editorStore";
+import { type Panel, useUi } from "../stores/uiStore";
+import { useData } from "./dataStore";
+import { cancelTab, openJobs, run, runSelection, selectedNodes } from "./submit";
+
+const PANELS: readonly Panel[] = ["library", "form", "outline", "node", "gallery", "queue", "history", "plots"];
+
+export function runCommands(): Command[] {
+  const hasNodes = () => Object.keys(activeTab(useEditor.getState())?.history.present.nodes ?? {}).length > 0;
+  return [
+    {
+      id: "run.run",
+      label: t("run.run"),
+      section: "run",
+      keys: ["$mod+Enter"],
+      whileTyping: true,
+      enabled: hasNodes,
+      run: () => void run(),
+    },
+    {
+      id: "run.selection",
+      label: t("run.selection"),
+      section: "run",
+      keys: ["$mod+Shift+Enter"],
+      whileTyping: true,
+      enabled: () => {
+        const tab = activeTab(useEditor.getState());
+        return tab !== undefined && selectedNodes(tab).length > 0;
+      },
+      run: () => void runSelection(),
+    },
+    {
+      id: "run.cancel",
+      label: t("run.cancelRun"),
+      section: "run",
+      keys: ["$mod+."],
+      whileTyping: true,
+      enabled: () => openJobs(useEditor.getState().active).length > 0,
+      run: () => void cancelTab(useEditor.getState().active),
+    },
+    {
+      id: "run.onChange",
+      label: t("run.onChange"),
+      section: "run",
+      run: () => useData.getState().set({ runOnChange: !useData.getState().runOnChange }),
+    },
+    ...fileCommands(hasNodes),
+    ...PANELS.map(
+      (panel): Command => ({
+        id: `panel.${panel}`,
+        label: t("data.showPanel", { panel: t(`data.${panel}`) }),
+        section: "view",
+        run: () => useUi.getState().togglePanel(panel),
+      }),
+    ),
+  ];
+}
+
+/** Loaded when they are used: reading and writing pictures is no part of the first view. */
+function fileCommands(enabled: () => boolean): Command[] {
+  const command = (id: string, work: (files: typeof import("./files")) => void, keys?: string[]): Command => ({
+    id: `file.${id}`,
+    label: t(`data.${id}` as Parameters<typeof t>[0]),
+    section: "file",
+    enabled: id === "openFile" ? () => true : enabled,
+    ...(keys && { keys, whileTyping: true }),
+    run: () => void import("./files").then(work),
+  });
+  return [
+    command("openFile", (files) => files.chooseFile(), ["$mod+o"]),
+    command("save", (files) => files.save(), ["$mod+s"]),
+    command("saveAs", (files) => files.saveAs(), ["$mod+Shift+s"]),
+    command("exportFile", (files) => files.exportFile()),
+    command("exportImage", (files) => files.exportImage()),
+    command("copyCommand", (files) => files.copyCommand()),
+  ];
+}
