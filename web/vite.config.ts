@@ -6,6 +6,12 @@ const SERVER = process.env["GRAPHENGINE_SERVER"] ?? "http://127.0.0.1:8188";
 
 export default defineConfig({
   plugins: [react()],
-  build: { outDir: "dist", assetsDir: "_editor", emptyOutDir: true, target: "es2022", modulePreload: { polyfill: false } },
+  build: {
+    outDir: "dist",
+    assetsDir: "_editor",
+    emptyOutDir: true,
+    target: "es2022",
+    modulePreload: { polyfill: false },
+  },
   server: { proxy: { "/api": { target: SERVER, ws: true, changeOrigin: true } } },
 });
