@@ -13,27 +13,32 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 
 from tests.server.running import Server, running
 
-__all__ = ["opened", "violations"]
+__all__ = ["chromium", "opened", "violations"]
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 _PATIENCE_MS = 30_000
 
 
+def chromium() -> str:
+    """Find the machine's Chromium."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert found is not None, "install chromium"
+    return found
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium, without a window."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert found is not None, "install chromium for these tests"
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield started
         started.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server for the tests of a module."""
+    """A server for all these tests: each has a browser of its own, and what it saves a name of its own."""
     with running(tmp_path_factory.mktemp("web")) as started:
         yield started
 
@@ -76,8 +81,4 @@ def violations(page: Page) -> list[str]:
     """Say what a page does wrong for people who can't see or use a mouse, by axe's rules."""
     page.evaluate(AXE.read_text(encoding="utf-8"))  # no script tag: the page's policy forbids foreign ones
     found: dict[str, Any] = page.evaluate("() => axe.run()")  # Any: JSON
-    return [
-        f"{each['id']}: {node['html'][:200]}"
-        for each in found["violations"]
-        for node in each["nodes"]
-    ]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found["violations"] for node in each["nodes"]]
