@@ -96,6 +96,10 @@ class Conditioning:
     pooled: Tensor | None = None
 
 
+LatentRgb = tuple[tuple[float, float, float], ...]
+"""What each channel of a latent adds to the red, green and blue of its cell, in 0…1; last, what is there without."""
+
+
 @dataclass(frozen=True)
 class Model:
     """A denoising network with what is needed to call it.
@@ -107,6 +111,7 @@ class Model:
         latent_channels: C of the latents it denoises.
         latent_factor: Picture pixels per latent cell, along one side; 1 for a pixel-space model.
         source: Where it came from, in the user's words: a checkpoint's name, or "TrainLoop".
+        latent_rgb: Roughly how its latents look, for previews; None if that isn't known.
     """
 
     network: nn.Module
@@ -115,6 +120,7 @@ class Model:
     latent_channels: int = 4
     latent_factor: int = 8
     source: str = ""
+    latent_rgb: LatentRgb | None = None
 
 
 @dataclass(frozen=True)

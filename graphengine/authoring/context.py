@@ -115,10 +115,13 @@ class Context(Protocol):
             share: Of the bar, or of the part that this one lies in; above 0, at most 1.
         """
 
-    def preview(self, image: Image) -> None:
+    def preview(self, image: Image | Callable[[], Image | None]) -> None:
         """Show a picture of the work so far to a user who watches: ``[H, W, 3]``, or the first of ``[B, H, W, 3]``.
 
         Costs nothing when nobody watches, and little otherwise: pictures that come too soon are dropped.
+
+        Args:
+            image: Or a function that makes it, called only if it is going to be shown; None shows nothing.
         """
 
     def loaded(self, *values: object) -> AbstractContextManager[torch.device]:

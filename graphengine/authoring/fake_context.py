@@ -132,8 +132,10 @@ class FakeContext(Progress):
         if self._cancel_after is not None and len(self.progress_reports) >= self._cancel_after:
             self.cancel()
 
-    def preview(self, image: Image) -> None:
-        self.previews.append(image)
+    def preview(self, image: Image | Callable[[], Image | None]) -> None:
+        picture = image() if callable(image) else image
+        if picture is not None:
+            self.previews.append(picture)
 
     def report(self, step: int, **values: float) -> None:
         self.metrics.append(Metrics(step, values))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,6 +25,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from graphengine.diffusion.checkpoint_writing import NETWORKS, WEIGHTS_STEM, save
+from graphengine.diffusion.latent_preview import fit_latent_rgb
 from graphengine.diffusion.model_files import PICKLE_SUFFIXES, find_weights, pickle_error, read_header, read_json
 from graphengine.errors import ModelFileError
 from graphengine.types import Clip, Model, Prediction, Vae
@@ -53,7 +55,7 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model, Cl
         )
     model, clip, vae = load_model(folder, dtype=dtype), load_clip(folder, dtype=dtype), load_vae(folder, dtype=dtype)
     _check_fit(folder, model, clip, vae)
-    return model, clip, vae
+    return replace(model, latent_rgb=fit_latent_rgb(vae)), clip, vae
 
 
 def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> Model:

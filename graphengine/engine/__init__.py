@@ -16,7 +16,7 @@ from graphengine.core.plan import Plan
 from graphengine.core.planner import Planner
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow
-from graphengine.engine.cache import Cache, MemoryCache, TieredCache
+from graphengine.engine.cache import Cache, MemoryCache, Result, TieredCache
 from graphengine.engine.context import RunServices
 from graphengine.engine.devices import DeviceMemory
 from graphengine.engine.disk_cache import DiskCache
@@ -71,6 +71,10 @@ class Engine:
             "cached_bytes": self._memory_cache.used_bytes,
             "models": self._device_memory.resident_names(self.settings.device),
         }
+
+    def in_memory(self, key: bytes) -> Result | None:
+        """Give a result that is held in memory, also while a run goes on; looking doesn't keep it there for longer."""
+        return self._memory_cache.peek(key)
 
     @classmethod
     def for_user(

@@ -88,6 +88,11 @@ class MemoryCache:
         self._entries[key] = (result, size, self._worth(result, size))
         return result
 
+    def peek(self, key: bytes) -> Result | None:
+        """Give the result kept under this key and leave its worth as it is, so that any thread may look."""
+        entry = self._entries.get(key)
+        return entry[0] if entry is not None else None
+
     def put(self, key: bytes, result: Result) -> None:
         """Keep a result; one larger than the whole budget is not kept."""
         size = size_bytes(result.values)

@@ -53,7 +53,7 @@ class RunServices:
     kept: dict[str, Any] = field(default_factory=dict)  # Any: whatever nodes keep
     device_memory: DeviceMemory = field(default_factory=DeviceMemory)
     previews: bool = False
-    preview_interval_s: float = 0.5
+    preview_interval_s: float = 0.1
 
     @cached_property
     def workflow_json(self) -> str:
@@ -115,11 +115,13 @@ class ExecutionContext(Progress):
     def _show_progress(self, done: int, total: int) -> None:
         self._emit(NodeProgress, node=self.node_id, done=done, total=total)
 
-    def preview(self, image: Image) -> None:
+    def preview(self, image: Image | Callable[[], Image | None]) -> None:
         now = time.monotonic()
         if self._services.previews and now >= self._next_preview:
             self._next_preview = now + self._services.preview_interval_s
-            self._emit(NodePreview, node=self.node_id, jpeg=preview_jpeg(image))
+            picture = image() if callable(image) else image
+            if picture is not None:
+                self._emit(NodePreview, node=self.node_id, jpeg=preview_jpeg(picture))
 
     @contextmanager
     def loaded(self, *values: object) -> Iterator[torch.device]:

@@ -12,7 +12,15 @@ from urllib.parse import quote
 from aiohttp import web
 
 from graphengine.errors import GraphEngineError
-from graphengine.server import routes_assets, routes_jobs, routes_nodes, routes_system, routes_workflows
+from graphengine.server import (
+    routes_assets,
+    routes_files,
+    routes_jobs,
+    routes_nodes,
+    routes_probe,
+    routes_system,
+    routes_workflows,
+)
 from graphengine.server.calls import MOST_BODY_BYTES, bind, catch_errors
 from graphengine.server.editor_pages import add_editor, editor_folder
 from graphengine.server.openapi import PREFIX, describe, workflow_operation
@@ -26,7 +34,9 @@ __all__ = ["API", "create_app", "openapi"]
 API = (
     *routes_jobs.ROUTES,
     *routes_workflows.ROUTES,
+    *routes_probe.ROUTES,
     *routes_nodes.ROUTES,
+    *routes_files.ROUTES,
     *routes_assets.ROUTES,
     *routes_system.ROUTES,
 )

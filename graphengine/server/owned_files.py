@@ -9,7 +9,7 @@ from graphengine.core.workflow import Node, Subgraph, Workflow
 from graphengine.errors import Problem
 from graphengine.server.services import Services
 
-__all__ = ["every_node", "foreign_files", "own_file_names"]
+__all__ = ["every_node", "foreign_files", "is_foreign", "own_file_names"]
 
 
 def every_node(graph: Workflow | Subgraph) -> Iterator[tuple[str, Node]]:
@@ -47,7 +47,7 @@ def foreign_files(services: Services, workflow: Workflow, owner: str | None) -> 
     kinds = {place.files for kind in nodes for place in kind.inputs if place.files is not None}
     problems = []
     for node, node_type, name, value in _texts(workflow):
-        if any(_is_foreign(services, kind, value, owner) for kind in kinds):
+        if any(is_foreign(services, kind, value, owner) for kind in kinds):
             message = f"there is no file {value!r}."
             remedy = "Upload it first, and name it as the answer says."
             problems.append(Problem("file_not_found", message, remedy, node, node_type, name))
@@ -72,7 +72,8 @@ def _graphs(graph: Workflow | Subgraph) -> Iterator[Workflow | Subgraph]:
         yield from _graphs(inner)
 
 
-def _is_foreign(services: Services, kind: str, name: str, owner: str) -> bool:
+def is_foreign(services: Services, kind: str, name: str, owner: str) -> bool:
+    """Tell whether a name is that of another owner's upload, or of a folder with such."""
     uploads = services.uploads.folder
     if uploads.name not in name.casefold():  # a look at the disk for each text would take long
         return False

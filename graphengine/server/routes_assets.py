@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,15 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from graphengine.core.job import JobOutput
 from graphengine.jobs.store import Asset, UnknownJob
 from graphengine.server.calls import Call, NoParameters, Refused, Route
+from graphengine.server.file_answers import send_file
 from graphengine.server.services import Services
 from graphengine.server.uploads import Upload
 
 __all__ = ["ROUTES"]
 
-_SHOWN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp"})
-"""What a browser may show; everything else is saved, so that no file of a user's is run as a page."""
-
-_SANDBOX = "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'"
+_CACHED = "private, max-age=31536000, immutable"  # the address has a hash of what is in the file
 
 
 class AssetAnswer(BaseModel):
@@ -107,7 +104,7 @@ async def list_assets(call: Call[AssetQuery, None]) -> AssetList:
 async def get_asset(call: Call[NoParameters, None]) -> web.StreamResponse:
     """Give a file's bytes."""
     asset = await _asset(call)
-    return await _file(call, await _path(call, asset), asset.media_type, asset.name)
+    return await send_file(call.request, await _path(call, asset), asset.media_type, asset.name, cached=_CACHED)
 
 
 async def get_thumbnail(call: Call[ThumbnailQuery, None]) -> web.StreamResponse:
@@ -117,7 +114,7 @@ async def get_thumbnail(call: Call[ThumbnailQuery, None]) -> web.StreamResponse:
         raise Refused(415, "no_picture", f"{asset.name} is no picture.", "Thumbnails are made of pictures only.")
     path = await _path(call, asset)
     small = await asyncio.to_thread(call.services.thumbnails.get, path, asset.asset, int(call.query.side))
-    return await _file(call, small, "image/webp", f"{Path(asset.name).stem}.webp")
+    return await send_file(call.request, small, "image/webp", f"{Path(asset.name).stem}.webp", cached=_CACHED)
 
 
 async def delete_asset(call: Call[NoParameters, None]) -> None:
@@ -213,30 +210,6 @@ def _temporary(services: Services, asset: Asset) -> Path | None:
         return None
     with path.open("rb") as file:
         return path if file_digest(file, "sha256").hexdigest() == asset.asset else None
-
-
-async def _file(call: Call[Any, Any], path: Path, media_type: str, name: str) -> web.StreamResponse:  # Any: as above
-    await asyncio.to_thread(_refuse_bad_range, call.request, path)
-    shown = "inline" if media_type in _SHOWN else "attachment"
-    headers = {
-        "Content-Type": media_type if media_type in _SHOWN else "application/octet-stream",
-        "Content-Disposition": f"{shown}; filename*=UTF-8''{quote(name)}",
-        "Content-Security-Policy": _SANDBOX,
-        "Cache-Control": "private, max-age=31536000, immutable",
-    }
-    return web.FileResponse(path, headers=headers)
-
-
-def _refuse_bad_range(request: web.Request, path: Path) -> None:
-    """Refuse a range that the file doesn't have, before aiohttp does so without a word."""
-    try:
-        start = request.http_range.start
-    except ValueError:
-        start = 2**62
-    size = path.stat().st_size
-    if start is not None and start >= max(size, 1):
-        message = f"the file has {size} bytes, and no such range."
-        raise Refused(416, "bad_range", message, "Ask for 'bytes=FIRST-LAST'.")
 
 
 def _answer(asset: Asset) -> AssetAnswer:

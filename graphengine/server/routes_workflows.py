@@ -83,6 +83,19 @@ class SaveRequest(BaseModel):
     version: str | None = None
 
 
+class RenameRequest(BaseModel):
+    """Another name for a workflow.
+
+    Attributes:
+        version: The version that was seen; if the server has another one by now, nothing is renamed.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(max_length=1000)
+    version: str = Field(max_length=64)
+
+
 class VersionQuery(BaseModel):
     """Which version is meant."""
 
@@ -182,13 +195,21 @@ async def save_workflow(call: Call[NoParameters, SaveRequest]) -> Saved:
     as one of the user's own.
     """
     workflow, name = workflow_of(call.body.workflow), call.path["name"]
-    if name.endswith("/history"):
-        message = f"{name!r} can't be a workflow's name: its address would be another workflow's history."
-        raise Refused(422, "bad_name", message, "Take another word for what comes after the last '/'.")
+    _refuse_address_of_history(name)
     saved = await asyncio.to_thread(
         lambda: call.services.workflows.save(name, workflow, expected_version=call.body.version)
     )
     return Saved.of(saved)
+
+
+async def rename_workflow(call: Call[NoParameters, RenameRequest]) -> Saved:
+    """Give a saved workflow another name; its history comes with it. A shipped one keeps its name."""
+    name, given = call.path["name"], call.body
+    _refuse_address_of_history(given.name)
+    renamed = await asyncio.to_thread(
+        lambda: call.services.workflows.rename(name, given.name, expected_version=given.version)
+    )
+    return Saved.of(renamed)
 
 
 async def delete_workflow(call: Call[VersionQuery, None]) -> Trashed:
@@ -244,6 +265,12 @@ async def run_workflow(call: Call[WaitQuery, RunRequest]) -> JobAnswer:
     return answer.model_copy(update={"job": await when_ended(call.services, answer.job, call.query.wait)})
 
 
+def _refuse_address_of_history(name: str) -> None:
+    if name.endswith("/history"):
+        message = f"{name!r} can't be a workflow's name: its address would be another workflow's history."
+        raise Refused(422, "bad_name", message, "Take another word for what comes after the last '/'.")
+
+
 async def _given(call: Call[Any, CheckRequest]) -> Workflow:  # Any: any query
     workflow = await read_given(call.services, call.body.workflow, call.body.saved)
     return workflow.with_settings(call.body.inputs) if call.body.inputs else workflow
@@ -274,6 +301,15 @@ ROUTES = (
         answer=JobAnswer,
         status=201,
         errors=(404, 422, 503, 507),
+    ),
+    Route(
+        "POST",
+        f"{_NAME}/rename",
+        rename_workflow,
+        "workflows",
+        body=RenameRequest,
+        answer=Saved,
+        errors=(404, 409, 507),
     ),
     Route("GET", f"{_NAME}/history", get_history, "workflows", answer=History, errors=(404, 422)),
     Route("GET", _NAME, read_workflow, "workflows", query=VersionChoice, answer=SavedDocument, errors=(404, 422)),

@@ -75,19 +75,27 @@ class KnownWorkflows:
             expected_version = None
         return self._library.save(name, workflow, expected_version=expected_version)
 
+    def rename(self, name: str, new_name: str, *, expected_version: str) -> SavedWorkflow:
+        """Give a saved workflow another name, with its history."""
+        self._refuse_shipped(name)
+        return self._library.rename(name, new_name, expected_version=expected_version)
+
     def delete(self, name: str, *, expected_version: str) -> TrashedWorkflow:
         """Move a saved workflow to the trash; a shipped one of its name is there again."""
-        found = self._find(name)
-        if found is not None and found.shipped:
-            raise ShippedWorkflow(
-                f"{name!r} comes with graphengine and stays. Save one of your own under its name: that goes before."
-            )
+        self._refuse_shipped(name)
         return self._library.delete(name, expected_version=expected_version)
 
     def history(self, name: str) -> builtins.list[Revision]:
         """List what a workflow said before, the newest first; a shipped one said nothing else."""
         found = self._find(name)
         return [] if found is not None and found.shipped else self._library.history(name)
+
+    def _refuse_shipped(self, name: str) -> None:
+        found = self._find(name)
+        if found is not None and found.shipped:
+            raise ShippedWorkflow(
+                f"{name!r} comes with graphengine and stays. Save one of your own under its name: that goes before."
+            )
 
     def _find(self, name: str) -> SavedWorkflow | None:
         return next((each for each in self.list() if each.name == name), None)

@@ -35,6 +35,7 @@ from graphengine.core.workflow import Workflow, parse_workflow
 from graphengine.engine import Engine, RunResult
 from graphengine.engine.context import RunServices
 from graphengine.engine.explain import explain_plan
+from graphengine.engine.probe import probe
 from graphengine.engine.record import DeferredRecord
 from graphengine.errors import Cancelled, FileFormatError, GraphEngineError, InvalidWorkflow, NodeFailed
 from graphengine.workers.messages import Finished, Run, is_plain
@@ -141,7 +142,12 @@ class JobRunner:
 
     def answers(self) -> Mapping[str, Callable[[Any], Any]]:  # Any: JSON
         """Give what can be asked while a job runs."""
-        return {"check": self._check, "plan": self._plan, "memory": lambda about: self._engine.memory()}
+        return {
+            "check": self._check,
+            "plan": self._plan,
+            "probe": self._probe,
+            "memory": lambda about: self._engine.memory(),
+        }
 
     def _run_with_care(self, run: Run, watch: _Watch) -> RunResult:
         """Run a job; where the device is full, once more with everything else unloaded and in smaller parts."""
@@ -183,6 +189,12 @@ class JobRunner:
         source = about.get("source", "workflow")
         workflow = parse_workflow(about["workflow"], source)
         return explain_plan(engine, workflow, targets=about.get("targets"), source=source).as_json()
+
+    def _probe(self, about: Mapping[str, Any]) -> dict[str, object] | None:  # Any: JSON
+        """Describe a value that is in memory; None if it isn't."""
+        workflow = parse_workflow(about["workflow"], about.get("source", "workflow"))
+        probed = probe(self._engine, workflow, about["node"], about["output"])
+        return None if probed is None else probed.as_json()
 
 
 class _Watch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -10,6 +10,9 @@ from graphengine import Context, InputError, Widget, node
 from graphengine.diffusion.memory import sampling_memory
 from graphengine.types import Conditioning, Latent, Model, SamplerName, ScheduleName
 from graphengine_nodes.inputs import Seed, Share, Steps
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @node("KSampler", category="sampling", device="gpu", memory=sampling_memory)
@@ -51,6 +54,11 @@ def ksampler(
         return_with_leftover_noise: Keep the noise that is left at end_at_step, for the KSampler that goes on.
     """
     from graphengine.diffusion import sampling
+    from graphengine.diffusion.latent_preview import latent_picture
+
+    def on_step(done: int, total: int, denoised: Tensor) -> None:
+        ctx.report_progress(done, total)
+        ctx.preview(lambda: latent_picture(model, denoised))
 
     with ctx.loaded(model) as device:
         return sampling.sample(
@@ -70,7 +78,7 @@ def ksampler(
             return_with_leftover_noise=return_with_leftover_noise,
             device=device,
             sparing=ctx.settings.sparing,
-            on_step=lambda done, total, _denoised: ctx.report_progress(done, total),
+            on_step=on_step,
         )
 
 

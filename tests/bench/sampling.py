@@ -9,7 +9,10 @@ from pathlib import Path
 import torch
 
 import graphengine
+from graphengine.config import Settings
 from graphengine.diffusion import checkpoints, conditioning, sampling, vae
+from graphengine.diffusion.latent_preview import latent_picture
+from graphengine.engine.context import ExecutionContext, RunServices
 from graphengine.types import Latent, SamplerName
 
 EMBEDDED = Path(graphengine.__file__).parent / "models" / "checkpoints" / "embedded"
@@ -17,7 +20,7 @@ STEPS = 20
 
 
 def overheads(rounds: int = 15) -> Iterator[tuple[str, float]]:
-    """Give each sampler's time over that of as many bare calls, both taken in turn within one run."""
+    """Give each sampler's time over that of as many bare calls, both taken in turn within one run, previews included."""
     torch.set_num_threads(1)
     model, clip, _ = checkpoints.load(EMBEDDED)
     prompt, empty = conditioning.encode(clip, "a red star"), conditioning.encode(clip, "")
@@ -30,6 +33,8 @@ def overheads(rounds: int = 15) -> Iterator[tuple[str, float]]:
                 timestep = torch.tensor(float(step))
                 model.network(x, timestep, encoder_hidden_states=context, return_dict=False)
 
+    services = RunServices(Settings(data=Path(), output=Path()), previews=True)
+    context = ExecutionContext(services, "sampler", lambda kind, **values: None)
     names: tuple[SamplerName, ...] = ("euler", "dpmpp_2m")
     for name in names:
 
@@ -44,6 +49,7 @@ def overheads(rounds: int = 15) -> Iterator[tuple[str, float]]:
                 scheduler="normal",
                 positive=prompt,
                 negative=empty,
+                on_step=lambda done, total, denoised: context.preview(lambda: latent_picture(model, denoised)),
             )
 
         sampled()

@@ -199,3 +199,14 @@ def test_a_budget_of_nothing_keeps_nothing() -> None:
     cache = MemoryCache(0)
     cache.put(key(1), result(1))
     assert (len(cache), cache.used_bytes) == (0, 0)
+
+
+def test_a_peek_finds_a_result_and_doesnt_keep_it_longer() -> None:
+    cache = MemoryCache(2500)
+    for number in (1, 2):
+        cache.put(key(number), result(1000))
+    assert cache.peek(key(1)) is not None
+    assert cache.peek(key(9)) is None
+    cache.put(key(3), result(1000))
+    assert len(cache) == 2
+    assert cache.peek(key(1)) is None

@@ -130,6 +130,26 @@ def test_previews_that_come_too_soon_are_dropped(settings: Settings) -> None:
     assert (len(hasty.events), len(patient.events)) == (1, 3)
 
 
+def test_a_preview_is_only_made_if_it_is_shown(settings: Settings) -> None:
+    made: list[Image] = []
+
+    def make() -> Image:
+        made.append(Image(torch.zeros(8, 8, 3)))
+        return made[-1]
+
+    unwatched = Watched(RunServices(settings))
+    hasty = Watched(RunServices(settings, previews=True, preview_interval_s=60))
+    for watched in (unwatched, hasty, hasty):
+        watched.context.preview(make)
+    assert (len(made), len(unwatched.events), len(hasty.events)) == (1, 0, 1)
+
+
+def test_a_node_may_find_that_it_has_nothing_to_show(settings: Settings) -> None:
+    watched = Watched(RunServices(settings, previews=True))
+    watched.context.preview(lambda: None)
+    assert watched.events == []
+
+
 def test_a_preview_of_something_else_is_refused(settings: Settings) -> None:
     watched = Watched(RunServices(settings, previews=True))
     with pytest.raises(GraphEngineError, match=r"not a tensor \[1, 4, 8, 8\]"):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from graphengine.authoring.testing import FakeContext
 from graphengine.diffusion import conditioning
 from graphengine.errors import Cancelled, InputError
 from graphengine_nodes.latents import add_noise, empty_latent
@@ -53,6 +55,16 @@ def test_every_advanced_input_reaches_the_sampler(tmp_path: Path) -> None:
         add_noise=False, start_at_step=2,
     )  # fmt: skip
     torch.testing.assert_close(second.samples, whole.samples)
+
+
+def test_each_step_is_shown_for_a_model_that_tells_how_its_latents_look() -> None:
+    shown, unknown = FakeContext(), FakeContext()
+    model = replace(tiny_model(), latent_rgb=((0.3, 0.3, 0.3),) * 5)
+    for ctx, shape in ((shown, model), (unknown, tiny_model())):
+        ksampler(ctx, shape, 5, 3, positive=PROMPT, negative=NOTHING, latent_image=empty_latent(32, 32))
+    assert [tuple(picture.shape) for picture in shown.previews] == [(8, 8, 3)] * 3
+    assert not torch.equal(shown.previews[0], shown.previews[2])
+    assert unknown.previews == []
 
 
 def test_stopping_takes_effect_between_steps(tmp_path: Path) -> None:

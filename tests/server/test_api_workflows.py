@@ -113,6 +113,29 @@ def test_deleted_workflow_comes_back_from_the_trash(server: Server) -> None:
     assert server.ask("POST", f"/trash/{trashed['id']}/restore").code == "unknown_workflow"
 
 
+def test_renamed_workflow_keeps_its_history(server: Server) -> None:
+    first = save(server, "folder/old", ADD)
+    second = save(server, "folder/old", one_node("t.Number"), first["version"])
+    stale = server.ask("POST", "/workflows/folder/old/rename", {"name": "new", "version": first["version"]})
+    assert (stale.status, stale.code) == (409, "version_conflict")
+    given = {"name": "other/new", "version": second["version"]}
+    renamed = server.ask("POST", "/workflows/folder/old/rename", given)
+    assert (renamed.status, renamed.json["name"], renamed.json["version"]) == (200, "other/new", second["version"])
+    revisions = server.ask("GET", "/workflows/other/new/history").json["revisions"]
+    assert [each["version"] for each in revisions] == [first["version"]]
+    assert server.ask("GET", "/workflows/folder/old").code == "unknown_workflow"
+
+
+def test_rename_is_refused_to_a_name_that_is_taken_or_cant_be_used_and_of_what_was_shipped(server: Server) -> None:
+    version = save(server, "mine", ADD)["version"]
+    save(server, "taken", ADD)
+    for name, code in [("taken", "version_conflict"), ("a/history", "bad_name"), ("../b", "bad_name")]:
+        assert server.ask("POST", "/workflows/mine/rename", {"name": name, "version": version}).code == code
+    shipped = next(each for each in server.ask("GET", "/workflows").json["workflows"] if each["shipped"])
+    given = {"name": "taken away", "version": shipped["version"]}
+    assert server.ask("POST", f"/workflows/{shipped['name']}/rename", given).code == "shipped_workflow"
+
+
 def test_names_that_cant_be_used_are_refused(server: Server) -> None:
     for name in (".hidden", "a%2f..%2fb", "a/history", "nul", "a%00b", "x" * 201, "a%5cb", "%2e%2e/b"):
         reply = server.ask("PUT", f"/workflows/{name}", {"workflow": ADD})

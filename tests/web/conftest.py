@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.server.running import Server, running
 
@@ -65,7 +65,7 @@ def opened(context: BrowserContext, server: Server) -> Iterator[Page]:
     page.on("console", note)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(f"http://{server.host}:{server.port}/")
-    page.get_by_role("button", name="Run", exact=True).wait_for()
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
     yield page
     assert complaints == []
 

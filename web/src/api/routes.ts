@@ -14,6 +14,7 @@ export type Saved = Schemas["Saved"];
 export type Asset = Schemas["AssetAnswer"];
 export type System = Schemas["SystemAnswer"];
 export type Revision = Schemas["RevisionAnswer"];
+export type Probed = Schemas["ProbeAnswer"];
 export type Trashed = Schemas["Trashed"];
 
 export interface DefinitionsAnswer {
@@ -87,11 +88,17 @@ export const checkWorkflow = (workflow: WorkflowDoc, signal: AbortSignal) =>
 export const planWorkflow = (workflow: WorkflowDoc, signal: AbortSignal) =>
   call<{ plan: Plan }>("POST", "/plan", { body: { workflow }, signal });
 
+/** Describe the value that an output gave last, if a worker has it in memory; node ids are full ones. */
+export const probeOutput = (workflow: WorkflowDoc, node: string, output: string, signal: AbortSignal) =>
+  call<Probed>("POST", "/probe", { body: { workflow, node, output }, signal });
+
 export const listWorkflows = () => call<{ workflows: Saved[] }>("GET", "/workflows");
 export const readWorkflow = (name: string, version?: string) =>
   call<SavedDocument>("GET", `/workflows/${inPath(name)}`, { query: { version } });
 export const saveWorkflow = (name: string, workflow: WorkflowDoc, version: string | null) =>
   call<Saved>("PUT", `/workflows/${inPath(name)}`, { body: { workflow, version } });
+export const renameWorkflow = (name: string, newName: string, version: string) =>
+  call<Saved>("POST", `/workflows/${inPath(name)}/rename`, { body: { name: newName, version } });
 export const deleteWorkflow = (name: string, version: string) =>
   call<Trashed>("DELETE", `/workflows/${inPath(name)}`, { query: { version } });
 export const getRevisions = (name: string) =>
@@ -108,6 +115,10 @@ export async function uploadAsset(file: Blob, name: string): Promise<Asset> {
   return (await send("POST", "/assets", {}, form)).json() as Promise<Asset>;
 }
 export const listFiles = (kind: string) => call<{ names: string[] }>("GET", `/files/${encodeURIComponent(kind)}`);
+
+/** Where the picture is that an input names; with a size, a small one of it. */
+export const fileUrl = (kind: string, name: string, size?: 128 | 256 | 512) =>
+  `${API}/files/${encodeURIComponent(kind)}/${inPath(name)}${size === undefined ? "" : `?size=${size}`}`;
 
 export const assetUrl = (asset: string) => `${API}/assets/${asset}`;
 export const thumbnailUrl = (asset: string, side: 128 | 256 | 512 = 256) =>

@@ -114,6 +114,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/files/{kind}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Give a picture that an input may name; with ``size``, a small one of it, as WebP */
+        get: operations["get_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs": {
         parameters: {
             query?: never;
@@ -368,6 +385,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/probe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Describe the value that an output gave last, if a worker still has it in memory; nothing is run */
+        post: operations["probe"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/queue": {
         parameters: {
             query?: never;
@@ -558,6 +592,23 @@ export interface paths {
         get: operations["get_history"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows/{name}/rename": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give a saved workflow another name; its history comes with it. A shipped one keeps its name */
+        post: operations["rename_workflow"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1025,6 +1076,17 @@ export interface components {
          */
         NoParameters: Record<string, never>;
         /**
+         * PictureQuery
+         * @description How large a picture is to be; as large as it is if nothing is said.
+         */
+        PictureQuery: {
+            /**
+             * Size
+             * @default null
+             */
+            size: ("128" | "256" | "512") | null;
+        };
+        /**
          * PlanAnswer
          * @description What a run would do; see ``graphengine plan --json``.
          */
@@ -1033,6 +1095,87 @@ export interface components {
             plan: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * ProbeAnswer
+         * @description A value, if a worker has it in memory.
+         */
+        ProbeAnswer: {
+            /** Known */
+            known: boolean;
+            /**
+             * Tensors
+             * @default []
+             */
+            tensors: components["schemas"]["ProbedTensorAnswer"][];
+            /**
+             * Text
+             * @description The value in a line, as errors describe it.
+             * @default
+             */
+            text: string;
+            /**
+             * Thumbnail
+             * @description A JPEG in base64, of pictures and masks; empty for the rest.
+             * @default
+             */
+            thumbnail: string;
+        };
+        /**
+         * ProbeRequest
+         * @description Whose value is asked for.
+         */
+        ProbeRequest: {
+            /**
+             * Node
+             * @description Below the nodes of the sub-graphs that it is in, as ``upscale/decode``.
+             */
+            node: string;
+            /** Output */
+            output: string;
+            /** Workflow */
+            workflow: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * ProbedTensorAnswer
+         * @description A tensor in a value.
+         */
+        ProbedTensorAnswer: {
+            /** Device */
+            device: string;
+            /** Dtype */
+            dtype: string;
+            /**
+             * Maximum
+             * @default null
+             */
+            maximum: number | null;
+            /**
+             * Mean
+             * @default null
+             */
+            mean: number | null;
+            /**
+             * Minimum
+             * @description Of the finite elements, as are ``maximum`` and ``mean``; null if there are none, or too many to look at.
+             * @default null
+             */
+            minimum: number | null;
+            /**
+             * Name
+             * @description The field or the list's item that it is; empty for the value itself.
+             */
+            name: string;
+            /**
+             * Not Finite
+             * @description How many elements are infinite or no number.
+             * @default 0
+             */
+            not_finite: number;
+            /** Shape */
+            shape: number[];
         };
         /** @description What is wrong, where, and what to do (RFC 9457). */
         Problem: {
@@ -1109,6 +1252,19 @@ export interface components {
         Reloaded: {
             /** Changed */
             changed: boolean;
+        };
+        /**
+         * RenameRequest
+         * @description Another name for a workflow.
+         */
+        RenameRequest: {
+            /** Name */
+            name: string;
+            /**
+             * Version
+             * @description The version that was seen; if the server has another one by now, nothing is renamed.
+             */
+            version: string;
         };
         /**
          * RevisionAnswer
@@ -1680,6 +1836,40 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_file: {
+        parameters: {
+            query?: {
+                size?: ("128" | "256" | "512") | null;
+            };
+            header?: never;
+            path: {
+                kind: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/*": unknown;
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            416: components["responses"]["Problem"];
+            421: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     list_jobs: {
         parameters: {
             query?: {
@@ -2145,6 +2335,39 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    probe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProbeRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProbeAnswer"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            421: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     get_queue: {
         parameters: {
             query?: never;
@@ -2496,6 +2719,43 @@ export interface operations {
             404: components["responses"]["Problem"];
             421: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    rename_workflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RenameRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Saved"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            421: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

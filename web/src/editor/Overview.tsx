@@ -1,6 +1,7 @@
 import { useStoreApi } from "@xyflow/react";
 import { type PointerEvent, useEffect, useRef, useState } from "react";
 import type { Rectangle } from "../graph/arrange";
+import { shareOf } from "../graph/heat";
 import { linksOf } from "../graph/links";
 import { useEditor } from "../stores/editorStore";
 import { moveTo } from "./actions";
@@ -8,6 +9,7 @@ import { current } from "./actions/current";
 import { boxesOf } from "./boxes";
 import { useCanvas } from "./canvasStore";
 import { snapped } from "./grid";
+import { useHeat } from "./heatStore";
 import { goToNode } from "./view";
 
 interface Drag {
@@ -33,7 +35,7 @@ export function Overview() {
       });
     };
     draw();
-    const ends = [store.subscribe(draw), useEditor.subscribe(draw)];
+    const ends = [store.subscribe(draw), useEditor.subscribe(draw), useHeat.subscribe(draw)];
     const parent = canvas.current?.parentElement;
     const follow = (event: MouseEvent) => {
       if (drag.current === null) setOver(boxAt(event.clientX, event.clientY) !== null);
@@ -132,7 +134,8 @@ function paint(canvas: HTMLCanvasElement, [x, y, zoom]: readonly [number, number
   }
   context.stroke();
   context.globalAlpha = 1;
-  const [surface, line, accent] = [color("--surface"), color("--line"), color("--accent")];
+  const [surface, line, accent, hot] = [color("--surface"), color("--line"), color("--accent"), color("--hot")];
+  const { heat } = useHeat.getState();
   for (const box of boxes.values()) {
     const isNode = now.graph.nodes[box.id] !== undefined;
     const selected = now.tab.selection.has(box.id);
@@ -140,6 +143,13 @@ function paint(canvas: HTMLCanvasElement, [x, y, zoom]: readonly [number, number
     context.strokeStyle = selected ? accent : line;
     context.lineWidth = (selected ? 3 : 1) / zoom;
     context.fillRect(box.x, box.y, box.width, box.height);
+    const share = shareOf(heat, box.id);
+    if (share !== null) {
+      context.globalAlpha = 0.08 + 0.72 * share;
+      context.fillStyle = hot;
+      context.fillRect(box.x, box.y, box.width, box.height);
+      context.globalAlpha = 1;
+    }
     context.strokeRect(box.x, box.y, box.width, box.height);
   }
 }

@@ -3,6 +3,8 @@ import type { ReactNode } from "react";
 import { t } from "../i18n";
 import { useCanvas } from "./canvasStore";
 import { runCommand, shownKeys } from "./commands";
+import { HeatLegend } from "./HeatLegend";
+import { useHeat } from "./heatStore";
 import { openAddPalette } from "./palette";
 import { zoomTo } from "./view";
 
@@ -10,6 +12,7 @@ import { zoomTo } from "./view";
 export function ViewTools() {
   const zoom = useStore((state) => Math.round(state.transform[2] * 100));
   const minimap = useCanvas((state) => state.minimap);
+  const heat = useHeat((state) => state.kind !== null);
   return (
     <div className="view-tools" role="toolbar" aria-label={t("editor.viewTools")}>
       <Tool label={withKeys(t("editor.addNode"), "graph.addNode")} run={() => openAddPalette()}>
@@ -21,6 +24,9 @@ export function ViewTools() {
       <Tool label={t("editor.minimap")} pressed={minimap} run={() => runCommand("view.minimap")}>
         <path d="M2 3h12v10H2zM8.5 8.5h3.5v2.5H8.5z" />
       </Tool>
+      <Tool label={withKeys(t("heat.toggle"), "view.heat")} pressed={heat} run={() => runCommand("view.heat")}>
+        <path d="M8 2c.5 2.5 3.5 4 3.5 7.5a3.5 3.5 0 0 1-7 0C4.5 8 5.3 7 6 6.3c.3 1 .8 1.5 1.3 1.7C7.8 6 7.3 4 8 2z" />
+      </Tool>
       <button
         type="button"
         className="quiet zoom"
@@ -30,6 +36,7 @@ export function ViewTools() {
       >
         {zoom} %
       </button>
+      {heat && <HeatLegend />}
     </div>
   );
 }

@@ -44,3 +44,14 @@ test("the canvas is searched by titles, ids, kinds, values, groups and notes", (
   expect(searchGraph(graph, "red circle")).toHaveLength(1);
   expect(searchGraph(graph, "  ")).toEqual([]);
 });
+
+test("what a declared input says is found at the nodes that it feeds, instead of what stands there", () => {
+  const graph = change(textToImage() as GraphDoc, (draft) => {
+    draft.inputs = {
+      words: { type: "STRING", default: "a blue square", to: ["positive.text"] },
+      open: { type: "INT" },
+    };
+  });
+  expect(searchGraph(graph, "blue square")).toMatchObject([{ node: "positive", text: "words: a blue square" }]);
+  expect(searchGraph(graph, "circle")).toEqual([]);
+});

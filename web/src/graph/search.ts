@@ -1,7 +1,7 @@
 /** Finding kinds for the palette, and finding things on the canvas. */
 import MiniSearch from "minisearch";
 import type { Definitions, NodeDefinition } from "./definitions";
-import { type GraphDoc, isLink } from "./document";
+import { type GraphDoc, isLink, type Json, splitReference } from "./document";
 import { compatibleKinds, type Wire } from "./kinds";
 import { shown } from "./literals";
 import { splitWords } from "./names";
@@ -72,16 +72,25 @@ export interface GraphHit {
   text: string;
 }
 
-/** Find nodes by id, title, kind and values, and notes and groups; all words must be there. Best first. */
+/**
+ * Find nodes by id, title, kind and values, and notes and groups; all words must be there. Best first.
+ *
+ * A value that the graph declares as an input of its own is found at the nodes that it feeds.
+ */
 export function searchGraph(graph: GraphDoc, query: string): GraphHit[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return [];
   const holds = (text: string) => words.every((word) => text.toLowerCase().includes(word));
   const hits: GraphHit[] = [];
+  const declared = declaredValues(graph);
   for (const [id, { type, title, inputs }] of Object.entries(graph.nodes)) {
     const about = { node: id, title: title ?? id, type };
-    const values = Object.entries(inputs ?? {}).flatMap(([name, value]) =>
-      isLink(value) ? [] : [`${name}: ${typeof value === "string" ? value : shown(value)}`],
+    const own = Object.entries(inputs ?? {}).filter(
+      ([name, value]) => !isLink(value) && !declared.has(`${id}.${name}`),
+    );
+    const fed = [...declared].filter(([end]) => splitReference(end).node === id).map(([, value]) => value);
+    const values = [...own, ...fed].map(
+      ([name, value]) => `${name}: ${typeof value === "string" ? value : shown(value)}`,
     );
     const value = values.find(holds);
     if (title !== undefined && holds(title)) hits.push({ ...about, field: "title", text: title });
@@ -96,6 +105,14 @@ export function searchGraph(graph: GraphDoc, query: string): GraphHit[] {
     if (holds(text)) hits.push({ node: id, title: firstLine(text), type: "", field: "note", text });
   }
   return hits.sort((a, b) => RANKS.indexOf(a.field) - RANKS.indexOf(b.field));
+}
+
+/** The defaults that feed inner inputs, by `node.input`: each with the declared input's name. */
+function declaredValues(graph: GraphDoc): Map<string, [string, Json]> {
+  const ends = Object.entries(graph.inputs ?? {}).flatMap(([name, { to, default: value }]) =>
+    value == null ? [] : (to ?? []).map((end): [string, [string, Json]] => [end, [name, value]]),
+  );
+  return new Map(ends);
 }
 
 const RANKS: readonly GraphHit["field"][] = ["title", "id", "type", "group", "value", "note"];

@@ -179,13 +179,14 @@ function RenameRow({ saved, done }: { saved: api.Saved; done(): void }) {
   );
 }
 
-/** The server has no renaming: it is saved under the new name, and the old one goes to the trash with its history. */
 async function rename(saved: api.Saved, name: string): Promise<void> {
-  const { workflow } = await api.readWorkflow(saved.name);
-  const renamed = await api.saveWorkflow(name, workflow, null);
-  await api.deleteWorkflow(saved.name, saved.version);
+  const renamed = await api.renameWorkflow(saved.name, name, saved.version);
   const { tabs, noteSaved } = useEditor.getState();
-  for (const tab of tabs) if (tab.name === saved.name) noteSaved(tab.id, tab.saved, name, renamed.version);
+  for (const tab of tabs) {
+    if (tab.name !== saved.name) continue;
+    // a tab that was opened before somebody else saved still has to be told of that
+    noteSaved(tab.id, tab.saved, renamed.name, tab.version === saved.version ? renamed.version : (tab.version ?? ""));
+  }
 }
 
 function Versions({ saved, back }: { saved: api.Saved; back(): void }) {

@@ -1,9 +1,9 @@
 /** Go to a node, wherever it is. */
-import { useCanvas } from "../editor/canvasStore";
+import { goToNode } from "../editor/view";
 import { isObject } from "../graph/document";
 import { activeGraph, useEditor } from "../stores/editorStore";
 
-const CLOSE_ENOUGH = 1;
+const ENTERED_MS = 50;
 
 /** Enter the sub-graphs on the way to a node, select it and have the canvas show it. */
 export function jumpTo(fullId: string): void {
@@ -22,11 +22,8 @@ export function jumpTo(fullId: string): void {
     }
   }
   if (activeGraph(editor())?.nodes[node] === undefined) return;
-  editor().select([node]);
   // the canvas draws the sub-graph first
-  setTimeout(() => {
-    void useCanvas.getState().flow?.fitView({ nodes: [{ id: node }], maxZoom: CLOSE_ENOUGH, duration: 200 });
-  }, 50);
+  setTimeout(() => goToNode(node), ENTERED_MS);
 }
 
 /** Give the sub-graph that a node of the shown graph holds: as its type, or as a value. */

@@ -2,7 +2,7 @@
 import { cleanup, fireEvent, screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { ASSET_DRAG, usePictures } from "./pictures";
+import { ASSET_DRAG } from "./pictures";
 import { inputOf, show } from "./testing";
 
 const IMAGE = inputOf("STRING", { required: true, files: "input", widget: { kind: "image" } });
@@ -40,13 +40,12 @@ beforeEach(() => {
   vi.stubGlobal("fetch", async (address: string) => {
     if (address.includes("/files/")) return new Response(JSON.stringify({ kind: "input", names: [] }));
     if (address.includes("/assets/")) return { ok: true, blob: async () => file() };
-    return new Response(JSON.stringify({ assets: [CAT], next: null }));
+    throw new Error(`nobody asked for ${address}`);
   });
 });
 afterEach(() => {
   cleanup();
   vi.unstubAllGlobals();
-  usePictures.setState({ assets: {} });
 });
 
 describe("an image field", () => {
@@ -57,7 +56,7 @@ describe("an image field", () => {
     await waitFor(() => expect(seen.value).toBe(NAME));
     expect(nameOf(sent[0])).toBe("cat.png");
     expect((await screen.findByRole<HTMLImageElement>("img", { name: "cat.png" })).src).toContain(
-      "/assets/4dcb/thumbnail",
+      `/files/input/${NAME}?size=256`,
     );
   });
 
@@ -91,9 +90,20 @@ describe("an image field", () => {
     expect(seen.changes).toEqual([]);
   });
 
-  it("offers a mask only for what can be opened", async () => {
-    show(IMAGE, "inputs/blue_square.png");
-    await screen.findByText(/No preview/);
+  it("shows what is no upload by its name, and offers a mask once it is there", async () => {
+    show(IMAGE, "inputs/blue square.png");
+    const brush = screen.getByRole<HTMLButtonElement>("button", { name: "Paint a mask" });
+    const picture = screen.getByRole<HTMLImageElement>("img");
+    expect(picture.src).toContain("/api/v1/files/input/inputs/blue%20square.png?size=256");
+    expect(brush.disabled).toBe(true);
+    fireEvent.load(picture);
+    expect(brush.disabled).toBe(false);
+  });
+
+  it("says so if there is nothing to show, and offers no mask", () => {
+    show(IMAGE, "gone.png");
+    fireEvent.error(screen.getByRole("img"));
+    screen.getByText(/No preview/);
     expect(screen.getByRole<HTMLButtonElement>("button", { name: "Paint a mask" }).disabled).toBe(true);
   });
 });

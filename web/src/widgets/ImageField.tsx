@@ -1,11 +1,11 @@
-import { type ClipboardEvent, type DragEvent, lazy, Suspense, useEffect, useRef, useState } from "react";
-import { type Asset, assetUrl, thumbnailUrl } from "../api/routes";
+import { type ClipboardEvent, type DragEvent, lazy, Suspense, useRef, useState } from "react";
+import { type Asset, assetUrl, fileUrl } from "../api/routes";
 import { t } from "../i18n";
 import { FileField } from "./FileField";
 import { useFileNames } from "./fileNames";
 import { Icon } from "./icons";
 import { fileOption } from "./options";
-import { ASSET_DRAG, usePictures } from "./pictures";
+import { ASSET_DRAG } from "./pictures";
 import { Trouble } from "./Trouble";
 import type { WidgetProps } from "./types";
 import { inWords, upload } from "./upload";
@@ -25,10 +25,9 @@ export function ImageField(props: WidgetProps) {
   const [isOver, setOver] = useState(false);
   const [dialog, setDialog] = useState<"mask" | "gallery" | null>(null);
   const name = typeof value === "string" && value !== "" ? value : null;
-  const asset = usePictures((state) => (name === null ? null : state.assets[name]));
-  useEffect(() => {
-    if (name !== null) void usePictures.getState().find(name);
-  }, [name]);
+  const kind = input.files ?? "input";
+  /** The name whose picture was shown last: there is no painting on what isn't there. */
+  const [seen, setSeen] = useState<string | null>(null);
 
   async function bring(file: Blob, fileName: string): Promise<void> {
     setTrouble(null);
@@ -36,8 +35,7 @@ export function ImageField(props: WidgetProps) {
     try {
       const brought = await upload(file, fileName, setProgress);
       if (brought.input == null) throw new Error(t("widgets.noPicture", { name: fileName }));
-      usePictures.getState().add(brought);
-      useFileNames.getState().add(input.files ?? "input", brought.input);
+      useFileNames.getState().add(kind, brought.input);
       onChange(brought.input);
     } catch (error) {
       setTrouble(inWords(error));
@@ -104,7 +102,7 @@ export function ImageField(props: WidgetProps) {
         title={t("widgets.choosePicture")}
         onClick={() => chooser.current?.click()}
       >
-        <Thumbnail name={name} asset={asset ?? null} />
+        <Thumbnail key={name} kind={kind} name={name} onSeen={() => setSeen(name)} />
         {progress !== null && (
           <progress max={1} value={progress >= 1 ? undefined : progress} aria-label={t("widgets.uploading")} />
         )}
@@ -132,7 +130,7 @@ export function ImageField(props: WidgetProps) {
         <ToolButton
           icon="brush"
           label={t("widgets.paintMask")}
-          disabled={disabled || typeof asset !== "string"}
+          disabled={disabled || name === null || seen !== name}
           onClick={() => setDialog("mask")}
         />
       </div>
@@ -147,9 +145,9 @@ export function ImageField(props: WidgetProps) {
             onClose={() => setDialog(null)}
           />
         )}
-        {dialog === "mask" && typeof asset === "string" && name !== null && (
+        {dialog === "mask" && name !== null && (
           <MaskPainter
-            source={assetUrl(asset)}
+            source={fileUrl(kind, name)}
             name={fileOption(name, "").label}
             onSave={async (picture, fileName) => {
               await bring(picture, fileName);
@@ -163,7 +161,8 @@ export function ImageField(props: WidgetProps) {
   );
 }
 
-function Thumbnail({ name, asset }: { name: string | null; asset: string | null }) {
+function Thumbnail({ kind, name, onSeen }: { kind: string; name: string | null; onSeen(): void }) {
+  const [isGone, setGone] = useState(false);
   if (name === null) {
     return (
       <span className="w-picture-none">
@@ -172,14 +171,22 @@ function Thumbnail({ name, asset }: { name: string | null; asset: string | null 
       </span>
     );
   }
-  if (asset === null) {
+  if (isGone) {
     return (
       <span className="w-picture-none" aria-hidden="true">
         {t("widgets.noPreview")}
       </span>
     );
   }
-  return <img src={thumbnailUrl(asset)} alt={fileOption(name, "").label} draggable={false} />;
+  return (
+    <img
+      src={fileUrl(kind, name, 256)}
+      alt={fileOption(name, "").label}
+      draggable={false}
+      onLoad={onSeen}
+      onError={() => setGone(true)}
+    />
+  );
 }
 
 function ToolButton(props: { icon: string; label: string; disabled: boolean; onClick(): void }) {

@@ -3,6 +3,7 @@ import { useUi } from "../../stores/uiStore";
 import { selection } from "../actions";
 import { useCanvas } from "../canvasStore";
 import type { Command } from "../commands";
+import { showHeat, useHeat } from "../heatStore";
 import { fitView, zoomBy, zoomTo } from "../view";
 
 export const viewCommands: readonly Command[] = [
@@ -52,5 +53,12 @@ export const viewCommands: readonly Command[] = [
     label: t("editor.minimap"),
     section: "view",
     run: () => useCanvas.getState().set({ minimap: !useCanvas.getState().minimap }),
+  },
+  {
+    id: "view.heat",
+    label: t("heat.toggle"),
+    section: "view",
+    keys: ["h"],
+    run: () => showHeat(useHeat.getState().kind === null ? "seconds" : null),
   },
 ];

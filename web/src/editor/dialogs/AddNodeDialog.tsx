@@ -9,7 +9,7 @@ import { current, titleOf } from "../actions/current";
 import { type PaletteRequest, type SocketRef, useCanvas } from "../canvasStore";
 import { centerOfView, goToNode } from "../view";
 import { typeOf } from "../wiring";
-import { socketsFor } from "./connectable";
+import { type Connectable, socketsFor } from "./connectable";
 import { Sheet } from "./Sheet";
 
 const SHOWN = 80;
@@ -18,6 +18,7 @@ const SHOWN = 80;
 export function AddNodeDialog({ request }: { request: PaletteRequest }) {
   const definitions = useEditor((state) => state.definitions);
   const [query, setQuery] = useState("");
+  const [chosen, setChosen] = useState("");
   const deferred = useDeferredValue(query);
   const { from, at, mode } = request;
   const wire = useMemo(() => (from === null ? null : { type: typeOf(from), direction: from.side }), [from]);
@@ -40,10 +41,13 @@ export function AddNodeDialog({ request }: { request: PaletteRequest }) {
   };
   const label = mode === "connect" ? t("editor.connectTo") : t("editor.addNode");
   const groups = byCategory(kinds, deferred === "");
+  const values = [...sockets.map(valueOfSocket), ...[...groups.values()].flat().map(valueOfKind)];
+  // what was chosen may have left the list while it was typed on
+  const value = values.includes(chosen) ? chosen : (values[0] ?? "");
 
   return (
     <Sheet label={label} onClose={close}>
-      <Command label={label} shouldFilter={false} loop vimBindings={false}>
+      <Command label={label} shouldFilter={false} loop vimBindings={false} value={value} onValueChange={setChosen}>
         <Command.Input
           value={query}
           onValueChange={setQuery}
@@ -61,16 +65,16 @@ export function AddNodeDialog({ request }: { request: PaletteRequest }) {
           <Command.Empty>{t("editor.nothingFound")}</Command.Empty>
           {sockets.length > 0 && (
             <Command.Group heading={t("editor.inThisGraph")}>
-              {sockets.map(({ socket, title, linked }) => (
+              {sockets.map((each) => (
                 <Command.Item
-                  key={`${socket.node}.${socket.name}`}
-                  value={`socket ${socket.node}.${socket.name}`}
-                  onSelect={() => connect(socket)}
+                  key={valueOfSocket(each)}
+                  value={valueOfSocket(each)}
+                  onSelect={() => connect(each.socket)}
                 >
                   <strong>
-                    {title}.{socket.name}
+                    {each.title}.{each.socket.name}
                   </strong>
-                  <span>{linked ? t("editor.replacesLink") : ""}</span>
+                  <span>{each.linked ? t("editor.replacesLink") : ""}</span>
                 </Command.Item>
               ))}
             </Command.Group>
@@ -80,10 +84,10 @@ export function AddNodeDialog({ request }: { request: PaletteRequest }) {
               key={category}
               heading={category || t(mode === "connect" ? "editor.newNode" : "editor.results")}
             >
-              {members.map(({ kind, socket }) => (
-                <Command.Item key={kind.id} value={`kind ${kind.id}`} onSelect={() => add(kind, socket)}>
-                  <strong>{kind.id}</strong>
-                  <span>{kind.doc.split("\n", 1)[0]}</span>
+              {members.map((each) => (
+                <Command.Item key={each.kind.id} value={valueOfKind(each)} onSelect={() => add(each.kind, each.socket)}>
+                  <strong>{each.kind.id}</strong>
+                  <span>{each.kind.doc.split("\n", 1)[0]}</span>
                 </Command.Item>
               ))}
             </Command.Group>
@@ -95,6 +99,14 @@ export function AddNodeDialog({ request }: { request: PaletteRequest }) {
 }
 
 type Found = ReturnType<typeof searchKinds>[number];
+
+function valueOfKind({ kind }: Found): string {
+  return `kind ${kind.id}`;
+}
+
+function valueOfSocket({ socket }: Connectable): string {
+  return `socket ${socket.node}.${socket.name}`;
+}
 
 /** Sort what was found into categories; what was searched for stays in the order of how well it fits. */
 function byCategory(found: readonly Found[], apart: boolean): Map<string, Found[]> {

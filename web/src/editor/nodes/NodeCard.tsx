@@ -1,11 +1,13 @@
 import { type NodeProps, useStore } from "@xyflow/react";
 import { type CSSProperties, memo } from "react";
 import { useShallow } from "zustand/react/shallow";
+import { shareOf } from "../../graph/heat";
 import { HEADER_HEIGHT, PADDING } from "../../graph/layout";
 import { t } from "../../i18n";
 import { nodeRun, type Problem, useRun } from "../../stores/runStore";
 import { enterNode } from "../actions";
 import type { CardNode } from "../flow";
+import { costText, useHeat } from "../heatStore";
 import { Badge, Progress } from "./Badge";
 import { InputRow } from "./InputRow";
 import { OutputRow } from "./OutputRow";
@@ -26,11 +28,16 @@ export const NodeCard = memo(function NodeCard({ id, data, height }: NodeProps<C
     useShallow((run) => run.problems[data.tab]?.filter((problem) => problem.node === data.fullId) ?? NONE),
   );
   const wrong = data.shape.missing || problems.some((problem) => !problem.warning);
+  const heat = useHeat(({ kind, heat }) => (kind === null ? null : shareOf(heat, id)));
   const look = data.look;
   const classes = ["card", data.node.mode ?? "normal", state ?? "", wrong ? "wrong" : ""];
   if (look.collapsed) classes.push("collapsed");
   if (far) classes.push("far");
-  const style = (look.color === undefined ? {} : { "--tint": look.color }) as CSSProperties;
+  if (heat !== null) classes.push("heated");
+  const style = {
+    ...(look.color !== undefined && { "--tint": look.color }),
+    ...(heat !== null && { "--heat": heat.toFixed(3) }),
+  } as CSSProperties;
   if (far)
     return <FarCard id={id} data={data} className={classes.join(" ")} style={{ ...style, height: height ?? 0 }} />;
 
@@ -41,6 +48,7 @@ export const NodeCard = memo(function NodeCard({ id, data, height }: NodeProps<C
         {data.node.mode === "muted" && <span className="card-mode">{t("editor.muted")}</span>}
         {data.node.mode === "bypassed" && <span className="card-mode">{t("editor.bypassed")}</span>}
         {data.shape.subgraph !== null && <EnterButton id={id} name={data.shape.subgraph} />}
+        <HeatNumber id={id} />
         <Badge tab={data.tab} node={data.fullId} />
       </header>
       <Progress tab={data.tab} node={data.fullId} />
@@ -75,6 +83,15 @@ function Body({ id, data, problems }: PartProps & { problems: readonly Problem[]
       <Picture tab={data.tab} node={data.fullId} title={data.name} />
     </div>
   );
+}
+
+/** What it costs, in figures: the tint is no more than a hint. */
+function HeatNumber({ id }: { id: string }) {
+  const text = useHeat(({ kind, heat }) => {
+    const cost = heat.costs.get(id);
+    return kind === null || cost === undefined ? null : costText(kind, cost);
+  });
+  return text === null ? null : <span className="heat-number">{text}</span>;
 }
 
 /** The way into the sub-graph that a node stands for, or that it runs. */
