@@ -73,6 +73,14 @@ def chain(count: int) -> Json:
     return {"format": "graphengine", "version": 1, "nodes": nodes}
 
 
+def mesh(count: int) -> Json:
+    """So many no-op nodes, of which each reads the one before and one further back."""
+    drawn = chain(count)
+    for index in range(8, count - 1):
+        drawn["nodes"][f"n{index}"]["inputs"]["b"] = {"$link": f"n{index - 7}.int"}
+    return drawn
+
+
 def one(kind: str) -> Json:
     """A workflow of one node."""
     return {"format": "graphengine", "version": 1, "nodes": {"only": {"type": kind}}}
@@ -278,6 +286,7 @@ async def _rows(server: Server) -> AsyncIterator[tuple[str, float, str, float]]:
         yield "server, 8 clients in closed loop", await closed_loop_ms(session, 8, 50), "ms a job", 1000 / 374
         yield "server, 200 jobs at once", await at_once_ms(session, 200), "ms a job", 1000 / 625
         yield "server, chain of 1,000", min([await run(session, chain(1000)) for _ in range(5)]), "s", 0.3
+        yield "server, mesh of 1,000", min([await run(session, mesh(1000)) for _ in range(5)]), "s", 0.3
         yield "server, accepting while jobs run, p99", await accept_p99_ms(session), "ms", 50
         yield "server, GET /queue while graphs run, p95", await get_p95_ms(session), "ms", 20
         yield "server, websocket text for 1,000 nodes", await socket_mib(session), "MiB", 1
