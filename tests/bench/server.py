@@ -275,6 +275,8 @@ def ready_seconds_with_queue(folder: Path, count: int) -> float:
     store.pause(True)
     store.database.execute("COMMIT")
     store.close()
+    with running(folder):
+        pass  # definitions are read once
     with running(folder) as server:
         return server.seconds_to_answer
 
