@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo serve test check editor browser slow bench soak train clean
+.PHONY: demo serve test check editor browser slow bench bench-web soak train clean
 
 demo: $(VENV)/installed
 	$(BIN)/graphengine run workflows/text_to_image.json --out output
@@ -37,6 +37,10 @@ slow: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.bench
+
+# The editor in a real browser; chromium must be installed.
+bench-web: editor
+	$(BIN)/python -m tests.bench web
 
 # Kill servers and workers for an hour, and count what is lost.
 soak: $(VENV)/installed-dev

@@ -53,7 +53,7 @@ class RunServices:
     kept: dict[str, Any] = field(default_factory=dict)  # Any: whatever nodes keep
     device_memory: DeviceMemory = field(default_factory=DeviceMemory)
     previews: bool = False
-    preview_interval_s: float = 0.1
+    preview_interval_s: float = 0.2
 
     @cached_property
     def workflow_json(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -146,17 +146,13 @@ def explain_plan(
     for step in plan.steps:
         causes[step.ordinal] = comparison.first_change(step, causes)
         state = states.get(step.ordinal, "unneeded")
-        planned = PlannedStep(step.node.id, step.node.definition.id, state)
+        timing = _timing(step, last, kinds)
+        size_bytes = timing.size_bytes if timing is not None else None
+        planned = PlannedStep(step.node.id, step.node.definition.id, state, size_bytes=size_bytes)
         if state in ("run", "maybe"):
-            timing = _timing(step, last, kinds)
-            planned = PlannedStep(
-                planned.node,
-                planned.node_type,
-                state,
-                _reason(step, last, causes[step.ordinal]),
-                timing.typical_seconds if timing is not None else None,
-                timing.size_bytes if timing is not None else None,
-            )
+            reason = _reason(step, last, causes[step.ordinal])
+            seconds = timing.typical_seconds if timing is not None else None
+            planned = replace(planned, reason=reason, seconds=seconds)
         steps.append(planned)
     return PlanReport(source, tuple(steps))
 

@@ -85,24 +85,35 @@ def server_rows(folder: Path) -> Rows:
     yield from server.measure(folder / "server")
 
 
+def web_rows(folder: Path) -> Rows:
+    """Measure the editor in Chromium; apart from the rest, for it needs that and a built editor."""
+    from tests.bench import web
+
+    yield from web.measure(folder / "web")
+
+
 PARTS: dict[str, Callable[[Path], Rows]] = {
     "engine": engine_rows,
     "commands": command_rows,
     "caches": cache_rows,
     "models": model_rows,
     "server": server_rows,
+    "web": web_rows,
 }
+UNASKED = [part for part in PARTS if part != "web"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"only {', '.join(PARTS)}")
+    parser.add_argument(
+        "parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"only {', '.join(PARTS)}; all but web"
+    )
     options = parser.parse_args()
     figures = []
     print(f"{'what':48} {'measured':>10} {'goal':>8}")
     with tempfile.TemporaryDirectory() as folder:
-        rows = itertools.chain.from_iterable(PARTS[part](Path(folder)) for part in options.parts or PARTS)
+        rows = itertools.chain.from_iterable(PARTS[part](Path(folder)) for part in options.parts or UNASKED)
         for what, figure, unit, goal in rows:
             verdict = "" if figure <= goal else "  misses its goal"
             print(f"{what:48} {figure:10.3g} {goal:8.3g} {unit}{verdict}", flush=True)

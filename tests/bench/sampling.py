@@ -20,7 +20,7 @@ STEPS = 20
 
 
 def overheads(rounds: int = 15) -> Iterator[tuple[str, float]]:
-    """Give each sampler's time over that of as many bare calls, both taken in turn within one run, previews included."""
+    """Give each sampler's time over that of as many bare calls, both taken in turn within one run; with previews."""
     torch.set_num_threads(1)
     model, clip, _ = checkpoints.load(EMBEDDED)
     prompt, empty = conditioning.encode(clip, "a red star"), conditioning.encode(clip, "")
@@ -34,7 +34,7 @@ def overheads(rounds: int = 15) -> Iterator[tuple[str, float]]:
                 model.network(x, timestep, encoder_hidden_states=context, return_dict=False)
 
     services = RunServices(Settings(data=Path(), output=Path()), previews=True)
-    context = ExecutionContext(services, "sampler", lambda kind, **values: None)
+    watched = ExecutionContext(services, "sampler", lambda kind, **values: None)
     names: tuple[SamplerName, ...] = ("euler", "dpmpp_2m")
     for name in names:
 
@@ -49,7 +49,7 @@ def overheads(rounds: int = 15) -> Iterator[tuple[str, float]]:
                 scheduler="normal",
                 positive=prompt,
                 negative=empty,
-                on_step=lambda done, total, denoised: context.preview(lambda: latent_picture(model, denoised)),
+                on_step=lambda done, total, denoised: watched.preview(lambda: latent_picture(model, denoised)),
             )
 
         sampled()

@@ -100,6 +100,14 @@ def test_estimates_come_from_earlier_runs_or_from_nodes_of_the_kind(engine_with:
     assert (report.seconds, report.size_bytes, report.unknown) == (5.0, 200, 1)
 
 
+def test_sizes_of_what_is_cached_are_told_too(engine_with: MakeEngine) -> None:
+    engine = engine_with()
+    engine.run(drawn(summed()))
+    steps = {step.node: step for step in explain_plan(engine, drawn(summed())).steps}
+    assert steps["sum"].state == "unneeded"
+    assert steps["sum"].size_bytes
+
+
 def test_lazy_branches_run_only_if_asked_for(engine_with: MakeEngine) -> None:
     """
     yes, no ··▶ pick ──▶ out

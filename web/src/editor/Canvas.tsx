@@ -8,6 +8,7 @@ import { listenToClipboard } from "./clipboardEvents";
 import { GraphView } from "./GraphView";
 import { listenToKeys } from "./keys";
 import { ContextMenu } from "./Menu";
+import { ProbeCard } from "./ProbeCard";
 
 /** The graph that is shown. */
 export function Canvas() {
@@ -23,6 +24,7 @@ export function Canvas() {
         <GraphView viewKey={key} tab={tab} graph={graph} />
       </ReactFlowProvider>
       <ContextMenu />
+      <ProbeCard />
     </>
   );
 }

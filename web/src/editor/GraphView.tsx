@@ -32,12 +32,13 @@ import { NodeCard } from "./nodes/NodeCard";
 import { NoteCard } from "./nodes/NoteCard";
 import { Overview } from "./Overview";
 import { openAddPalette } from "./palette";
+import { hoverWire, leaveWire } from "./probeStore";
 import { socketColor } from "./socketLooks";
 import { ViewTools } from "./ViewTools";
 import { openAt } from "./view";
 import { MAX_ZOOM, MIN_ZOOM } from "./viewMath";
 import { refOf, WireTip } from "./WireTip";
-import { socketsOf, typeOf } from "./wiring";
+import { socketsOf, sourceOf, typeOf } from "./wiring";
 
 const NODE_TYPES: NodeTypes = { card: NodeCard, frame: Frame, note: NoteCard };
 const EDGE_TYPES: EdgeTypes = { link: LinkEdge };
@@ -174,6 +175,9 @@ export function GraphView({ viewKey, tab, graph }: GraphViewProps) {
         onNodeContextMenu={openNodeMenu}
         onSelectionContextMenu={(event) => openNodeMenu(event, null)}
         onEdgeContextMenu={openLinkMenu}
+        onEdgeMouseEnter={(event, edge) => hoverWire(sourceOf(edge), event.clientX, event.clientY)}
+        onEdgeMouseLeave={leaveWire}
+        onMoveStart={leaveWire}
         onPaneContextMenu={openPaneMenu}
         onPaneClick={() => document.querySelector<HTMLElement>(".canvas")?.focus({ preventScroll: true })}
       >

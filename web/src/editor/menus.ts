@@ -24,6 +24,8 @@ import { rerouteAt } from "./edges/rerouteAt";
 import type { CardData, FlowEdge, FlowNode } from "./flow";
 import type { MenuEntry } from "./Menu";
 import { openAddPalette, openSocketPalette } from "./palette";
+import { showValue } from "./probeStore";
+import { sourceOf } from "./wiring";
 
 /** Colours for nodes, notes and frames; kept in workflows, so plain, and calm on light and dark. */
 export const TINTS: readonly (readonly [string, string])[] = [
@@ -72,7 +74,16 @@ export function openNodeMenu(event: MouseEvent, node: FlowNode | null): void {
   open(event, t("editor.nodeMenu"), [
     ...more,
     ...(more.length > 0 ? (["line"] as const) : []),
-    ...commands("graph.enter", "graph.connect", "edit.rename", "edit.mute", "edit.bypass", "edit.collapse"),
+    ...commands(
+      "graph.enter",
+      "graph.connect",
+      "graph.showValue",
+      "edit.rename",
+      "edit.mute",
+      "edit.bypass",
+      "edit.breakpoint",
+      "edit.collapse",
+    ),
     {
       label: t("editor.colors"),
       run: () => open(event, t("editor.colors"), [...colors, { label: t("editor.noColor"), run: () => paint(null) }]),
@@ -92,6 +103,11 @@ const ARRANGING = ["arrange.layout", "arrange.left", "arrange.top", "arrange.acr
 export function openLinkMenu(event: MouseEvent, edge: FlowEdge): void {
   const end = edge.data?.end ?? edge.id;
   open(event, t("editor.linkMenu"), [
+    {
+      label: t("probe.show"),
+      keys: shownKeys("graph.showValue") ?? "",
+      run: () => showValue(sourceOf(edge), event.clientX, event.clientY, true),
+    },
     { label: t("editor.addReroute"), run: () => rerouteAt(event, edge) },
     { label: t("editor.disconnect"), danger: true, run: () => disconnectEnds([end]) },
   ]);

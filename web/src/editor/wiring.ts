@@ -1,5 +1,6 @@
 /** Which sockets a wire that is being drawn may go to. */
 import { fittingSockets } from "../graph/connect";
+import type { OutputEnd } from "../graph/links";
 import { shapeOf } from "../graph/resolve";
 import { current } from "./actions/current";
 import type { SocketRef } from "./canvasStore";
@@ -41,6 +42,11 @@ export function socketsOf(connection: Ends) {
   const from: SocketRef = { node: connection.source, name: connection.sourceHandle ?? "", side: "output" };
   const to: SocketRef = { node: connection.target, name: connection.targetHandle ?? "", side: "input" };
   return { from, to };
+}
+
+/** The output that a link comes from. */
+export function sourceOf(edge: Ends): OutputEnd {
+  return { node: edge.source, output: edge.sourceHandle ?? "" };
 }
 
 /** Give a socket's type. */

@@ -43,6 +43,8 @@ export interface NodeLook {
   color?: string;
   /** Inputs shown as sockets though they have a widget. */
   sockets?: string[];
+  /** Runs that are started in an editor stop before it. */
+  breakpoint?: boolean;
 }
 
 /** A frame around nodes. */

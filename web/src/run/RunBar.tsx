@@ -13,6 +13,7 @@ import { Icon } from "./icons";
 import { JobProgress } from "./JobProgress";
 import { Problems } from "./Problems";
 import { shownOf } from "./pictures";
+import { Stopped } from "./Stopped";
 import { cancelTab, run, runSelection, selectedNodes } from "./submit";
 
 const TIMES = [2, 4, 8];
@@ -38,6 +39,7 @@ export function RunBar() {
           </button>
         </>
       )}
+      <Stopped tab={tab} />
       <QueueButton />
       <div className="split">
         <button

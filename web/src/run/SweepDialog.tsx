@@ -1,17 +1,16 @@
-import { type FormEvent, useEffect, useRef, useState } from "react";
-import * as api from "../api/routes";
-import { nameOf } from "../app/Tabs";
+import { type FormEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import type { InputDefinition } from "../graph/definitions";
-import { dumpJson, type Json } from "../graph/document";
+import type { Json } from "../graph/document";
 import { t } from "../i18n";
-import { activeGraph, activeTab, useEditor } from "../stores/editorStore";
-import { showJob } from "./jobs";
 import { SweepResults } from "./SweepResults";
-import { MOST_JOBS, readValues, SweepError } from "./sweep";
+import { type Axis, MOST_JOBS, readValues, SweepError } from "./sweep";
+import { placeOf, type Sweepable, startJobs, sweepables } from "./sweepJobs";
 import { type SweepTarget, useSweep } from "./sweepStore";
 import { attempt } from "./tell";
 
-/** Asks for an input's values, then shows what came of each. */
+const MOST_NAMED = 14;
+
+/** Asks for values of an input, or of two, then shows what came of each. */
 export function SweepDialog() {
   const { target, grid, set } = useSweep();
   const dialog = useRef<HTMLDialogElement>(null);
@@ -34,38 +33,62 @@ export function SweepDialog() {
 }
 
 function Ask({ target, close }: { target: SweepTarget; close(): void }) {
-  const input = inputOf(target);
-  const [text, setText] = useState("");
+  const choices = useMemo(sweepables, []);
+  const first = choices.find((each) => placeOf(each.target) === placeOf(target));
+  const [texts, setTexts] = useState({ across: "", down: "" });
+  const [second, setSecond] = useState<Sweepable | null>(null);
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
-  const values = parse(text, input);
+  const across = parse(texts.across, first?.input);
+  const down = second === null ? null : parse(texts.down, second.input);
+  const count = countOf(across) * (down === null ? 1 : countOf(down));
+  const write = (change: Partial<typeof texts>) => {
+    setTexts({ ...texts, ...change });
+    setProblem("");
+  };
   const submit = async (event: FormEvent) => {
     event.preventDefault();
-    if (values instanceof SweepError) return setProblem(t("sweep.bad", { value: values.message }));
-    if (values.length === 0) return setProblem(t("sweep.none"));
-    if (values.length > MOST_JOBS) return setProblem(t("sweep.tooMany", { count: MOST_JOBS }));
+    for (const values of [across, down]) {
+      if (values instanceof SweepError) return setProblem(t("sweep.bad", { value: values.message }));
+    }
+    if (count === 0) return setProblem(t("sweep.none"));
+    if (count > MOST_JOBS) return setProblem(t("sweep.tooMany", { count: MOST_JOBS }));
+    const rows: Axis<SweepTarget> | null = second && { target: second.target, values: down as Json[] };
     setBusy(true);
-    await attempt(() => start(target, values));
+    await attempt(() => startJobs({ target, values: across as Json[] }, rows));
     setBusy(false);
   };
-  const count = values instanceof SweepError ? 0 : values.length;
+  const others = choices.filter((each) => placeOf(each.target) !== placeOf(target));
   return (
     <form onSubmit={submit}>
       <h2 id="sweep-title">{t("sweep.title", { input: `${target.node} · ${target.input}` })}</h2>
+      <Values
+        input={first?.input}
+        text={texts.across}
+        wrong={problem !== ""}
+        write={(text) => write({ across: text })}
+      />
       <label>
-        {input?.choices ? input.choices.join(", ") : t("sweep.values")}
-        <textarea
+        {t("sweep.second")}
+        <select
           className="field"
-          rows={6}
-          value={text}
-          aria-invalid={problem !== ""}
-          aria-describedby="sweep-problem"
+          value={second === null ? "" : placeOf(second.target)}
           onChange={(event) => {
-            setText(event.target.value);
-            setProblem("");
+            setSecond(others.find((each) => placeOf(each.target) === event.target.value) ?? null);
+            write({ down: "" });
           }}
-        />
+        >
+          <option value="">{t("sweep.noSecond")}</option>
+          {others.map((each) => (
+            <option key={placeOf(each.target)} value={placeOf(each.target)}>
+              {`${each.target.node} · ${each.target.input}`}
+            </option>
+          ))}
+        </select>
       </label>
+      {second !== null && (
+        <Values input={second.input} text={texts.down} wrong={problem !== ""} write={(text) => write({ down: text })} />
+      )}
       <p id="sweep-problem" className="bad" role="alert">
         {problem}
       </p>
@@ -81,10 +104,39 @@ function Ask({ target, close }: { target: SweepTarget; close(): void }) {
   );
 }
 
-function inputOf(target: SweepTarget): InputDefinition | undefined {
-  const state = useEditor.getState();
-  const node = activeGraph(state)?.nodes[target.node.split("/").at(-1) ?? ""];
-  return state.definitions.get(node?.type ?? "")?.inputs.find((each) => each.name === target.input);
+interface ValuesProps {
+  input: InputDefinition | undefined;
+  text: string;
+  wrong: boolean;
+  write(text: string): void;
+}
+
+function Values({ input, text, wrong, write }: ValuesProps) {
+  const hint = useId();
+  return (
+    <label>
+      {t("sweep.valuesOf", { input: input?.name ?? "" })}
+      <small id={hint}>{input?.choices ? listed(input.choices) : t("sweep.values")}</small>
+      <textarea
+        className="field"
+        rows={4}
+        value={text}
+        aria-invalid={wrong}
+        aria-describedby={`${hint} sweep-problem`}
+        onChange={(event) => write(event.target.value)}
+      />
+    </label>
+  );
+}
+
+/** Name some of the choices; the node's own widget lists them all. */
+function listed(choices: readonly Json[]): string {
+  const names = choices.slice(0, MOST_NAMED).map(String);
+  return [...names, ...(choices.length > MOST_NAMED ? ["…"] : [])].join(", ");
+}
+
+function countOf(values: Json[] | SweepError): number {
+  return values instanceof SweepError ? 0 : values.length;
 }
 
 function parse(text: string, input: InputDefinition | undefined): Json[] | SweepError {
@@ -94,29 +146,4 @@ function parse(text: string, input: InputDefinition | undefined): Json[] | Sweep
     if (error instanceof SweepError) return error;
     throw error;
   }
-}
-
-/** Queue one job for each value; what doesn't depend on it is computed once, as the server keeps it. */
-async function start(target: SweepTarget, values: readonly Json[]): Promise<void> {
-  const tab = activeTab(useEditor.getState());
-  if (tab === undefined) return;
-  const document = tab.history.present;
-  const place = `${target.node}.${target.input}`;
-  // a declared input's default goes before what is set on the node
-  const declared = Object.entries(document.inputs ?? {}).find(([, each]) => each.to?.includes(place))?.[0];
-  const cells = [];
-  for (const [number, value] of values.entries()) {
-    const label = typeof value === "string" ? value : dumpJson(value);
-    const options = {
-      name: `${nameOf(tab)}: ${target.input} = ${label}`.slice(0, 200),
-      inputs: { [declared ?? place]: value },
-    };
-    const { job } = await api.submitJob(document, options, `${tab.id}-${Date.now()}-${number}`);
-    showJob(job, tab.id);
-    cells.push({ label, job: job.id });
-  }
-  const title = t("sweep.title", { input: place });
-  useSweep
-    .getState()
-    .set({ grid: { title, columns: cells.map((cell) => cell.label), rows: [{ label: target.input, cells }] } });
 }

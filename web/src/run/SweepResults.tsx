@@ -19,39 +19,76 @@ export function SweepResults({ grid, close }: { grid: SweepGrid; close(): void }
           <Icon name="close" />
         </button>
       </header>
-      <ul className="sweepgrid" aria-label={t("sweep.grid")}>
-        {cells.map((cell, index) => (
-          <Cell key={cell.job} cell={cell} cells={cells} index={index} />
-        ))}
-      </ul>
+      {grid.axes.rows === null ? (
+        <ul className="sweepgrid" aria-label={t("sweep.grid")}>
+          {cells.map((cell, index) => (
+            <li key={cell.job}>
+              <Result cell={cell} cells={cells} index={index} />
+              <span className="label">{cell.label}</span>
+            </li>
+          ))}
+        </ul>
+      ) : (
+        <Table grid={grid} cells={cells} />
+      )}
     </div>
   );
 }
 
-function Cell({ cell, cells, index }: { cell: SweepCell; cells: readonly SweepCell[]; index: number }) {
+function Table({ grid, cells }: { grid: SweepGrid; cells: readonly SweepCell[] }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reached by keys
+    <section className="sweeptable" aria-label={t("sweep.grid")} tabIndex={0}>
+      <table>
+        <thead>
+          <tr>
+            <td>{t("sweep.by", { rows: grid.axes.rows ?? "", columns: grid.axes.columns })}</td>
+            {grid.columns.map((label, column) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: the same value may come twice
+              <th key={column} scope="col">
+                {label}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {grid.rows.map((row) => (
+            <tr key={row.cells[0]?.job ?? row.label}>
+              <th scope="row">{row.label}</th>
+              {row.cells.map((cell) => (
+                <td key={cell.job}>
+                  <Result cell={cell} cells={cells} index={cells.indexOf(cell)} />
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
+function Result({ cell, cells, index }: { cell: SweepCell; cells: readonly SweepCell[]; index: number }) {
   const job = useRun((state) => state.jobs[cell.job]);
   const picture = job?.outputs.findLast(isPicture);
   const preview = Object.values(job?.nodes ?? {}).findLast((run) => run.preview !== undefined)?.preview;
+  if (picture !== undefined)
+    return (
+      <button
+        type="button"
+        className="picture"
+        aria-label={t("data.openPicture", { name: cell.label })}
+        onClick={() => showAll(cells, index)}
+      >
+        <img src={assetUrl(picture.asset)} alt="" />
+      </button>
+    );
   return (
-    <li>
-      {picture !== undefined ? (
-        <button
-          type="button"
-          className="picture"
-          aria-label={t("data.openPicture", { name: cell.label })}
-          onClick={() => showAll(cells, index)}
-        >
-          <img src={assetUrl(picture.asset)} alt="" />
-        </button>
-      ) : (
-        <div className="picture">
-          {preview !== undefined && <img src={preview} alt="" />}
-          {job !== undefined && !isOver(job) && <JobProgress job={job} />}
-          {job?.error && <p className="bad">{job.error.message}</p>}
-        </div>
-      )}
-      <span className="label">{cell.label}</span>
-    </li>
+    <div className="picture">
+      {preview !== undefined && <img src={preview} alt="" />}
+      {job !== undefined && !isOver(job) && <JobProgress job={job} />}
+      {job?.error && <p className="bad">{job.error.message}</p>}
+    </div>
   );
 }
 

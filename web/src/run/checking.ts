@@ -1,4 +1,5 @@
 /** What the server says of the workflow that is shown, before it is run: its problems, and what a run would do. */
+import { ApiError } from "../api/client";
 import * as api from "../api/routes";
 import type { WorkflowDoc } from "../graph/document";
 import { activeTab, type Tab, useEditor } from "../stores/editorStore";
@@ -73,8 +74,11 @@ async function check(tab: string, document: WorkflowDoc, signal: AbortSignal): P
     const { plans, setPlan } = useRun.getState();
     setPlan(tab, sound ? (plans[tab] ?? {}) : {}, problems);
     return sound;
-  } catch {
-    return false; // aborted, or no server: its state is shown
+  } catch (error) {
+    // a document that can't even be read; else it was aborted, or there is no server, whose state is shown
+    if (!signal.aborted && error instanceof ApiError && error.problems.length > 0)
+      useRun.getState().setPlan(tab, {}, error.problems);
+    return false;
   }
 }
 

@@ -4,7 +4,8 @@ import { t } from "../i18n";
 import { activeTab, useEditor } from "../stores/editorStore";
 import { type Panel, useUi } from "../stores/uiStore";
 import { useData } from "./dataStore";
-import { cancelTab, openJobs, run, runSelection, selectedNodes } from "./submit";
+import { stoppedIn } from "./stops";
+import { cancelTab, goOn, openJobs, run, runSelection, selectedNodes } from "./submit";
 
 const PANELS: readonly Panel[] = ["library", "form", "outline", "node", "gallery", "queue", "history", "plots"];
 
@@ -31,6 +32,15 @@ export function runCommands(): Command[] {
         return tab !== undefined && selectedNodes(tab).length > 0;
       },
       run: () => void runSelection(),
+    },
+    {
+      id: "run.continue",
+      label: t("breakpoints.continue"),
+      section: "run",
+      keys: ["F8"],
+      whileTyping: true,
+      enabled: () => stoppedIn(useEditor.getState().active) !== null,
+      run: () => void goOn(),
     },
     {
       id: "run.cancel",

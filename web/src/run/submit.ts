@@ -2,6 +2,7 @@
 import { ApiError } from "../api/client";
 import * as api from "../api/routes";
 import { nameOf } from "../app/Tabs";
+import { stopOf } from "../graph/breakpoints";
 import type { WorkflowDoc } from "../graph/document";
 import { t } from "../i18n";
 import { activeTab, fullId, graphAt, type Tab, useEditor } from "../stores/editorStore";
@@ -11,6 +12,7 @@ import { useData } from "./dataStore";
 import { cancelJobs, showJob } from "./jobs";
 import { isOver } from "./reduce";
 import { advanceSeeds, type SeedMode } from "./seeds";
+import { forgetStop, noteStop, stoppedIn, type Wanted } from "./stops";
 import { attempt, tellError } from "./tell";
 
 /** Documents that were made by advancing seeds: no edits of the user's. */
@@ -28,10 +30,33 @@ export function isOwnEdit(document: WorkflowDoc): boolean {
  */
 export async function run(times = 1, targets: readonly string[] | null = null): Promise<void> {
   for (let round = 0; round < times; round += 1) {
-    const tab = activeTab(useEditor.getState());
-    if (tab === undefined || !(await submit(tab, targets))) return;
-    nextSeeds(tab, times > 1 ? "increment" : null);
+    if (!(await runOnce({ targets, passed: new Set() }, times > 1 ? "increment" : null))) return;
   }
+}
+
+/** Run what the last run stopped before. */
+export async function goOn(): Promise<void> {
+  const stopped = stoppedIn(useEditor.getState().active);
+  if (stopped !== null) await runOnce({ ...stopped, passed: new Set([...stopped.passed, ...stopped.before]) }, null);
+}
+
+/** Queue the active tab's workflow, as far as its breakpoints let it run; tells whether that is to its end. */
+async function runOnce({ targets, passed }: Wanted, seeds: SeedMode | null): Promise<boolean> {
+  const tab = activeTab(useEditor.getState());
+  if (tab === undefined) return false;
+  forgetStop(tab.id);
+  const stop = stopOf(tab.history.present, targets, passed);
+  const wanted = stop === null ? targets : stop.targets;
+  const job = wanted?.length === 0 ? null : await submit(tab, wanted);
+  if (job === undefined) return false;
+  if (stop === null) {
+    nextSeeds(tab, seeds);
+    return true;
+  }
+  // the seeds stay: the run that goes on finds in the cache what this one makes
+  noteStop(tab.id, { targets, passed, before: stop.before, job });
+  useUi.getState().announce(t("breakpoints.stopping", { node: stop.before.join(", ") }));
+  return false;
 }
 
 /** Run what the selected nodes need, and nothing else. */
@@ -48,7 +73,8 @@ export function selectedNodes(tab: Tab): string[] {
   return [...tab.selection].filter((id) => nodes[id] !== undefined).map((id) => fullId(tab, id));
 }
 
-async function submit(tab: Tab, targets: readonly string[] | null): Promise<boolean> {
+/** Queue a job and give its id; nothing if it was refused, which the user was told. */
+async function submit(tab: Tab, targets: readonly string[] | null): Promise<string | undefined> {
   const run = useRun.getState();
   const options: api.RunOptions = { name: nameOf(tab).slice(0, 200) };
   if (targets !== null) options.targets = targets;
@@ -56,14 +82,14 @@ async function submit(tab: Tab, targets: readonly string[] | null): Promise<bool
     const answer = await api.submitJob(tab.history.present, options, newKey());
     showJob(answer.job, tab.id);
     useUi.getState().announce(t("run.queued", { name: answer.job.name }));
-    return true;
+    return answer.job.id;
   } catch (error) {
     if (error instanceof ApiError && error.problems.length > 0) {
       run.setPlan(tab.id, run.plans[tab.id] ?? {}, error.problems);
       useData.getState().set({ problemsShown: true });
       useUi.getState().announce(t("run.refused", { count: error.problems.length }));
     } else tellError(error);
-    return false;
+    return undefined;
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { readValues, SweepError } from "./sweep";
+import { pairsOf, readValues, SweepError } from "./sweep";
 
 describe("readValues", () => {
   it("reads numbers, lists and ranges", () => {
@@ -22,5 +22,28 @@ describe("readValues", () => {
     ["other", { type: "STRING", choices: ["euler"] }],
   ])("refuses %s", (text, input) => {
     expect(() => readValues(text, input)).toThrow(SweepError);
+  });
+});
+
+describe("pairsOf", () => {
+  const columns = { target: "cfg", values: [1, 2] };
+  it("is one row for one axis", () => {
+    expect(pairsOf(columns, null)).toEqual([
+      { set: [["cfg", 1]], column: 0, row: 0 },
+      { set: [["cfg", 2]], column: 1, row: 0 },
+    ]);
+  });
+  it("is each column of each row for two, a null among the values too", () => {
+    const pairs = pairsOf(columns, { target: "end", values: [null, 9] });
+    expect(pairs.map(({ column, row }) => [row, column])).toEqual([
+      [0, 0],
+      [0, 1],
+      [1, 0],
+      [1, 1],
+    ]);
+    expect(pairs[1]?.set).toEqual([
+      ["cfg", 2],
+      ["end", null],
+    ]);
   });
 });

@@ -4,6 +4,26 @@ import type { Json } from "../graph/document";
 
 export const MOST_JOBS = 64;
 
+/** What is run over: an input, and its values. */
+export interface Axis<Target> {
+  target: Target;
+  values: readonly Json[];
+}
+
+/** Give each pair of values, row after row; with one axis there is one row. */
+export function pairsOf<Target>(
+  columns: Axis<Target>,
+  rows: Axis<Target> | null,
+): { set: readonly (readonly [Target, Json])[]; column: number; row: number }[] {
+  return (rows?.values ?? [null]).flatMap((down, row) =>
+    columns.values.map((across, column) => ({
+      set: [[columns.target, across] as const, ...(rows === null ? [] : [[rows.target, down] as const])],
+      column,
+      row,
+    })),
+  );
+}
+
 /** A text is no value of an input. */
 export class SweepError extends Error {}
 

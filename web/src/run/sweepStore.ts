@@ -1,4 +1,4 @@
-/** A sweep: one job for each value of an input, and a grid of what came of them. */
+/** A sweep: one job for each value of an input, or pair of values of two, and a grid of what came of them. */
 import { create } from "zustand";
 
 export interface SweepTarget {
@@ -14,6 +14,8 @@ export interface SweepCell {
 
 export interface SweepGrid {
   title: string;
+  /** What goes across, and what goes down; null with one axis. */
+  axes: { columns: string; rows: string | null };
   columns: readonly string[];
   rows: readonly { label: string; cells: readonly SweepCell[] }[];
 }

@@ -15,6 +15,8 @@ const nameOf = (form: FormData | undefined) => (form?.get("file") as File | unde
 /** The border to the server: what was sent, and the answer to uploads. */
 let sent: FormData[];
 let answer: { status: number; body: unknown };
+/** The server doesn't answer before this is over. */
+let gate: Promise<void>;
 
 class FakeRequest {
   upload: { onprogress?: (event: { lengthComputable: boolean; loaded: number; total: number }) => void } = {};
@@ -25,16 +27,17 @@ class FakeRequest {
   send(form: FormData) {
     sent.push(form);
     this.upload.onprogress?.({ lengthComputable: true, loaded: 1, total: 4 });
-    setTimeout(() => {
+    void gate.then(() => {
       this.status = answer.status;
       this.responseText = JSON.stringify(answer.body);
       this.onload?.();
-    }, 20);
+    });
   }
 }
 
 beforeEach(() => {
   sent = [];
+  gate = Promise.resolve();
   answer = { status: 200, body: CAT };
   vi.stubGlobal("XMLHttpRequest", FakeRequest);
   vi.stubGlobal("fetch", async (address: string) => {
@@ -50,9 +53,14 @@ afterEach(() => {
 
 describe("an image field", () => {
   it("uploads a chosen file, telling how far it is, and names it", async () => {
+    let open = () => {};
+    gate = new Promise((resolve) => {
+      open = resolve;
+    });
     const seen = show(IMAGE, null);
     await userEvent.upload(document.querySelector("input[type=file]") as HTMLInputElement, file());
     expect(screen.getByRole<HTMLProgressElement>("progressbar").value).toBe(0.25);
+    open();
     await waitFor(() => expect(seen.value).toBe(NAME));
     expect(nameOf(sent[0])).toBe("cat.png");
     expect((await screen.findByRole<HTMLImageElement>("img", { name: "cat.png" })).src).toContain(

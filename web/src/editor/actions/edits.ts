@@ -1,7 +1,9 @@
+import { toggleBreakpoints } from "../../graph/breakpoints";
 import type { Json, Mode } from "../../graph/document";
 import * as edits from "../../graph/edits";
 import { t } from "../../i18n";
-import { activeTab, useEditor } from "../../stores/editorStore";
+import { activeTab, graphAt, useEditor } from "../../stores/editorStore";
+import { useUi } from "../../stores/uiStore";
 import { useCanvas } from "../canvasStore";
 import { announce, change, current, titleOf } from "./current";
 import { disconnectEnds } from "./links";
@@ -75,6 +77,28 @@ export function toggleMode(mode: Exclude<Mode, "normal">): void {
   const next: Mode = ids.every((id) => graph.nodes[id]?.mode === mode) ? "normal" : mode;
   const label = t(`editor.did_${next}`, { count: ids.length });
   change(label, (draft) => edits.setMode(draft, ids, next));
+  announce(label);
+}
+
+/** Have runs stop before the selected nodes; if they do before all of them already, no more. */
+export function toggleBreakpoint(ids: readonly string[] = selectedCards()): void {
+  const now = current();
+  if (now === null || ids.length === 0) return;
+  const { graph, tab, document } = now;
+  const isCalled = tab.path.some(({ node }, depth) => {
+    const around = graphAt(document, tab.path.slice(0, depth));
+    return around?.nodes[node]?.type.startsWith("subgraph:") !== true;
+  });
+  if (isCalled) {
+    useUi.getState().notify({ kind: "info", text: t("breakpoints.inBody") });
+    return;
+  }
+  const haveAll = ids.every((id) => graph.ui?.nodes?.[id]?.breakpoint);
+  const label =
+    ids.length === 1
+      ? t(haveAll ? "breakpoints.removed" : "breakpoints.added", { node: titleOf(graph, ids[0] ?? "") })
+      : t(haveAll ? "breakpoints.someRemoved" : "breakpoints.someAdded", { count: ids.length });
+  change(label, (draft) => toggleBreakpoints(draft, ids));
   announce(label);
 }
 

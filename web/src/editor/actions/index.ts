@@ -3,5 +3,6 @@ export * from "./clipboard";
 export * from "./edits";
 export * from "./frames";
 export * from "./links";
+export * from "./probing";
 export * from "./selection";
 export * from "./subgraphs";

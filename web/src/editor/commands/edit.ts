@@ -10,6 +10,7 @@ import {
   selectAll,
   selectedCards,
   selection,
+  toggleBreakpoint,
   toggleCollapsed,
   toggleMode,
   undo,
@@ -111,6 +112,14 @@ export const editCommands: readonly Command[] = [
     keys: ["b"],
     enabled: anyCard,
     run: () => toggleMode("bypassed"),
+  },
+  {
+    id: "edit.breakpoint",
+    label: t("breakpoints.toggle"),
+    section: "edit",
+    keys: ["F9"],
+    enabled: anyCard,
+    run: () => toggleBreakpoint(),
   },
   {
     id: "edit.collapse",

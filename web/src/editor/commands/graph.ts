@@ -8,8 +8,10 @@ import {
   isSubgraphNode,
   leaveSubgraph,
   makeSubgraphOfSelection,
+  meantOutput,
   selectedCards,
   selection,
+  showMeantValue,
   unpackSelected,
 } from "../actions";
 import type { Command } from "../commands";
@@ -29,6 +31,14 @@ export const graphCommands: readonly Command[] = [
     keys: ["l"],
     enabled: () => selectedCards().length === 1,
     run: openConnectPalette,
+  },
+  {
+    id: "graph.showValue",
+    label: t("probe.show"),
+    section: "graph",
+    keys: ["v"],
+    enabled: () => meantOutput() !== null,
+    run: showMeantValue,
   },
   { id: "graph.addNote", label: t("editor.addNote"), section: "graph", keys: ["n"], run: addNoteHere },
   {

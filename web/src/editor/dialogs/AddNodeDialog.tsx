@@ -61,8 +61,8 @@ export function AddNodeDialog({ request }: { request: PaletteRequest }) {
             })}
           </div>
         )}
+        <Command.Empty>{t("editor.nothingFound")}</Command.Empty>
         <Command.List label={label}>
-          <Command.Empty>{t("editor.nothingFound")}</Command.Empty>
           {sockets.length > 0 && (
             <Command.Group heading={t("editor.inThisGraph")}>
               {sockets.map((each) => (

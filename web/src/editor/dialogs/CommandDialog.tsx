@@ -24,8 +24,8 @@ export function CommandDialog({ onClose }: { onClose(): void }) {
     <Sheet label={t("editor.commands")} onClose={onClose}>
       <Command label={t("editor.commands")} loop vimBindings={false}>
         <Command.Input placeholder={t("editor.commandsHint")} />
+        <Command.Empty>{t("editor.nothingFound")}</Command.Empty>
         <Command.List label={t("editor.commands")}>
-          <Command.Empty>{t("editor.nothingFound")}</Command.Empty>
           {SECTIONS.map((section) => (
             <Section key={section} section={section} commands={commands} run={run} />
           ))}

@@ -13,19 +13,30 @@ export function SearchDialog({ onClose }: { onClose(): void }) {
   const graph = useEditor(activeGraph);
   const [query, setQuery] = useState("");
   const deferred = useDeferredValue(query);
+  const [chosen, setChosen] = useState("");
   const hits = graph === null ? [] : searchGraph(graph, deferred).slice(0, SHOWN);
+  const values = hits.map((hit) => `${hit.node} ${hit.field}`);
+  // what was chosen may have left the list while it was typed on
+  const value = values.includes(chosen) ? chosen : (values[0] ?? "");
   const go = (id: string) => {
     onClose();
     setTimeout(() => goToNode(id));
   };
   return (
     <Sheet label={t("editor.search")} onClose={onClose}>
-      <Command label={t("editor.search")} shouldFilter={false} loop vimBindings={false}>
+      <Command
+        label={t("editor.search")}
+        shouldFilter={false}
+        loop
+        vimBindings={false}
+        value={value}
+        onValueChange={setChosen}
+      >
         <Command.Input value={query} onValueChange={setQuery} placeholder={t("editor.searchHint")} />
+        <Command.Empty>{t("editor.nothingFound")}</Command.Empty>
         <Command.List label={t("editor.search")}>
-          <Command.Empty>{t("editor.nothingFound")}</Command.Empty>
           {hits.map((hit, place) => (
-            <Command.Item key={`${hit.node} ${hit.field}`} value={`${place} ${hit.node}`} onSelect={() => go(hit.node)}>
+            <Command.Item key={values[place]} value={values[place] ?? ""} onSelect={() => go(hit.node)}>
               <strong>{hit.title}</strong>
               <span>{hit.text}</span>
             </Command.Item>

@@ -53,7 +53,7 @@ function Mark({ state, text, why }: { state: BadgeState; text: string; why: stri
       >
         <path d={SHAPES[state]} />
       </svg>
-      {text}
+      {text !== "" && <span className="badge-text">{text}</span>}
     </span>
   );
 }

@@ -9,6 +9,7 @@ import { enterNode } from "../actions";
 import type { CardNode } from "../flow";
 import { costText, useHeat } from "../heatStore";
 import { Badge, Progress } from "./Badge";
+import { BreakpointMark } from "./BreakpointMark";
 import { InputRow } from "./InputRow";
 import { OutputRow } from "./OutputRow";
 import { Picture } from "./Picture";
@@ -44,6 +45,7 @@ export const NodeCard = memo(function NodeCard({ id, data, height }: NodeProps<C
   return (
     <div className={classes.join(" ")} style={style}>
       <header className="card-head" style={{ height: HEADER_HEIGHT }}>
+        {look.breakpoint && <BreakpointMark id={id} />}
         <Title id={id} node={data.node} name={data.name} />
         {data.node.mode === "muted" && <span className="card-mode">{t("editor.muted")}</span>}
         {data.node.mode === "bypassed" && <span className="card-mode">{t("editor.bypassed")}</span>}

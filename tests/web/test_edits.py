@@ -1,0 +1,107 @@
+"""Sub-graphs, undo, and two pages that edit one workflow."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.server.running import Server, workflow
+from tests.web.conftest import opened
+from tests.web.editing import canvas, command, document, node, open_workflow, panel, run, tab
+
+pytestmark = pytest.mark.browser
+
+SUM = workflow(
+    {
+        "one": ("t.Number", {"value": 1.0}),
+        "two": ("t.Add", {"a": {"$link": "one.number"}, "b": 2.0}),
+        "three": ("t.Add", {"a": {"$link": "two.sum"}, "b": 3.0}),
+    },
+    outputs={"total": {"from": "three.sum"}},
+)
+
+
+def _head(page: Page, id_: str) -> None:
+    """Click on a node's header."""
+    node(page, id_).click(position={"x": 12, "y": 10})
+
+
+def test_subgraph_and_undo_of_everything(page: Page) -> None:
+    open_workflow(page, SUM, "Sum")
+    start = document(page)
+    _head(page, "two")
+    page.keyboard.down("Shift")
+    _head(page, "three")
+    page.keyboard.up("Shift")
+
+    page.keyboard.press("Control+g")
+    page.get_by_role("button", name="Enter the sub-graph subgraph").click()
+    path = page.get_by_role("navigation", name="Sub-graphs")
+    expect(path).to_contain_text("subgraph")
+    expect(node(page, "one")).to_be_hidden()
+    node(page, "two").get_by_role("spinbutton", name="b").click()
+    page.keyboard.type("20")
+    page.keyboard.press("Enter")
+    path.get_by_role("button", name="Sum").click()
+    expect(node(page, "one")).to_be_visible()
+    run(page)
+    expect(page.get_by_role("region", name="Result")).to_contain_text("24")
+
+    _head(page, "one")
+    page.keyboard.press("m")
+    page.keyboard.press("c")
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Delete")
+    assert set(document(page)["nodes"]).isdisjoint(start["nodes"])
+    _undo_all(page)
+    assert document(page) == start
+    expect(tab(page).get_by_role("img", name="not saved yet")).to_be_attached()  # a dropped file is nowhere else
+
+
+def _undo_all(page: Page) -> None:
+    canvas(page).focus()
+    said = page.get_by_role("status").filter(has_text="Undone: ")
+    for _ in range(20):
+        page.keyboard.press("Control+k")
+        palette = page.get_by_role("dialog", name="All commands")
+        undo = palette.get_by_role("option", name="Undo")
+        if undo.get_attribute("aria-disabled") == "true":
+            page.keyboard.press("Escape")
+            return
+        undo.click()
+        expect(said).to_be_attached()
+    raise AssertionError("there was no end of undoing")
+
+
+def _save_as(page: Page, name: str) -> None:
+    command(page, "Save as…")
+    asked = page.get_by_role("dialog", name="Save as…")
+    asked.get_by_role("textbox", name="Name").fill(name)
+    asked.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("region", name="Messages")).to_contain_text(f"Saved as {name}")
+
+
+def _set_value(page: Page, id_: str, value: str) -> None:
+    node(page, id_).get_by_role("spinbutton", name="value").click()
+    page.keyboard.type(value)
+    page.keyboard.press("Enter")
+
+
+def test_two_pages_edit_one_workflow(context: BrowserContext, page: Page, server: Server) -> None:
+    open_workflow(page, SUM, "Sum")
+    _save_as(page, "shared sum")
+    with opened(context, server) as other:
+        panel(other, "Workflows").get_by_role("button", name="shared sum", exact=True).click()
+        expect(tab(other)).to_contain_text("shared sum")
+        with other.expect_response(lambda answer: answer.request.method == "PUT" and answer.ok):
+            _set_value(other, "one", "11")
+        _set_value(page, "one", "12")
+
+        told = page.get_by_role("alert").filter(has_text="“shared sum” was changed somewhere else.")
+        expect(told).to_be_visible()
+        saved = server.ask("GET", "/workflows/shared%20sum").json["workflow"]
+        assert saved["nodes"]["one"]["inputs"] == {"value": 11}
+        told.get_by_role("button", name="Keep mine").click()
+        expect(told).to_be_hidden()
+        saved = server.ask("GET", "/workflows/shared%20sum").json["workflow"]
+        assert saved["nodes"]["one"]["inputs"] == {"value": 12}
