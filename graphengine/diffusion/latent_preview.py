@@ -8,6 +8,8 @@ embedded one's colours were off by 0.08, and encoded by 0.02, of which the best 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -26,7 +28,8 @@ def fit_latent_rgb(vae: Vae) -> LatentRgb | None:
 
     Takes about as long as encoding a picture of 64×64.
     """
-    if vae.autoencoder.config.in_channels != 3:
+    config: Any = vae.autoencoder.config  # Any: diffusers' configuration, untyped
+    if config.in_channels != 3:
         return None
     factor = latent_factor(vae)
     colors = torch.rand(

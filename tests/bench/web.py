@@ -20,6 +20,7 @@ NODES, LINKS = 1000, 1500
 COLUMNS = 25
 WIDTH, HEIGHT = 320, 360
 CLOSE_UP, ALL = 1.0, 0.1
+_MARGIN = 80
 SLOW_FRAME_MS = 34
 
 _DROP = """async text => {
@@ -45,6 +46,7 @@ _FRAMES = """() => {
     window.benchRun = requestAnimationFrame(note);
 }"""
 _STOP = "() => { cancelAnimationFrame(window.benchRun); return window.benchFrames.slice(1); }"
+_VIEW = "() => document.querySelector('.react-flow__viewport').style.transform"
 _EDIT = """async () => {
     performance.clearResourceTimings();
     const begun = performance.now();
@@ -76,7 +78,7 @@ def grid_of(nodes: int, links: int, zoom: float) -> dict[str, Any]:  # Any: JSON
         "format": "graphengine",
         "version": 1,
         "nodes": made,
-        "ui": {"nodes": places, "view": {"x": 80, "y": 80, "zoom": zoom}},
+        "ui": {"nodes": places, "view": {"x": _MARGIN, "y": _MARGIN, "zoom": zoom}},
     }
 
 
@@ -116,19 +118,22 @@ def _close_up(page: Page) -> Iterator[tuple[str, float, str, float]]:
     text = json.dumps(grid_of(NODES, LINKS, CLOSE_UP))
     page.evaluate(_DROP, text)  # parts of the editor are loaded when they are first needed
     yield f"editor, {NODES:,} nodes: open close up", page.evaluate(_DROP, text), "s", 0.5
+    frames = _frames_of(page, lambda: _drag(page, page.locator("[data-id=n26] .card-head")))
+    yield "editor, 1:1: frames over 34 ms while dragging", _slow_share(frames), "%", 1
     frames = _frames_of(page, lambda: _pan(page))
     yield "editor, 1:1: frames over 34 ms while panning", _slow_share(frames), "%", 1
-    frames = _frames_of(page, lambda: _drag(page, page.locator(".card-head").nth(8)))
-    yield "editor, 1:1: frames over 34 ms while dragging", _slow_share(frames), "%", 1
     yield "editor, heap after collecting, close up", _heap_mb(session), "MB", 50
 
 
 def _all(page: Page) -> Iterator[tuple[str, float, str, float]]:
     text = json.dumps(grid_of(NODES, LINKS, ALL))
     yield f"editor, {NODES:,} nodes: first paint of all", page.evaluate(_DROP, text), "s", 1.0
+    try:
+        dragging = _at_95(_frames_of(page, lambda: _drag(page, None)))
+    except RuntimeError:  # it can't be dragged: the other figures are wanted all the same
+        dragging = float("inf")
+    yield "editor, all visible: dragging, 95 % of frames", dragging, "ms", 50
     yield "editor, all visible: panning, 95 % of frames", _at_95(_frames_of(page, lambda: _pan(page))), "ms", 50
-    frames = _frames_of(page, lambda: _drag(page, None))
-    yield "editor, all visible: dragging, 95 % of frames", _at_95(frames), "ms", 50
 
 
 def _editing(page: Page) -> Iterator[tuple[str, float, str, float]]:
@@ -143,17 +148,39 @@ def _editing(page: Page) -> Iterator[tuple[str, float, str, float]]:
 
 
 def _pan(page: Page) -> None:
-    page.mouse.move(60, 860)
-    page.mouse.down()
-    for step in range(60):
-        page.mouse.move(60 + step * 8, 860 - step * 5)
-    page.mouse.up()
+    before = page.evaluate(_VIEW)
+    _pull(page, 700, 75)  # above the first row of nodes
+    if page.evaluate(_VIEW) == before:
+        raise RuntimeError("the canvas wasn't panned: its upper edge is covered")
 
 
-def _drag(page: Page, head: Any) -> None:  # Any: a locator, or None for what lies in the middle of the view
-    box = head.bounding_box() if head is not None else {"x": 500, "y": 300, "width": 10, "height": 10}
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+def _drag(page: Page, head: Any) -> None:  # Any: a locator, or None for a node in the middle of the view
+    if head is None:
+        x, y = _place_of_a_node(page)
+    else:
+        box = head.bounding_box()
+        x, y = box["x"] + 40, box["y"] + box["height"] / 2
+    before = page.evaluate(_VIEW)
+    _pull(page, x, y)
+    if page.evaluate(_VIEW) != before:
+        raise RuntimeError("the canvas was panned instead of a node dragged")
+
+
+def _place_of_a_node(page: Page) -> tuple[float, float]:
+    """Feel for a node in the picture of all of them: over one, it can be grabbed."""
+    for x in range(400, 460, 6):
+        for y in range(300, 360, 6):
+            page.mouse.move(x, y)
+            page.wait_for_timeout(30)
+            if page.locator(".overview.grab").count() > 0:
+                return x, y
+    raise RuntimeError("no node was found in the picture of all of them")
+
+
+def _pull(page: Page, x: float, y: float) -> None:
+    page.mouse.move(x - 2, y)
     page.mouse.move(x, y)
+    page.wait_for_timeout(100)  # from far away a node is only found once the pointer is over it
     page.mouse.down()
     for step in range(60):
         page.mouse.move(x + step * 4, y + step * 2)

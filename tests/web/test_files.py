@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -34,6 +35,19 @@ def test_a_picture_brings_its_workflow_back(page: Page) -> None:
     expect(node(page, "n")).to_be_visible()
     assert document(page) == before
     assert before["nodes"]["n"]["inputs"] == {"level": 0.25}
+
+
+def test_a_workflow_without_places_is_laid_out(page: Page) -> None:
+    made = workflow({"a": ("t.Say", {}), "b": ("t.Say", {}), "c": ("t.Say", {})}, meta={"name": "Script"})
+    drop_file(page, "script.json", json.dumps(made).encode(), "application/json")
+    expect(tab(page)).to_contain_text("Script")
+    expect(node(page, "c")).to_be_visible()
+    page.wait_for_function(
+        """() => {
+            const tops = [...document.querySelectorAll(".react-flow__node")].map((card) => card.getBoundingClientRect().top);
+            return tops.length === 3 && new Set(tops).size === 3;
+        }"""
+    )
 
 
 def test_a_picture_without_a_workflow_becomes_a_node(page: Page) -> None:

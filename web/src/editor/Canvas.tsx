@@ -9,6 +9,7 @@ import { GraphView } from "./GraphView";
 import { listenToKeys } from "./keys";
 import { ContextMenu } from "./Menu";
 import { ProbeCard } from "./ProbeCard";
+import { useFirstLayout } from "./useFirstLayout";
 
 /** The graph that is shown. */
 export function Canvas() {
@@ -16,6 +17,7 @@ export function Canvas() {
   const graph = useEditor(activeGraph);
   useEffect(listenToKeys, []);
   useEffect(listenToClipboard, []);
+  useFirstLayout();
   if (tab === undefined || graph === null) return <section className="canvas" aria-label={t("canvas.label")} />;
   const key = [tab.id, ...tab.path.map((entered) => entered.node)].join("/");
   return (
