@@ -1,18 +1,21 @@
-"""Take the README's pictures of the editor: ``python -m tests.web.screenshots``. Look at them before you commit them."""
+"""Take the README's pictures of the editor; look at them before you commit them. ::
+
+python -m tests.web.screenshots
+"""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from tests.server.running import Server, running
 from tests.web.conftest import chromium
 
 FOLDER = Path(__file__).parents[2] / "web" / "screenshots"
 
-_SIZE = {"width": 1400, "height": 880}
+_SIZE: ViewportSize = {"width": 1400, "height": 880}
 
 
 def take(server: Server) -> None:

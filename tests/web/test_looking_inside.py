@@ -120,7 +120,7 @@ def test_a_renamed_workflow_keeps_its_versions(page: Page, server: Server) -> No
 def test_what_a_declared_input_says_is_found(page: Page) -> None:
     declared = {"words": {"type": "STRING", "default": "a lighthouse in fog", "to": ["far.text"]}}
     looks = {"nodes": {"near": {"pos": [0, 0]}, "far": {"pos": [6000, 2000]}}}
-    nodes = {"near": ("t.Say", {}), "far": ("t.Say", {})}
+    nodes: dict[str, tuple[str, Json]] = {"near": ("t.Say", {}), "far": ("t.Say", {})}
     open_workflow(page, workflow(nodes, inputs=declared, ui=looks), "To be searched")
     canvas(page).focus()
     page.keyboard.press("Control+f")
