@@ -16,9 +16,8 @@ from torch import Tensor
 from graphengine.diffusion.vae import encode, latent_factor
 from graphengine.types import Image, LatentRgb, Model, Vae
 
-_CELLS = (
-    8  # along one side of the encoded picture; 64 equations for 5 unknowns, 0.25 s with Stable Diffusion's on a core
-)
+# Along one side of the encoded picture: 64 equations for 5 unknowns, 0.25 s with Stable Diffusion's on one core.
+_CELLS = 8
 _CELLS_A_SQUARE = 2  # with less, a cell's latents tell of its neighbours' colours as well
 _LONGEST_SIDE = 256
 
@@ -32,9 +31,8 @@ def fit_latent_rgb(vae: Vae) -> LatentRgb | None:
     if config.in_channels != 3:
         return None
     factor = latent_factor(vae)
-    colors = torch.rand(
-        _CELLS // _CELLS_A_SQUARE, _CELLS // _CELLS_A_SQUARE, 3, generator=torch.Generator().manual_seed(0)
-    )
+    squares = _CELLS // _CELLS_A_SQUARE
+    colors = torch.rand(squares, squares, 3, generator=torch.Generator().manual_seed(0))
     cells = colors.repeat_interleave(_CELLS_A_SQUARE, 0).repeat_interleave(_CELLS_A_SQUARE, 1)
     pixels = cells.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
     samples = encode(vae, Image(pixels[None])).samples  # [1, C, h, w]
