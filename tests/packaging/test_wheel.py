@@ -1,4 +1,4 @@
-"""The built wheel, in a clean environment outside the checkout, makes a picture."""
+"""The built wheel holds the editor, and makes a picture in a clean environment outside the checkout."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from PIL import Image as pillow
@@ -19,6 +20,10 @@ def test_wheel_makes_a_picture_in_a_clean_environment(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "graphengine/_web/index.html" in names
+    assert any(name.startswith("graphengine/_web/_editor/index-") for name in names)
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     pip = [str(python), "-m", "pip", "install", "--quiet", "-c", str(ROOT / "constraints.txt")]
