@@ -291,7 +291,9 @@ def test_a_token_comes_from_a_file_or_the_environment(
 
 
 def graphengine(*words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "graphengine", *words]
+    # what runs in the background of a shell ignores Ctrl-C, and so would what it starts
+    hear = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{hear}; from graphengine.cli import main; sys.exit(main())", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
