@@ -60,17 +60,13 @@ def test_subgraph_and_undo_of_everything(page: Page) -> None:
 
 def _undo_all(page: Page) -> None:
     canvas(page).focus()
-    said = page.get_by_role("status").filter(has_text="Undone: ")
-    for _ in range(20):
-        page.keyboard.press("Control+k")
-        palette = page.get_by_role("dialog", name="All commands")
-        undo = palette.get_by_role("option", name="Undo")
-        if undo.get_attribute("aria-disabled") == "true":
-            page.keyboard.press("Escape")
-            return
-        undo.click()
-        expect(said).to_be_attached()
-    raise AssertionError("there was no end of undoing")
+    for _ in range(20):  # more often than there was something done
+        page.keyboard.press("Control+z")
+    expect(page.get_by_role("status").filter(has_text="Undone: ")).to_be_attached()
+    page.keyboard.press("Control+k")
+    undo = page.get_by_role("dialog", name="All commands").get_by_role("option", name="Undo")
+    expect(undo).to_have_attribute("aria-disabled", "true")
+    page.keyboard.press("Escape")
 
 
 def _save_as(page: Page, name: str) -> None:
