@@ -4,26 +4,35 @@ import type { InputDefinition } from "./definitions";
 import { dumpJson, type Json } from "./document";
 import { isList, isScalar, itemType, members, withArticle } from "./sockets";
 
-/** What is wrong with a value. */
-export interface Flaw {
-  code: string;
+/** What is wrong with a value, and what to do about it. */
+interface Flaw {
   message: string;
   remedy: string;
 }
 
 const LONGEST = 60;
+const DIGITS = 12;
+
+/** Say in one text why a value doesn't fit its input, and what to do; null if it fits, or if nothing is set. */
+export function troubleWith(input: InputDefinition, value: Json): string | null {
+  if (value === null) return null;
+  const found = checkValue(input, value);
+  return found === null ? null : `${found.message} ${found.remedy}`.trim();
+}
 
 /** Check a value against its input; null if it fits. */
 export function checkValue(input: InputDefinition, value: Json): Flaw | null {
   if (value === null && !input.required && input.default === null) return null;
-  if (input.type === "SUBGRAPH") return flaw("not_a_subgraph", "notASubgraph", "chooseSubgraph");
+  if (input.type === "SUBGRAPH") return flaw(t("graph.notASubgraph"), t("graph.chooseSubgraph"));
   const type = isList(input.type) && input.type.includes("$") ? "[*]" : input.type;
   if (!isScalar(type)) {
-    const values = { value: shown(value), type: withArticle(type) };
-    return flaw("not_linked", "notLinkedValue", "linkIt", values);
+    const wanted = withArticle(type);
+    const message = t("graph.notLinkedValue", { value: shown(value), type: wanted });
+    return flaw(message, t("graph.linkIt", { type: wanted }));
   }
   if (!isList(type)) return checkOne({ ...input, type }, value);
-  if (!Array.isArray(value)) return flaw("wrong_type", "notAList", "writeList", { value: shown(value) });
+  const values = { value: shown(value) };
+  if (!Array.isArray(value)) return flaw(t("graph.notAList", values), t("graph.writeList", values));
   for (const [number, each] of value.entries()) {
     const found = checkOne({ ...input, type: itemType(type) }, each);
     if (found !== null) return { ...found, message: t("graph.item", { number, message: found.message }) };
@@ -34,7 +43,7 @@ export function checkValue(input: InputDefinition, value: Json): Flaw | null {
 function checkOne(input: InputDefinition, value: Json): Flaw | null {
   if (!members(input.type).some((type) => isOf(type, value))) {
     const wanted = members(input.type).map(inWords).join(t("graph.or"));
-    return flaw("wrong_type", "wrongValue", "giveIt", { value: shown(value), wanted });
+    return flaw(t("graph.wrongValue", { value: shown(value), wanted }), t("graph.giveIt", { wanted }));
   }
   if (input.choices != null) return input.choices.some((choice) => choice === value) ? null : notAChoice(input, value);
   if (typeof value === "string") return checkText(input, value);
@@ -58,33 +67,53 @@ function inWords(type: string): string {
 function notAChoice(input: InputDefinition, value: Json): Flaw {
   const choices = input.choices ?? [];
   const listed = choices.slice(0, 12).map(String).join(", ") + (choices.length > 12 ? ", …" : "");
-  return flaw("not_a_choice", "notAChoice", "chooseOne", { value: shown(value), choices: listed });
+  const remedy = choices.length === 0 ? "" : t("graph.chooseOne", { choices: listed });
+  return flaw(t("graph.notAChoice", { value: shown(value) }), remedy);
 }
 
 function checkNumber(input: InputDefinition, value: number | bigint): Flaw | null {
-  const { minimum: low, maximum: high, exclusive_minimum: above, exclusive_maximum: below, multiple_of: step } = input;
-  if ((low != null && value < low) || (above != null && value <= above)) {
-    return { ...flaw("value_too_small", "tooSmall", "tooSmall", { value: shown(value) }), remedy: rangeInWords(input) };
-  }
-  if ((high != null && value > high) || (below != null && value >= below)) {
-    return { ...flaw("value_too_large", "tooLarge", "tooLarge", { value: shown(value) }), remedy: rangeInWords(input) };
-  }
+  const range = rangeInWords(input);
+  if (isBelow(input, value)) return flaw(t("graph.tooSmall", { value: shown(value) }), range);
+  if (isAbove(input, value)) return flaw(t("graph.tooLarge", { value: shown(value) }), range);
+  const step = input.multiple_of;
   if (step == null || Number(step) === 0 || isMultiple(value, step)) return null;
-  const under = Math.floor(Number(value) / Number(step)) * Number(step);
-  const near = { below: under, above: under + Number(step) };
-  return flaw("not_a_multiple", "notAMultiple", "chooseNear", { value: shown(value), step: String(step), ...near });
+  const message = t("graph.notAMultiple", { value: shown(value), step: String(step) });
+  const near = multiplesAround(value, step).filter((each) => !isBelow(input, each) && !isAbove(input, each));
+  const remedy = near.length === 0 ? range : t("graph.chooseNear", { near: near.join(t("graph.or")) });
+  return flaw(message, remedy);
+}
+
+function isBelow({ minimum, exclusive_minimum }: InputDefinition, value: number | bigint): boolean {
+  return (minimum != null && value < minimum) || (exclusive_minimum != null && value <= exclusive_minimum);
+}
+
+function isAbove({ maximum, exclusive_maximum }: InputDefinition, value: number | bigint): boolean {
+  return (maximum != null && value > maximum) || (exclusive_maximum != null && value >= exclusive_maximum);
 }
 
 function isMultiple(value: number | bigint, step: number | bigint): boolean {
-  if (Number.isInteger(Number(step)) && (typeof value === "bigint" || Number.isInteger(value))) {
-    return BigInt(value) % BigInt(step) === 0n;
-  }
+  if (isWhole(value) && isWhole(step)) return BigInt(value) % BigInt(step) === 0n;
   const ratio = Number(value) / Number(step);
   return Math.abs(ratio - Math.round(ratio)) <= 1e-9 * Math.max(1, Math.abs(ratio));
 }
 
+/** Give the multiples below and above a number that is none. */
+function multiplesAround(value: number | bigint, step: number | bigint): (number | bigint)[] {
+  if (isWhole(value) && isWhole(step)) {
+    const by = BigInt(step);
+    const rest = ((BigInt(value) % by) + by) % by;
+    return [BigInt(value) - rest, BigInt(value) - rest + by];
+  }
+  const count = Math.floor(Number(value) / Number(step));
+  return [count, count + 1].map((each) => Number((each * Number(step)).toPrecision(DIGITS)));
+}
+
+function isWhole(value: number | bigint): boolean {
+  return typeof value === "bigint" || Number.isInteger(value);
+}
+
 /** Say which numbers an input takes; an empty text if any. */
-export function rangeInWords(input: InputDefinition): string {
+function rangeInWords(input: InputDefinition): string {
   const { minimum: low, maximum: high, exclusive_minimum: above, exclusive_maximum: below } = input;
   if (low != null && high != null) return t("graph.range", { low: String(low), high: String(high) });
   const parts: string[] = [];
@@ -99,10 +128,17 @@ function checkText(input: InputDefinition, value: string): Flaw | null {
   // by characters, as the server counts them, not by UTF-16 units
   const length = [...value].length;
   const { min_length: least, max_length: most } = input;
-  if (least != null && length < least) return flaw("text_too_short", "tooShort", "atLeastLong", { count: least });
-  if (most != null && length > most) return flaw("text_too_long", "tooLong", "atMostLong", { count: most });
+  if (least != null && length < least) {
+    return least === 1
+      ? flaw(t("graph.emptyText"), "")
+      : flaw(t("graph.tooShort"), t("graph.atLeastLong", { count: least }));
+  }
+  if (most != null && length > most) {
+    return flaw(t("graph.tooLong"), t("graph.atMostLong", { count: most, length }));
+  }
   if (input.pattern == null || matches(input.pattern, value)) return null;
-  return flaw("wrong_text", "doesNotFit", "mustMatch", { value: shown(value), pattern: input.pattern });
+  const message = t("graph.doesNotFit", { value: shown(value) });
+  return flaw(message, t("graph.mustMatch", { pattern: input.pattern }));
 }
 
 /** Patterns are Python's; what JavaScript can't read is left to the server. */
@@ -120,8 +156,6 @@ export function shown(value: Json): string {
   return text.length <= LONGEST ? text : `${text.slice(0, LONGEST - 1)}…`;
 }
 
-type GraphText = Parameters<typeof t>[0] extends infer Key ? (Key extends `graph.${infer Name}` ? Name : never) : never;
-
-function flaw(code: string, message: GraphText, remedy: GraphText, values: Record<string, string | number> = {}): Flaw {
-  return { code, message: t(`graph.${message}`, values), remedy: t(`graph.${remedy}`, values) };
+function flaw(message: string, remedy: string): Flaw {
+  return { message, remedy };
 }

@@ -1,7 +1,8 @@
 import { useRef } from "react";
+import { troubleWith } from "../graph/literals";
 import { t } from "../i18n";
 import { Trouble } from "./Trouble";
-import { textOf, textTrouble } from "./texts";
+import { textOf } from "./texts";
 import type { WidgetProps } from "./types";
 import { useTyping } from "./useTyping";
 
@@ -13,7 +14,7 @@ export function ColourField(props: WidgetProps) {
   const box = useRef<HTMLDivElement>(null);
   const typing = useTyping(props);
   const text = textOf(value);
-  const trouble = text === "" || HEX.test(text) ? textTrouble(input, value) : t("widgets.notColour", { text });
+  const trouble = text === "" || HEX.test(text) ? troubleWith(input, value) : t("widgets.notColour", { text });
   return (
     <div ref={box} className="w w-colour nokey" data-invalid={trouble !== null || undefined}>
       <input

@@ -1,5 +1,6 @@
 import { type CSSProperties, type KeyboardEvent, type PointerEvent, useRef, useState } from "react";
 import { dumpJson, type Json } from "../graph/document";
+import { troubleWith } from "../graph/literals";
 import { t } from "../i18n";
 import * as numbers from "./numbers";
 import { Trouble } from "./Trouble";
@@ -211,9 +212,8 @@ function shownText(value: Json): string {
 }
 
 function standingTrouble(value: Json, input: WidgetProps["input"]): string | null {
-  if (value === null) return null;
-  if (!numbers.isNumeric(value)) return t("widgets.notNumber", { text: shownText(value) });
-  return numbers.numberTrouble(input, value);
+  if (value !== null && !numbers.isNumeric(value)) return t("widgets.notNumber", { text: shownText(value) });
+  return troubleWith(input, value);
 }
 
 function kept(value: Json): string {

@@ -1,8 +1,9 @@
 import { type KeyboardEvent, useLayoutEffect, useRef, useState } from "react";
+import { troubleWith } from "../graph/literals";
 import { t } from "../i18n";
 import { Popup } from "./Popup";
 import { Trouble } from "./Trouble";
-import { textOf, textTrouble } from "./texts";
+import { textOf } from "./texts";
 import type { WidgetProps } from "./types";
 import { useTyping } from "./useTyping";
 import { complete, knownWords, learnWords, wordBefore } from "./words";
@@ -22,7 +23,7 @@ export function PromptField(props: WidgetProps) {
   const caret = useRef<number | null>(null);
   const typing = useTyping(props);
   const [offer, setOffer] = useState<Offer | null>(null);
-  const trouble = textTrouble(input, value);
+  const trouble = troubleWith(input, value);
   const text = textOf(value);
 
   // React puts the caret at the end when a value changes under it

@@ -1,7 +1,8 @@
 import { useRef } from "react";
+import { troubleWith } from "../graph/literals";
 import { t } from "../i18n";
 import { Trouble } from "./Trouble";
-import { textOf, textTrouble } from "./texts";
+import { textOf } from "./texts";
 import type { WidgetProps } from "./types";
 import { useTyping } from "./useTyping";
 
@@ -10,7 +11,7 @@ export function TextField(props: WidgetProps) {
   const { id, input, value, disabled } = props;
   const box = useRef<HTMLDivElement>(null);
   const typing = useTyping(props);
-  const trouble = textTrouble(input, value);
+  const trouble = troubleWith(input, value);
   const mayBeUnset = !input.required && input.default === null;
   return (
     <div ref={box} className="w nokey" data-invalid={trouble !== null || undefined}>

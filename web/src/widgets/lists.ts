@@ -1,9 +1,9 @@
 /** Lists of plain values as text: numbers and truths with commas, texts one per line. */
 import type { InputDefinition } from "../graph/definitions";
 import { dumpJson, type Json } from "../graph/document";
+import { troubleWith } from "../graph/literals";
 import { t } from "../i18n";
 import { readNumber } from "./numbers";
-import { textTrouble } from "./texts";
 
 export type ListReading = { values: Json[]; trouble: null } | { values: null; trouble: string };
 
@@ -37,7 +37,7 @@ export function readList(input: InputDefinition, text: string): ListReading {
 }
 
 function readItem(item: InputDefinition, text: string): { value: Json; trouble: string | null } {
-  if (item.type === "STRING") return { value: text, trouble: textTrouble(item, text) };
+  if (item.type === "STRING") return { value: text, trouble: troubleWith(item, text) };
   if (item.type === "BOOLEAN") {
     const isKnown = text === "true" || text === "false";
     return { value: text === "true", trouble: isKnown ? null : t("widgets.notTruth", { text }) };

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { InputDefinition } from "../graph/definitions";
-import { dragSteps, numberTrouble, readNumber, sliderSpan, snapped, stepOf, stepped } from "./numbers";
+import { troubleWith } from "../graph/literals";
+import { dragSteps, readNumber, sliderSpan, snapped, stepOf, stepped } from "./numbers";
 
 function input(type: string, more: Partial<InputDefinition> = {}): InputDefinition {
   return { name: "x", type, required: false, default: 0, ...more };
@@ -39,7 +40,7 @@ describe("stepping", () => {
     fc.assert(
       fc.property(fc.integer({ min: -3000, max: 3000 }), fc.integer({ min: -500, max: 500 }), (start, steps) => {
         const value = stepped(SIDE, start, steps, stepOf(SIDE, start));
-        expect(numberTrouble(SIDE, value)).toBeNull();
+        expect(troubleWith(SIDE, value)).toBeNull();
       }),
     );
   });
@@ -54,8 +55,8 @@ describe("stepping", () => {
   });
   it("keeps off limits that are no values", () => {
     const open = input("FLOAT", { exclusive_minimum: 0, exclusive_maximum: 1 });
-    expect(numberTrouble(open, snapped(open, -4))).toBeNull();
-    expect(numberTrouble(open, snapped(open, 4))).toBeNull();
+    expect(troubleWith(open, snapped(open, -4))).toBeNull();
+    expect(troubleWith(open, snapped(open, 4))).toBeNull();
   });
   it("keeps to multiples where the limits are none", () => {
     const odd = input("INT", { minimum: 3, maximum: 30, multiple_of: 8 });

@@ -6,6 +6,7 @@
  */
 import type { InputDefinition } from "../graph/definitions";
 import type { Json } from "../graph/document";
+import { troubleWith } from "../graph/literals";
 import { t } from "../i18n";
 
 export type Numeric = number | bigint;
@@ -43,7 +44,7 @@ export function readNumber(input: InputDefinition, text: string): Reading {
     const key = isWhole(input) && PLAIN.test(plain) ? "widgets.notWhole" : "widgets.notNumber";
     return { value: null, trouble: t(key, { text: text.trim() }) };
   }
-  const trouble = numberTrouble(input, value);
+  const trouble = troubleWith(input, value);
   return trouble === null ? { value, trouble: null } : { value: null, trouble };
 }
 
@@ -53,41 +54,6 @@ function numberOf(whole: boolean, text: string): Numeric | null {
   const value = Number(text);
   if (!Number.isFinite(value)) return null;
   return whole && !Number.isSafeInteger(value) ? null : value;
-}
-
-/** Say in words which of its input's limits a number breaks; null if none. */
-export function numberTrouble(input: InputDefinition, value: Numeric): string | null {
-  const { minimum: low, maximum: high, exclusive_minimum: above, exclusive_maximum: below } = input;
-  const values = { value: String(value), range: rangeInWords(input) };
-  if ((low != null && value < low) || (above != null && value <= above)) return t("widgets.tooSmall", values);
-  if ((high != null && value > high) || (below != null && value >= below)) return t("widgets.tooLarge", values);
-  const multiple = input.multiple_of;
-  if (multiple && !isMultiple(value, multiple)) {
-    const near = String(snapped(input, value));
-    return t("widgets.notMultiple", { value: String(value), multiple: String(multiple), near });
-  }
-  return null;
-}
-
-function isMultiple(value: Numeric, of: Numeric): boolean {
-  if (isInteger(value) && isInteger(of)) return BigInt(value) % BigInt(of) === 0n;
-  const ratio = Number(value) / Number(of);
-  return Math.abs(ratio - Math.round(ratio)) < 1e-9 * Math.max(1, Math.abs(ratio));
-}
-
-function isInteger(value: Numeric): boolean {
-  return typeof value === "bigint" || Number.isInteger(value);
-}
-
-export function rangeInWords(input: InputDefinition): string {
-  const { minimum: low, maximum: high, exclusive_minimum: above, exclusive_maximum: below } = input;
-  if (low != null && high != null) return t("widgets.range", { low: String(low), high: String(high) });
-  const parts: string[] = [];
-  if (low != null) parts.push(t("widgets.atLeast", { limit: String(low) }));
-  else if (above != null) parts.push(t("widgets.above", { limit: String(above) }));
-  if (high != null) parts.push(t("widgets.atMost", { limit: String(high) }));
-  else if (below != null) parts.push(t("widgets.below", { limit: String(below) }));
-  return t("widgets.choose", { limits: parts.join(t("widgets.and")) });
 }
 
 /** Give how far one press of an arrow key goes. */

@@ -4,7 +4,6 @@ import { widgetKind } from "../graph/widgetKind";
 import { addPoint, heightAt, movePoint, type Point, readCurve, removePoint, STRAIGHT } from "./curve";
 import { listText, readList } from "./lists";
 import { fileOption, matching } from "./options";
-import { textTrouble } from "./texts";
 import { complete, counted, wordBefore, wordsOf } from "./words";
 
 const input = (type: string, more = {}) => ({ name: "x", type, required: false, default: null, ...more });
@@ -109,16 +108,6 @@ describe("lists", () => {
     expect(readList(input("[STRING]"), "one\ntwo, too").values).toEqual(["one", "two, too"]);
     expect(readList(input("[BOOLEAN]"), "true, no").trouble).toContain("neither");
     expect(readList(whole, " ").values).toEqual([]);
-  });
-});
-
-describe("texts", () => {
-  it("are checked as the server does, by code points", () => {
-    expect(textTrouble(input("STRING", { min_length: 1 }), "")).toBe("It can’t be empty.");
-    expect(textTrouble(input("STRING", { max_length: 2 }), "🌟🌟")).toBeNull();
-    expect(textTrouble(input("STRING", { pattern: "^\\d+$" }), "a")).toContain("^\\d+$");
-    expect(textTrouble(input("STRING", { pattern: "(?P<python>a)" }), "b")).toBeNull();
-    expect(textTrouble(input("STRING"), 5)).toBe("5 is no text.");
   });
 });
 
