@@ -84,16 +84,106 @@ class Latent:
 
 
 @dataclass(frozen=True)
-class Conditioning:
-    """A prompt as the model reads it.
+class Area:
+    """A rectangle of the picture, from its top left corner.
 
     Attributes:
-        embedding: float32 ``[B, T, D]``, the text encoder's last hidden state.
-        pooled: float32 ``[B, D]``, the state at the end-of-text token.
+        unit: What the numbers count: ``pixels``, or ``share`` for parts of the picture's sides, 0…1.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    unit: Literal["pixels", "share"] = "pixels"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureSize:
+    """What SDXL models are told of the picture that they were trained on: a small original gives a blurred picture.
+
+    Attributes:
+        width: Of the original, in pixels.
+        height: Of the original, in pixels.
+        crop_x: Pixels cut off at the original's left.
+        crop_y: Pixels cut off at the original's top.
+        target_width: Of what was cut out, in pixels; the latent's own if None.
+        target_height: Of what was cut out, in pixels; the latent's own if None.
+        aesthetic_score: What the refiner is told instead of the target, 0…10; None for 6 in the positive prompt, 2.5 in
+            the negative one.
+    """
+
+    width: int
+    height: int
+    crop_x: int = 0
+    crop_y: int = 0
+    target_width: int | None = None
+    target_height: int | None = None
+    aesthetic_score: float | None = None
+
+
+@dataclass(frozen=True)
+class InpaintingGuide:
+    """What an inpainting model is shown beside the latents.
+
+    Attributes:
+        latents: float32 ``[B or 1, C, h, w]``, of the picture with grey in place of what is repainted.
+        mask: float32 ``[B or 1, H, W]``; 1 is repainted.
+    """
+
+    latents: Tensor
+    mask: Mask
+
+
+StepRange = tuple[float, float]
+"""From a step to before another, each a share of all steps if at most 1, else a number of steps; inf is the end."""
+
+
+@dataclass(frozen=True)
+class ConditioningPart:
+    """One prompt as the model reads it, and where and when it counts.
+
+    Attributes:
+        embedding: float32 ``[B, T, D]``, the text encoders' states.
+        pooled: float32 ``[B, D]``, the whole prompt in one vector.
+        padding: float32 ``[1, T, D]``, the empty prompt's states, to lengthen this prompt to another's tokens with.
+        area: The model sees only this part of the picture; all if None.
+        mask: float32 ``[B or 1, H, W]`` in 0…1, how much the prompt counts at each place; everywhere alike if None.
+        crop_to_mask: Whether the model sees only the mask's bounds.
+        strength: How much the prompt counts beside others, at least 0.
+        timesteps: When it counts, as shares of the way from pure noise (0) to the picture (1) in trained timesteps.
+        steps: When it counts, in steps of the run; all of these must hold.
+        size: For SDXL; the latent's own size if None.
+        inpainting: For inpainting models.
     """
 
     embedding: Tensor
     pooled: Tensor | None = None
+    padding: Tensor | None = None
+    area: Area | None = None
+    mask: Mask | None = None
+    crop_to_mask: bool = False
+    strength: float = 1.0
+    timesteps: tuple[float, float] = (0.0, 1.0)
+    steps: tuple[StepRange, ...] = ()
+    size: PictureSize | None = None
+    inpainting: InpaintingGuide | None = None
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a picture should show: one or more prompts, whose answers are averaged where several count.
+
+    Attributes:
+        parts: At least one.
+    """
+
+    parts: tuple[ConditioningPart, ...]
+
+    @classmethod
+    def of(cls, embedding: Tensor, pooled: Tensor | None = None) -> Conditioning:
+        """Make the conditioning of one prompt that counts everywhere."""
+        return cls((ConditioningPart(embedding, pooled),))
 
 
 LatentRgb = tuple[tuple[float, float, float], ...]

@@ -25,7 +25,7 @@ def encode(clip: Clip, text: str, *, device: torch.device | str = "cpu") -> Cond
     tokens = tokenizer(text, padding="max_length", max_length=limit, truncation=True, return_tensors="pt")
     with torch.no_grad():
         output = clip.text_encoder.to(device)(tokens.input_ids.to(device), attention_mask=None)
-    return Conditioning(
+    return Conditioning.of(
         embedding=output.last_hidden_state.to("cpu", torch.float32),  # [1, T, D]
         pooled=output.pooler_output.to("cpu", torch.float32),  # [1, D]
     )

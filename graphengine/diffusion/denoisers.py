@@ -211,7 +211,7 @@ def _context(model: Model, prompts: dict[str, Conditioning], batch: int) -> Tens
     config: Any = model.network.config  # Any: diffusers builds configurations at run time
     width = config.cross_attention_dim
     for name, prompt in prompts.items():
-        items, _, features = prompt.embedding.shape
+        items, _, features = prompt.parts[0].embedding.shape
         if isinstance(width, int) and features != width:
             raise InputError(
                 name,
@@ -224,11 +224,11 @@ def _context(model: Model, prompts: dict[str, Conditioning], batch: int) -> Tens
                 f"{items} prompts don't fit {batch} latents.",
                 f"Give one prompt for all, or {batch}.",
             )
-    lengths = {name: prompt.embedding.shape[1] for name, prompt in prompts.items()}
+    lengths = {name: prompt.parts[0].embedding.shape[1] for name, prompt in prompts.items()}
     if len(set(lengths.values())) > 1:
         raise InputError(
             "negative",
             f"it has {lengths['negative']} tokens, and the positive prompt {lengths['positive']}.",
             "Encode both to the same length.",
         )
-    return torch.cat([prompt.embedding.expand(batch, -1, -1) for prompt in prompts.values()])
+    return torch.cat([prompt.parts[0].embedding.expand(batch, -1, -1) for prompt in prompts.values()])

@@ -25,7 +25,7 @@ def overheads(rounds: int = 15) -> Iterator[tuple[str, float]]:
     model, clip, _ = checkpoints.load(EMBEDDED)
     prompt, empty = conditioning.encode(clip, "a red star"), conditioning.encode(clip, "")
     blank = Latent(torch.zeros(1, 4, 16, 16))
-    x, context = torch.randn(2, 4, 16, 16), torch.cat([empty.embedding, prompt.embedding])
+    x, context = torch.randn(2, 4, 16, 16), torch.cat([empty.parts[0].embedding, prompt.parts[0].embedding])
 
     def bare() -> None:
         with torch.no_grad():

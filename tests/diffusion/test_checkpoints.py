@@ -90,7 +90,7 @@ def test_the_diffusers_pipeline_opens_what_we_save(original: Path) -> None:
 
     assert picture.shape == (1, 8, 8, 3)
     assert pipeline.scheduler.config.prediction_type == "v_prediction"
-    mine = conditioning.encode(tiny_clip(), "red").embedding
+    mine = conditioning.encode(tiny_clip(), "red").parts[0].embedding
     theirs, _negative = pipeline.encode_prompt("red", "cpu", 1, False)
     assert torch.equal(mine, theirs)
 

@@ -19,7 +19,7 @@ PREDICTIONS: list[Prediction] = ["epsilon", "v_prediction", "sample"]
 
 
 def prompt(seed: int, *, batch: int = 1, tokens: int = 5, features: int = 16) -> Conditioning:
-    return Conditioning(torch.randn(batch, tokens, features, generator=torch.Generator().manual_seed(seed)))
+    return Conditioning.of(torch.randn(batch, tokens, features, generator=torch.Generator().manual_seed(seed)))
 
 
 def latents(batch: int = 2) -> Tensor:
@@ -80,7 +80,7 @@ def test_answer_is_guided_from_the_network_at_the_trained_scale_and_timestep(pre
     with torch.no_grad():
         answer = denoiser(Ask(x, sigma))
         raw = [
-            model.network(x / sqrt(1 + sigma**2), torch.tensor(250), each.embedding.expand(2, -1, -1)).sample
+            model.network(x / sqrt(1 + sigma**2), torch.tensor(250), each.parts[0].embedding.expand(2, -1, -1)).sample
             for each in (negative, positive)
         ]
     guided = raw[0] + 3.0 * (raw[1] - raw[0])
@@ -107,7 +107,7 @@ def test_both_prompts_share_one_call_negative_first() -> None:
     ((x, _, context),) = recording.calls
     assert x.shape[0] == 4
     assert context is not None
-    expected = torch.cat([negative.embedding.expand(2, -1, -1), positive.embedding.expand(2, -1, -1)])
+    expected = torch.cat([negative.parts[0].embedding.expand(2, -1, -1), positive.parts[0].embedding.expand(2, -1, -1)])
     assert torch.equal(context, expected)
 
 
@@ -130,7 +130,9 @@ def test_raw_requests_reach_the_network_as_they_are() -> None:
     x, timestep = latents(), torch.tensor(421)
     with torch.no_grad():
         answer = Denoiser(model, prompt(1), prompt(2), cfg=1.0, batch=2)(Ask(x, 1.0, want="raw", timestep=timestep))
-        expected = model.network(x, timestep, encoder_hidden_states=prompt(1).embedding.expand(2, -1, -1)).sample
+        expected = model.network(
+            x, timestep, encoder_hidden_states=prompt(1).parts[0].embedding.expand(2, -1, -1)
+        ).sample
     assert recording.calls[0][0] is x
     assert recording.calls[0][1] is timestep
     assert torch.equal(answer, expected)
@@ -141,7 +143,9 @@ def test_prompts_as_many_as_latents_go_one_to_each() -> None:
     both, negative = prompt(1, batch=2), prompt(2)
     with torch.no_grad():
         together = Denoiser(model, both, negative, cfg=2.0, batch=2)(Ask(x, 1.0))
-        second = Denoiser(model, Conditioning(both.embedding[1:]), negative, cfg=2.0, batch=1)(Ask(x[1:], 1.0))
+        second = Denoiser(model, Conditioning.of(both.parts[0].embedding[1:]), negative, cfg=2.0, batch=1)(
+            Ask(x[1:], 1.0)
+        )
     torch.testing.assert_close(together[1:], second)
 
 

@@ -53,7 +53,7 @@ def model_for(prediction: Prediction = "epsilon", *, network: nn.Module | None =
 
 def prompts() -> dict[str, Conditioning]:
     generator = torch.Generator().manual_seed(1)
-    return {name: Conditioning(torch.randn(1, 5, 16, generator=generator)) for name in ("positive", "negative")}
+    return {name: Conditioning.of(torch.randn(1, 5, 16, generator=generator)) for name in ("positive", "negative")}
 
 
 def blank(batch: int = 2) -> Latent:
@@ -89,8 +89,8 @@ def pipeline(
     pipe = getattr(diffusers, kind)(unet=model.network, scheduler=scheduler, requires_safety_checker=False, **parts)
     pipe.set_progress_bar_config(disable=True)
     result: Tensor = pipe(
-        prompt_embeds=prompts()["positive"].embedding.expand(2, -1, -1),
-        negative_prompt_embeds=prompts()["negative"].embedding.expand(2, -1, -1),
+        prompt_embeds=prompts()["positive"].parts[0].embedding.expand(2, -1, -1),
+        negative_prompt_embeds=prompts()["negative"].parts[0].embedding.expand(2, -1, -1),
         guidance_scale=2.5,
         num_inference_steps=steps,
         generator=[torch.Generator().manual_seed((SEED + item) % 2**64) for item in range(2)],

@@ -118,7 +118,7 @@ def test_a_denoiser_follows_its_caption() -> None:
     noise = torch.randn(examples.latents.shape, generator=torch.Generator().manual_seed(3))
 
     def error(captions: list[str]) -> float:
-        embedding = torch.cat([conditioning.encode(text.subject, caption).embedding for caption in captions])
+        embedding = torch.cat([conditioning.encode(text.subject, caption).parts[0].embedding for caption in captions])
         with torch.no_grad():
             v = trained.subject.network(noise, timesteps, encoder_hidden_states=embedding).sample
         return float((-v - examples.latents).square().mean())  # at pure noise, v is minus the sample
@@ -149,7 +149,7 @@ def test_captions_are_encoded_as_prompts_are() -> None:
     hidden, pooled, real = encode_captions(clip, clip.text_encoder, CAPTIONS, torch.device("cpu"))
     single = [conditioning.encode(clip, text) for text in CAPTIONS]
 
-    torch.testing.assert_close(hidden, torch.cat([each.embedding for each in single]))
+    torch.testing.assert_close(hidden, torch.cat([each.parts[0].embedding for each in single]))
     torch.testing.assert_close(pooled, torch.cat([each.pooled for each in single if each.pooled is not None]))
     assert real.tolist() == [[1, 1, 1, 1, 1, 0, 0, 0]] * 4  # two marks and three words
 

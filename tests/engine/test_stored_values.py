@@ -253,7 +253,7 @@ def test_tensors_made_without_gradients_can_be_used_with_them() -> None:
 
 
 def test_latents_and_conditioning_are_stored() -> None:
-    latent, conditioning = read(stored(Latent(torch.ones(1, 4, 2, 2)), Conditioning(torch.ones(1, 3, 8))))
+    latent, conditioning = read(stored(Latent(torch.ones(1, 4, 2, 2)), Conditioning.of(torch.ones(1, 3, 8))))
     assert torch.equal(latent.samples, torch.ones(1, 4, 2, 2))
     assert latent.noise_mask is None
     assert type(conditioning) is Conditioning

@@ -13,7 +13,7 @@ from tests.nodes.running import Run
 def test_prompt_is_encoded_without_a_warning_if_it_fits(tmp_path: Path) -> None:
     run, clip = Run(tmp_path), tiny_clip()
     result = clip_encode(run.context, "red", clip=clip)
-    assert torch.equal(result.embedding, conditioning.encode(clip, "red").embedding)
+    assert torch.equal(result.parts[0].embedding, conditioning.encode(clip, "red").parts[0].embedding)
     assert run.warnings == []
     assert [definition.name for definition in clip_encode.definition.inputs] == ["text", "clip"]
 

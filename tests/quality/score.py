@@ -88,7 +88,9 @@ class Checkpoint:
         return torch.cat(list(made)).numpy()
 
     def _encode(self, prompts: Sequence[str]) -> Conditioning:
-        return Conditioning(torch.cat([conditioning.encode(self.clip, prompt).embedding for prompt in prompts]))
+        return Conditioning.of(
+            torch.cat([conditioning.encode(self.clip, prompt).parts[0].embedding for prompt in prompts])
+        )
 
 
 def score_prompts(make: MakePictures, dataset: DrawnShapes, prompts: int, seed: int) -> dict[str, float]:
