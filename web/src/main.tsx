@@ -1,8 +1,8 @@
+import "./styles/tokens.css";
+import "./styles/app.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./app/App";
-import "./styles/tokens.css";
-import "./styles/app.css";
 
 const root = document.getElementById("root");
 if (root === null) throw new Error("index.html has no #root.");

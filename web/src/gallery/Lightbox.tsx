@@ -1,19 +1,19 @@
-import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { type KeyboardEvent, useState } from "react";
 import * as api from "../api/routes";
+import { Dialog } from "../app/Dialog";
 import { t } from "../i18n";
 import { restoreJob } from "../run/HistoryPanel";
 import { Icon } from "../run/icons";
 import { sizeText, timeText } from "../run/pictures";
 import { CompareSlider } from "./CompareSlider";
 import { useLightbox } from "./lightboxStore";
+import { Pager } from "./Pager";
 import { ZoomedPicture } from "./ZoomedPicture";
 
 /** A picture, large; or two beside each other. */
 export function Lightbox() {
   const { items, index, compared, go, close } = useLightbox();
-  const dialog = useRef<HTMLDialogElement>(null);
   const [pixels, setPixels] = useState<{ width: number; height: number } | null>(null);
-  useEffect(() => dialog.current?.showModal(), []);
   const picture = items[index];
   if (picture === undefined) return null;
   const turn = (event: KeyboardEvent) => {
@@ -28,7 +28,7 @@ export function Lightbox() {
     close();
   };
   return (
-    <dialog ref={dialog} className="lightbox" aria-label={picture.name} onClose={close} onKeyDown={turn}>
+    <Dialog className="lightbox" label={picture.name} onClose={close} onKeyDown={turn}>
       <header>
         <div className="facts">
           <strong>{picture.name}</strong>
@@ -57,29 +57,7 @@ export function Lightbox() {
       ) : (
         <CompareSlider one={picture} other={compared} />
       )}
-      {items.length > 1 && (
-        <nav className="turn">
-          <button
-            type="button"
-            className="quiet icon turnleft"
-            aria-label={t("data.previous")}
-            disabled={index === 0}
-            onClick={() => go(index - 1)}
-          >
-            <Icon name="up" />
-          </button>
-          <span>{t("run.picture", { number: index + 1, count: items.length })}</span>
-          <button
-            type="button"
-            className="quiet icon turnright"
-            aria-label={t("data.next")}
-            disabled={index === items.length - 1}
-            onClick={() => go(index + 1)}
-          >
-            <Icon name="up" />
-          </button>
-        </nav>
-      )}
-    </dialog>
+      <Pager index={index} count={items.length} go={go} />
+    </Dialog>
   );
 }

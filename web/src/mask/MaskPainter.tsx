@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
+import { Dialog } from "../app/Dialog";
 import { t } from "../i18n";
-import { Dialog } from "../widgets/Dialog";
 import { inWords } from "../widgets/upload";
 import { MaskCanvas } from "./MaskCanvas";
 import { MaskTools, type Settings } from "./MaskTools";
@@ -67,8 +67,8 @@ export default function MaskPainter({ source, name, onSave, onClose }: MaskPaint
   }
 
   return (
-    <Dialog className="mask-painter" label={t("mask.title", { name })} onClose={leave}>
-      <header className="w-dialog-head">
+    <Dialog className="mask-painter" hasEntries label={t("mask.title", { name })} onClose={leave}>
+      <header className="dialog-head">
         <h2>{t("mask.title", { name })}</h2>
         <div className="mask-ends">
           <button type="button" className="quiet" onClick={leave}>

@@ -1,4 +1,5 @@
-import { type FormEvent, useEffect, useRef, useState } from "react";
+import { type FormEvent, useState } from "react";
+import { Dialog } from "../app/Dialog";
 import { t } from "../i18n";
 import { useAsk } from "./askStore";
 
@@ -6,21 +7,20 @@ import { useAsk } from "./askStore";
 export function AskDialog() {
   const question = useAsk((state) => state.question);
   const answer = useAsk((state) => state.answer);
-  const dialog = useRef<HTMLDialogElement>(null);
   const [name, setName] = useState(question?.value ?? "");
-  useEffect(() => dialog.current?.showModal(), []);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     answer(name.trim() === "" ? null : name.trim());
   };
   return (
-    <dialog ref={dialog} className="sheet" aria-labelledby="ask-title" onClose={() => answer(null)}>
+    <Dialog className="sheet" label={question?.title ?? ""} hasEntries onClose={() => answer(null)}>
       <form onSubmit={submit}>
-        <h2 id="ask-title">{question?.title}</h2>
+        <h2>{question?.title}</h2>
         <label>
           {t("data.name")}
           <input
             className="field"
+            data-autofocus
             required
             maxLength={200}
             value={name}
@@ -36,6 +36,6 @@ export function AskDialog() {
           </button>
         </div>
       </form>
-    </dialog>
+    </Dialog>
   );
 }

@@ -1,14 +1,13 @@
-import { type FormEvent, useEffect, useRef, useState } from "react";
+import { type FormEvent, useState } from "react";
 import { ApiError } from "../api/client";
+import { Dialog } from "../app/Dialog";
 import { t } from "../i18n";
 import { logIn } from "./session";
 
 /** Asks for the token that the server wants. */
 export function LogIn() {
-  const dialog = useRef<HTMLDialogElement>(null);
   const [token, setToken] = useState("");
   const [problem, setProblem] = useState("");
-  useEffect(() => dialog.current?.showModal(), []);
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     try {
@@ -18,19 +17,15 @@ export function LogIn() {
     }
   };
   return (
-    <dialog
-      ref={dialog}
-      className="sheet login"
-      aria-labelledby="login-title"
-      onCancel={(event) => event.preventDefault()}
-    >
+    <Dialog className="sheet login" label={t("state.tokenTitle")} hasEntries onClose={() => {}}>
       <form onSubmit={submit}>
-        <h2 id="login-title">{t("state.tokenTitle")}</h2>
+        <h2>{t("state.tokenTitle")}</h2>
         <p className="remedy">{t("state.tokenText")}</p>
         <label>
           {t("state.token")}
           <input
             className="field"
+            data-autofocus
             type="password"
             autoComplete="current-password"
             required
@@ -47,6 +42,6 @@ export function LogIn() {
           {t("state.logIn")}
         </button>
       </form>
-    </dialog>
+    </Dialog>
   );
 }

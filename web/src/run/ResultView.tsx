@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { assetUrl } from "../api/routes";
 import { useLightbox } from "../gallery/lightboxStore";
+import { Pager } from "../gallery/Pager";
 import { dumpJson } from "../graph/document";
 import { t } from "../i18n";
 import { useEditor } from "../stores/editorStore";
@@ -78,29 +79,7 @@ function Pictures({ job, isOld }: { job: JobView; isOld: boolean }) {
       >
         <img src={assetUrl(file.asset)} alt={t("run.resultOf", { name: job.name || t("app.untitled") })} />
       </button>
-      {ordered.length > 1 && (
-        <div className="pager">
-          <button
-            type="button"
-            className="quiet icon turnleft"
-            aria-label={t("data.previous")}
-            disabled={index === 0}
-            onClick={() => setIndex(index - 1)}
-          >
-            <Icon name="up" size={16} />
-          </button>
-          <span>{t("run.picture", { number: index + 1, count: ordered.length })}</span>
-          <button
-            type="button"
-            className="quiet icon turnright"
-            aria-label={t("data.next")}
-            disabled={index === ordered.length - 1}
-            onClick={() => setIndex(index + 1)}
-          >
-            <Icon name="up" size={16} />
-          </button>
-        </div>
-      )}
+      <Pager index={index} count={ordered.length} go={setIndex} />
     </>
   );
 }

@@ -1,4 +1,5 @@
-import { type FormEvent, useEffect, useId, useMemo, useRef, useState } from "react";
+import { type FormEvent, useId, useMemo, useState } from "react";
+import { Dialog } from "../app/Dialog";
 import type { InputDefinition } from "../graph/definitions";
 import type { Json } from "../graph/document";
 import { t } from "../i18n";
@@ -13,14 +14,12 @@ const MOST_NAMED = 14;
 /** Asks for values of an input, or of two, then shows what came of each. */
 export function SweepDialog() {
   const { target, grid, set } = useSweep();
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
   const close = () => set({ target: null, grid: null });
   return (
-    <dialog
-      ref={dialog}
+    <Dialog
       className={grid === null ? "sheet" : "sheet wide"}
-      aria-labelledby="sweep-title"
+      label={grid?.title ?? titleOf(target)}
+      hasEntries
       onClose={close}
     >
       {grid !== null ? (
@@ -28,8 +27,12 @@ export function SweepDialog() {
       ) : (
         target !== null && <Ask target={target} close={close} />
       )}
-    </dialog>
+    </Dialog>
   );
+}
+
+function titleOf(target: SweepTarget | null): string {
+  return target === null ? "" : t("sweep.title", { input: `${target.node} · ${target.input}` });
 }
 
 function Ask({ target, close }: { target: SweepTarget; close(): void }) {
@@ -61,7 +64,7 @@ function Ask({ target, close }: { target: SweepTarget; close(): void }) {
   const others = choices.filter((each) => placeOf(each.target) !== placeOf(target));
   return (
     <form onSubmit={submit}>
-      <h2 id="sweep-title">{t("sweep.title", { input: `${target.node} · ${target.input}` })}</h2>
+      <h2>{titleOf(target)}</h2>
       <Values
         input={first?.input}
         text={texts.across}

@@ -14,7 +14,7 @@ export function SweepResults({ grid, close }: { grid: SweepGrid; close(): void }
   return (
     <div className="body">
       <header className="toolrow spread">
-        <h2 id="sweep-title">{grid.title}</h2>
+        <h2>{grid.title}</h2>
         <button type="button" className="quiet icon" aria-label={t("data.close")} onClick={close}>
           <Icon name="close" />
         </button>

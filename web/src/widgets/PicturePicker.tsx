@@ -1,7 +1,7 @@
 import { useEffect, useState } from "react";
 import { type Asset, listAssets, thumbnailUrl } from "../api/routes";
+import { Dialog } from "../app/Dialog";
 import { t } from "../i18n";
-import { Dialog } from "./Dialog";
 import { inWords } from "./upload";
 
 interface PicturePickerProps {
@@ -31,7 +31,7 @@ export default function PicturePicker({ onPick, onClose }: PicturePickerProps) {
 
   return (
     <Dialog className="w-picker" label={t("widgets.fromGallery")} onClose={onClose}>
-      <div className="w-dialog-head">
+      <div className="dialog-head">
         <h2>{t("widgets.fromGallery")}</h2>
         <button type="button" className="quiet" data-autofocus aria-label={t("widgets.close")} onClick={onClose}>
           ×

@@ -1,5 +1,6 @@
 import { Command } from "cmdk";
 import { useDeferredValue, useMemo, useState } from "react";
+import { Dialog } from "../../app/Dialog";
 import type { NodeDefinition } from "../../graph/definitions";
 import { searchKinds } from "../../graph/search";
 import { t } from "../../i18n";
@@ -10,7 +11,6 @@ import { type PaletteRequest, type SocketRef, useCanvas } from "../canvasStore";
 import { centerOfView, goToNode } from "../view";
 import { typeOf } from "../wiring";
 import { type Connectable, socketsFor } from "./connectable";
-import { Sheet } from "./Sheet";
 
 const SHOWN = 80;
 
@@ -46,7 +46,7 @@ export function AddNodeDialog({ request }: { request: PaletteRequest }) {
   const value = values.includes(chosen) ? chosen : (values[0] ?? "");
 
   return (
-    <Sheet label={label} onClose={close}>
+    <Dialog className="palette" label={label} onClose={close}>
       <Command label={label} shouldFilter={false} loop vimBindings={false} value={value} onValueChange={setChosen}>
         <Command.Input
           value={query}
@@ -94,7 +94,7 @@ export function AddNodeDialog({ request }: { request: PaletteRequest }) {
           ))}
         </Command.List>
       </Command>
-    </Sheet>
+    </Dialog>
   );
 }
 

@@ -1,4 +1,5 @@
 import { Command } from "cmdk";
+import { Dialog } from "../../app/Dialog";
 import { t } from "../../i18n";
 import {
   type CommandSection,
@@ -8,7 +9,6 @@ import {
   showKeys,
   useCommands,
 } from "../commands";
-import { Sheet } from "./Sheet";
 
 export const SECTIONS: readonly CommandSection[] = ["run", "file", "edit", "graph", "arrange", "view"];
 
@@ -21,7 +21,7 @@ export function CommandDialog({ onClose }: { onClose(): void }) {
     setTimeout(() => command.run());
   };
   return (
-    <Sheet label={t("editor.commands")} onClose={onClose}>
+    <Dialog className="palette" label={t("editor.commands")} onClose={onClose}>
       <Command label={t("editor.commands")} loop vimBindings={false}>
         <Command.Input placeholder={t("editor.commandsHint")} />
         <Command.Empty>{t("editor.nothingFound")}</Command.Empty>
@@ -31,7 +31,7 @@ export function CommandDialog({ onClose }: { onClose(): void }) {
           ))}
         </Command.List>
       </Command>
-    </Sheet>
+    </Dialog>
   );
 }
 

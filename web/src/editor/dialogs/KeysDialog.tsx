@@ -1,16 +1,16 @@
 import { type KeyboardEvent, useState } from "react";
+import { Dialog } from "../../app/Dialog";
 import { t } from "../../i18n";
 import { type Command, keysOf, showKeys, useCommands } from "../commands";
 import { keysOfEvent } from "../keys";
 import { SECTIONS } from "./CommandDialog";
-import { Sheet } from "./Sheet";
 
 /** What the keys do, and other keys for it. */
 export function KeysDialog({ onClose }: { onClose(): void }) {
   const commands = useCommands((state) => state.commands);
   return (
-    <Sheet label={t("editor.keys")} onClose={onClose}>
-      <div className="palette-head">
+    <Dialog className="palette" label={t("editor.keys")} onClose={onClose}>
+      <div className="dialog-head">
         <h2>{t("editor.keys")}</h2>
         <button type="button" className="quiet" data-autofocus onClick={onClose}>
           {t("editor.close")}
@@ -36,7 +36,7 @@ export function KeysDialog({ onClose }: { onClose(): void }) {
           <p>{t("editor.canvasKeys")}</p>
         </section>
       </div>
-    </Sheet>
+    </Dialog>
   );
 }
 

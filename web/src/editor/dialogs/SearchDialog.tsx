@@ -1,10 +1,10 @@
 import { Command } from "cmdk";
 import { useDeferredValue, useState } from "react";
+import { Dialog } from "../../app/Dialog";
 import { searchGraph } from "../../graph/search";
 import { t } from "../../i18n";
 import { activeGraph, useEditor } from "../../stores/editorStore";
 import { goToNode } from "../view";
-import { Sheet } from "./Sheet";
 
 const SHOWN = 60;
 
@@ -23,7 +23,7 @@ export function SearchDialog({ onClose }: { onClose(): void }) {
     setTimeout(() => goToNode(id));
   };
   return (
-    <Sheet label={t("editor.search")} onClose={onClose}>
+    <Dialog className="palette" label={t("editor.search")} onClose={onClose}>
       <Command
         label={t("editor.search")}
         shouldFilter={false}
@@ -43,6 +43,6 @@ export function SearchDialog({ onClose }: { onClose(): void }) {
           ))}
         </Command.List>
       </Command>
-    </Sheet>
+    </Dialog>
   );
 }
