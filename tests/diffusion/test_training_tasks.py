@@ -99,7 +99,7 @@ def colour_contrast(clip: Clip) -> float:
 
 
 def pooled_state(clip: Clip, caption: str) -> torch.Tensor:
-    pooled = conditioning.encode(clip, caption).pooled
+    pooled = conditioning.encode(clip, caption).parts[0].pooled
     assert pooled is not None
     return pooled[0]
 
@@ -147,9 +147,9 @@ def test_a_dropped_caption_is_the_empty_one() -> None:
 def test_captions_are_encoded_as_prompts_are() -> None:
     clip = tiny_clip()
     hidden, pooled, real = encode_captions(clip, clip.text_encoder, CAPTIONS, torch.device("cpu"))
-    single = [conditioning.encode(clip, text) for text in CAPTIONS]
+    single = [conditioning.encode(clip, text).parts[0] for text in CAPTIONS]
 
-    torch.testing.assert_close(hidden, torch.cat([each.parts[0].embedding for each in single]))
+    torch.testing.assert_close(hidden, torch.cat([each.embedding for each in single]))
     torch.testing.assert_close(pooled, torch.cat([each.pooled for each in single if each.pooled is not None]))
     assert real.tolist() == [[1, 1, 1, 1, 1, 0, 0, 0]] * 4  # two marks and three words
 
