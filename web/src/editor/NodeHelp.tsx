@@ -3,6 +3,7 @@ import type { InputDefinition, OutputDefinition } from "../graph/definitions";
 import { dumpJson } from "../graph/document";
 import { shapeOf } from "../graph/resolve";
 import { t } from "../i18n";
+import { Markdown } from "../markdown/Markdown";
 import { activeGraph, activeTab, useEditor } from "../stores/editorStore";
 import { socketColor, socketShape } from "./socketLooks";
 
@@ -20,7 +21,7 @@ export function NodeHelp() {
     <article className="node-help">
       <h2>{shape.label}</h2>
       <p className="kind">{[shape.definition?.category, shape.pack].filter(Boolean).join(" · ")}</p>
-      <p>{shape.missing ? t("editor.unknownKind", { kind: shape.type }) : shape.doc}</p>
+      <Markdown text={shape.missing ? t("editor.unknownKind", { kind: shape.type }) : shape.doc} />
       <Sockets heading={t("editor.inputs")} sockets={shape.inputs} />
       <Sockets heading={t("editor.outputs")} sockets={shape.outputs} />
     </article>

@@ -1,11 +1,12 @@
 import { type NodeProps, NodeResizer } from "@xyflow/react";
 import { type CSSProperties, memo } from "react";
 import { t } from "../../i18n";
+import { Markdown } from "../../markdown/Markdown";
 import { changeNote } from "../actions";
 import { useCanvas } from "../canvasStore";
 import type { NoteNode } from "../flow";
 
-/** A text on the canvas; a double click or F2 edits it. */
+/** A text on the canvas, in Markdown; a double click or F2 edits it. */
 export const NoteCard = memo(function NoteCard({ id, data, selected }: NodeProps<NoteNode>) {
   const { note } = data;
   const editing = useCanvas((state) => state.renaming === id);
@@ -35,7 +36,9 @@ export const NoteCard = memo(function NoteCard({ id, data, selected }: NodeProps
             }}
           />
         ) : (
-          <p className="note-text">{note.text || t("editor.emptyNote")}</p>
+          <div className="note-text">
+            <Markdown text={note.text || t("editor.emptyNote")} breaks />
+          </div>
         )}
       </div>
     </>
