@@ -14,7 +14,8 @@ from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont, ImageOps, ImageSequence
 from torch import Tensor
 
-from graphengine.diffusion.masks import common_batch, overlap
+from graphengine.diffusion.batches import common_batch
+from graphengine.diffusion.masks import overlap
 from graphengine.diffusion.options import Crop, Resampling
 from graphengine.diffusion.picture_size import MAX_PIXELS, ONE_PICTURE_FORMATS, frames_of
 from graphengine.diffusion.resampling import resize as resize_planes

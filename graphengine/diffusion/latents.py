@@ -11,8 +11,11 @@ from graphengine.diffusion.resampling import resize, resolve_size
 from graphengine.errors import InputError
 from graphengine.types import Latent, Mask
 
+FACTOR = 8
+"""Pixels for each cell of a latent along one side, where sizes are given in pixels without a model to ask."""
 
-def empty(width: int, height: int, batch_size: int = 1, *, channels: int = 4, factor: int = 8) -> Latent:
+
+def empty(width: int, height: int, batch_size: int = 1, *, channels: int = 4, factor: int = FACTOR) -> Latent:
     """Make blank latents, the starting point of text-to-image.
 
     Args:
@@ -29,7 +32,7 @@ def empty(width: int, height: int, batch_size: int = 1, *, channels: int = 4, fa
 
 
 def upscale(
-    latent: Latent, width: int, height: int, *, method: Resampling, crop: Crop = "disabled", factor: int = 8
+    latent: Latent, width: int, height: int, *, method: Resampling, crop: Crop = "disabled", factor: int = FACTOR
 ) -> Latent:
     """Resize latents; a mask is cropped alike and follows in its own pixels.
 
@@ -46,6 +49,12 @@ def upscale(
         return replace(latent, samples=samples)
     mask = resize(latent.noise_mask[:, None], columns * factor, rows * factor, method="bilinear", crop=crop)
     return Latent(samples, Mask(mask[:, 0]))
+
+
+def upscale_by(latent: Latent, scale: float, *, method: Resampling) -> Latent:
+    """Resize latents by a factor, above 0; sides are rounded to whole cells, of which one at least remains."""
+    rows, columns = (max(1, round(side * scale)) for side in latent.samples.shape[-2:])
+    return upscale(latent, columns * FACTOR, rows * FACTOR, method=method)
 
 
 def set_noise_mask(latent: Latent, mask: Mask) -> Latent:
@@ -74,3 +83,14 @@ def check_side(name: str, value: int, factor: int) -> None:
     if value <= 0 or value % factor:
         nearest = max(factor, round(value / factor) * factor)
         raise InputError(name, f"{value} is not a multiple of {factor}.", f"The nearest that fits is {nearest}.")
+
+
+def check_multiple(name: str, value: int) -> None:
+    """Refuse a place or size in pixels that falls between two cells.
+
+    Raises:
+        InputError: naming the input and what would fit beside it.
+    """
+    if value % FACTOR:
+        below = value // FACTOR * FACTOR
+        raise InputError(name, f"{value} is not a multiple of {FACTOR}.", f"Choose {below} or {below + FACTOR}.")

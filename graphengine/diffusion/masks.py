@@ -7,15 +7,15 @@ Shapes are drawn with exact coverage along each row and several sample lines per
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphengine.diffusion.batches import common_batch
 from graphengine.diffusion.geometry import Shape, parse_geometry
 from graphengine.diffusion.options import Channel, MaskOperation
-from graphengine.errors import InputError
 from graphengine.types import Image, Mask
 
 LINES_PER_ROW = 16
@@ -119,21 +119,6 @@ def from_image(image: Image, channel: Channel) -> Mask:
 def to_image(mask: Mask) -> Image:
     """Show a mask as a grey picture."""
     return Image(mask[..., None].repeat(1, 1, 1, 3))  # [B, H, W, 3]
-
-
-def common_batch(parts: Mapping[str, Tensor]) -> int:
-    """Give the size of the batch that several make together, in which single items repeat.
-
-    Raises:
-        InputError: naming the first input that is neither one item nor as many as the others.
-    """
-    count = 1
-    for name, part in parts.items():
-        size = part.shape[0]
-        if size != count and 1 not in (size, count):
-            raise InputError(name, f"a batch of {size} beside a batch of {count}.", f"Give 1 or {count}.")
-        count = max(count, size)
-    return count
 
 
 def overlap(

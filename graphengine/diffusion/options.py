@@ -12,3 +12,17 @@ Crop = Literal["disabled", "center"]
 
 MaskOperation = Literal["multiply", "add", "subtract", "and", "or", "xor"]
 Channel = Literal["red", "green", "blue"]
+
+Flip = Literal["x-axis: vertically", "y-axis: horizontally"]
+"""Which axis a picture is mirrored at: upside down, or left to right."""
+
+Rotation = Literal["none", "90 degrees", "180 degrees", "270 degrees"]
+"""Clockwise."""
+
+Axis = Literal["x", "-x", "y", "-y", "t", "-t"]
+"""Across, down, or along the batch; with a minus sign in the other order."""
+
+
+def turns(rotation: Rotation) -> int:
+    """Give how many quarters clockwise a rotation is."""
+    return ("none", "90 degrees", "180 degrees", "270 degrees").index(rotation)

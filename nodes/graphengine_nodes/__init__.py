@@ -8,6 +8,7 @@ pack = NodePack(
         "graphengine_nodes.loaders",
         "graphengine_nodes.conditioning",
         "graphengine_nodes.latents",
+        "graphengine_nodes.latent_operations",
         "graphengine_nodes.sampling",
         "graphengine_nodes.masks",
         "graphengine_nodes.images",
