@@ -24,12 +24,16 @@ Image = NewType("Image", Tensor)
 Mask = NewType("Mask", Tensor)
 """Coverage, float32 ``[B, H, W]`` in 0…1, on the CPU; 1 is selected."""
 
-Prediction = Literal["epsilon", "v_prediction", "sample", "mixing"]
+Prediction = Literal["epsilon", "v_prediction", "sample", "flow", "mixing"]
 """What a denoising network's raw output means.
 
-``epsilon`` the noise, ``v_prediction`` the velocity (Salimans & Ho 2022), ``sample`` the clean data. ``mixing`` is the
-from-scratch walk-through's own: the clean data, from a picture mixed linearly with uniform noise, without a timestep.
+``epsilon`` the noise, ``v_prediction`` the velocity (Salimans & Ho 2022), ``sample`` the clean data, ``flow`` the noise
+less the data, on straight paths between them (Liu et al. 2022, arXiv:2209.03003). ``mixing`` is the from-scratch
+walk-through's own: the clean data, from a picture mixed linearly with uniform noise, without a timestep.
 """
+
+Family = Literal["sd1", "sd2", "sdxl", "sdxl_refiner", "sd3"]
+"""An architecture that checkpoints share: Stable Diffusion 1.x, 2.x, XL, XL's refiner, 3.x."""
 
 
 SamplerName = Literal[
@@ -195,13 +199,18 @@ class Model:
     """A denoising network with what is needed to call it.
 
     Attributes:
-        network: A diffusers ``UNet2DConditionModel`` or ``UNet2DModel``, or a ``BasicUNet``; in eval mode.
+        network: A diffusers ``UNet2DConditionModel``, ``SD3Transformer2DModel`` or ``UNet2DModel``, or a ``BasicUNet``;
+            in eval mode. Its weights may be a mapped file: copy them before changing them.
         prediction: What the network's raw output means.
-        scheduler_config: A diffusers scheduler's configuration; its betas define the noise levels.
-        latent_channels: C of the latents it denoises.
+        scheduler_config: A diffusers scheduler's configuration; its betas, or for ``flow`` its shift, define the noise
+            levels.
+        latent_channels: C of the latents it denoises; the network of an inpainting model takes more.
         latent_factor: Picture pixels per latent cell, along one side; 1 for a pixel-space model.
         source: Where it came from, in the user's words: a checkpoint's name, or "TrainLoop".
         latent_rgb: Roughly how its latents look, for previews; None if that isn't known.
+        family: What it is one of; None for others, such as a model trained from scratch.
+        extra_channels: What its network takes beside the latents: 5 for an inpainting model, the mask and the latents
+            of the picture without what it covers.
     """
 
     network: nn.Module
@@ -211,21 +220,48 @@ class Model:
     latent_factor: int = 8
     source: str = ""
     latent_rgb: LatentRgb | None = None
+    family: Family | None = None
+    extra_channels: int = 0
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """A tokenizer and its text encoder, with what a denoiser reads of it.
+
+    Attributes:
+        network: A transformers ``CLIPTextModel``, ``CLIPTextModelWithProjection`` or ``T5EncoderModel``, in eval mode.
+        tokenizer: The one it was trained with; its ``model_max_length`` is T.
+        hidden_layer: Whose states are read: -1 the last layer's, -2 those of the one before it.
+        final_norm: Whether they pass the encoder's last normalisation.
+        pooled: The whole text in one vector: the ``state`` at the end-of-text token after the last layer and
+            normalisation, that state ``projected``, or nothing.
+    """
+
+    network: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    hidden_layer: int = -1
+    final_norm: bool = True
+    pooled: Literal["state", "projected"] | None = "state"
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A tokenizer and its text encoder.
+    """One or more text encoders that read the same prompt for one denoiser.
+
+    The states of several CLIP encoders are put side by side, those of a T5 encoder after them (as further tokens); so
+    are their pooled vectors.
 
     Attributes:
-        text_encoder: A transformers ``CLIPTextModel`` in eval mode.
-        tokenizer: A transformers ``CLIPTokenizer``; its ``model_max_length`` is T.
+        encoders: At least one, in the order of the denoiser's family.
+        skip: Layers left out at the end of each CLIP encoder, beyond those that its ``hidden_layer`` leaves out.
         source: Where it came from, in the user's words.
+        family: Whose encoders these are; None for others.
     """
 
-    text_encoder: nn.Module
-    tokenizer: PreTrainedTokenizerBase
+    encoders: tuple[TextEncoder, ...]
+    skip: int = 0
     source: str = ""
+    family: Family | None = None
 
 
 @dataclass(frozen=True)
@@ -233,7 +269,8 @@ class Vae:
     """An autoencoder between pictures and latents.
 
     Attributes:
-        autoencoder: A diffusers ``AutoencoderKL`` in eval mode; its config has scaling_factor and shift_factor.
+        autoencoder: A diffusers ``AutoencoderKL`` or ``AutoencoderTiny`` in eval mode; its config has scaling_factor
+            and shift_factor.
         source: Where it came from, in the user's words.
     """
 

@@ -76,8 +76,9 @@ def _write_parts(folder: Path, model: Model | None, clip: Clip | None, vae: Vae 
     if vae is not None:
         _write_diffusers(folder / "vae", vae.autoencoder, dtype)
     if clip is not None:
-        _write_text_encoder(folder / "text_encoder", clip.text_encoder, dtype)
-        _write_tokenizer(folder / "tokenizer", clip.tokenizer)
+        (encoder,) = clip.encoders
+        _write_text_encoder(folder / "text_encoder", encoder.network, dtype)
+        _write_tokenizer(folder / "tokenizer", encoder.tokenizer)
     _write_json(folder / "model_index.json", _model_index(model, clip, vae))
 
 

@@ -28,7 +28,7 @@ from graphengine.diffusion.checkpoint_writing import NETWORKS, WEIGHTS_STEM, sav
 from graphengine.diffusion.latent_preview import fit_latent_rgb
 from graphengine.diffusion.model_files import PICKLE_SUFFIXES, find_weights, pickle_error, read_header, read_json
 from graphengine.errors import ModelFileError
-from graphengine.types import Clip, Model, Prediction, Vae
+from graphengine.types import Clip, Model, Prediction, TextEncoder, Vae
 
 __all__ = ["load", "load_clip", "load_model", "load_vae", "save"]
 
@@ -104,7 +104,8 @@ def load_clip(folder: Path, *, dtype: torch.dtype = torch.float32) -> Clip:
         text_encoder, report = loaded
         return text_encoder, report
 
-    return Clip(text_encoder=_open(part, opened), tokenizer=_load_tokenizer(folder / "tokenizer"), source=folder.name)
+    encoder = TextEncoder(_open(part, opened), _load_tokenizer(folder / "tokenizer"))
+    return Clip((encoder,), source=folder.name)
 
 
 def load_vae(folder: Path, *, dtype: torch.dtype = torch.float32) -> Vae:
@@ -190,7 +191,7 @@ def _latent_factor(folder: Path, network: str) -> int:
 
 def _check_fit(folder: Path, model: Model, clip: Clip, vae: Vae) -> None:
     network: Any = model.network.config  # Any: diffusers' and transformers' configurations are untyped
-    text: Any = clip.text_encoder.config
+    text: Any = clip.encoders[0].network.config
     autoencoder: Any = vae.autoencoder.config
     width = network.get("cross_attention_dim")
     widths = set(width) if isinstance(width, (list, tuple)) else {width}

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from graphengine.types import Clip, Conditioning
+from graphengine.errors import InputError
+from graphengine.types import Clip, Conditioning, TextEncoder
 
 
 def encode(clip: Clip, text: str, *, device: torch.device | str = "cpu") -> Conditioning:
@@ -20,11 +21,12 @@ def encode(clip: Clip, text: str, *, device: torch.device | str = "cpu") -> Cond
         ``embedding`` [1, T, D] is the last hidden state, ``pooled`` [1, D] the state at the first end-of-text token;
         float32, on the CPU.
     """
-    tokenizer: Any = clip.tokenizer  # Any: calling a tokenizer gives an untyped BatchEncoding
+    encoder = only_encoder(clip)
+    tokenizer: Any = encoder.tokenizer  # Any: calling a tokenizer gives an untyped BatchEncoding
     limit = token_limit(clip)
     tokens = tokenizer(text, padding="max_length", max_length=limit, truncation=True, return_tensors="pt")
     with torch.no_grad():
-        output = clip.text_encoder.to(device)(tokens.input_ids.to(device), attention_mask=None)
+        output = encoder.network.to(device)(tokens.input_ids.to(device), attention_mask=None)
     return Conditioning.of(
         embedding=output.last_hidden_state.to("cpu", torch.float32),  # [1, T, D]
         pooled=output.pooler_output.to("cpu", torch.float32),  # [1, D]
@@ -33,7 +35,7 @@ def encode(clip: Clip, text: str, *, device: torch.device | str = "cpu") -> Cond
 
 def cut_off(clip: Clip, text: str) -> str | None:
     """Give the end of a prompt that is too long for the encoder, in the user's spelling; None if all of it fits."""
-    tokenizer: Any = clip.tokenizer  # Any: as above
+    tokenizer: Any = only_encoder(clip).tokenizer  # Any: as above
     tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     room = token_limit(clip) - 2  # one token marks the start, one the end
     if len(tokens["input_ids"]) <= room:
@@ -44,6 +46,18 @@ def cut_off(clip: Clip, text: str) -> str | None:
 
 def token_limit(clip: Clip) -> int:
     """How many tokens the encoder reads, its start and end marks included."""
-    config: Any = clip.text_encoder.config  # Any: transformers' configuration, untyped
+    encoder = only_encoder(clip)
+    config: Any = encoder.network.config  # Any: transformers' configuration, untyped
     # A tokenizer saved without a limit says 1e30.
-    return int(min(clip.tokenizer.model_max_length, config.max_position_embeddings))
+    return int(min(encoder.tokenizer.model_max_length, config.max_position_embeddings))
+
+
+def only_encoder(clip: Clip) -> TextEncoder:
+    """Give the text encoder of a clip that has one.
+
+    Raises:
+        InputError: if it has several.
+    """
+    if len(clip.encoders) > 1:
+        raise InputError("clip", f"it has {len(clip.encoders)} text encoders.", "Choose one with a single encoder.")
+    return clip.encoders[0]

@@ -63,13 +63,13 @@ def training_memory(model: Model | Vae | Clip, recipe: Recipe) -> int:
     """
     match model:
         case Model():
-            network = model.network
+            networks = [model.network]
         case Vae():
-            network = model.autoencoder
+            networks = [model.autoencoder]
         case Clip():
-            network = model.text_encoder
+            networks = [encoder.network for encoder in model.encoders]
     copies = 5 if recipe.ema_decay > 0 else 4
-    return copies * 4 * sum(parameter.numel() for parameter in network.parameters())
+    return copies * 4 * sum(parameter.numel() for network in networks for parameter in network.parameters())
 
 
 def _config(network: object) -> Mapping[str, Any]:  # Any: a network's configuration, as its library has it

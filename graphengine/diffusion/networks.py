@@ -12,7 +12,7 @@ from graphengine.diffusion.step_random import seeded_globally
 from graphengine.diffusion.training_tasks import config_of
 from graphengine.diffusion.walkthrough import BasicUNet
 from graphengine.errors import InputError
-from graphengine.types import Clip, Model, Prediction, Tokenizer, Vae
+from graphengine.types import Clip, Model, Prediction, TextEncoder, Tokenizer, Vae
 
 
 def scheduler_config(
@@ -196,13 +196,12 @@ def new_clip(tokenizer: Tokenizer, *, seed: int, width: int = 128, layers: int =
     )
     with seeded_globally(seed):
         encoder: Any = CLIPTextModel(config)  # Any: transformers leaves methods untyped
-    return Clip(encoder.eval(), tokenizer, source="NewClip")
+    return Clip((TextEncoder(encoder.eval(), tokenizer),), source="NewClip")
 
 
 def text_width(clip: Clip) -> int:
-    """Give D of a text encoder's states."""
-    width: int = config_of(clip.text_encoder).hidden_size
-    return width
+    """Give D of the states of all text encoders, side by side."""
+    return sum(int(config_of(encoder.network).hidden_size) for encoder in clip.encoders)
 
 
 def _pixel_model(network: Any, prediction: Prediction, channels: int, betas: str, source: str) -> Model:  # Any: untyped

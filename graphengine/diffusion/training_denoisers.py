@@ -10,7 +10,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from graphengine.diffusion.conditioning import token_limit
+from graphengine.diffusion.conditioning import only_encoder, token_limit
 from graphengine.diffusion.objectives import NoiseLevels, distances, mix_with_noise
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_tasks import (
@@ -32,6 +32,8 @@ class MixingTask:
 
     def __init__(self, model: Model, dataset: Dataset, recipe: Recipe, device: torch.device) -> None:
         self.fields = choose_fields(dataset, ["images"], "Training a mixing model")
+        if model.prediction == "flow":
+            raise InputError("model", "it predicts a flow.", "Train one that predicts epsilon, v or the sample.")
         self._model = model
         self._recipe = recipe
         self._network = trainable_copy(model.network, device)
@@ -85,9 +87,9 @@ class DenoisingTask:
             self.frozen["autoencoder"] = self._autoencoder
         self._text_encoder = None
         if self._clip and recipe.train_text_encoder:
-            self.trained["text_encoder"] = self._text_encoder = trainable_copy(self._clip.text_encoder, device)
+            self.trained["text_encoder"] = self._text_encoder = trainable_copy(self._clip.encoders[0].network, device)
         elif self._clip:
-            self.frozen["text_encoder"] = self._text_encoder = frozen_on(self._clip.text_encoder, device)
+            self.frozen["text_encoder"] = self._text_encoder = frozen_on(self._clip.encoders[0].network, device)
 
     def losses(self, examples: Examples, random: StepRandom) -> dict[str, Tensor]:
         samples = self._samples(examples, random)  # [B, C, h, w]
@@ -102,7 +104,7 @@ class DenoisingTask:
     def result(self) -> tuple[Model, Clip | None]:
         model = replace(self._model, network=finished(self._network), source="TrainLoop")
         if self._clip and "text_encoder" in self.trained:
-            return model, replace(self._clip, text_encoder=finished(self.trained["text_encoder"]), source="TrainLoop")
+            return model, with_network(self._clip, finished(self.trained["text_encoder"]))
         return model, None
 
     @property
@@ -144,12 +146,17 @@ def encode_captions(
         The last hidden state ``[B, T, D]``, the state at the end-of-text token ``[B, D]``, and which tokens are the
         caption's own rather than padding, int64 ``[B, T]``.
     """
-    tokenizer: Any = clip.tokenizer  # Any: calling a tokenizer gives an untyped BatchEncoding
+    tokenizer: Any = only_encoder(clip).tokenizer  # Any: calling a tokenizer gives an untyped BatchEncoding
     tokens = tokenizer(
         list(captions), padding="max_length", max_length=token_limit(clip), truncation=True, return_tensors="pt"
     )
     output = text_encoder(tokens.input_ids.to(device))
     return output.last_hidden_state, output.pooler_output, tokens.attention_mask.to(device)
+
+
+def with_network(clip: Clip, trained: torch.nn.Module) -> Clip:
+    """Give a clip of one text encoder with that encoder trained."""
+    return replace(clip, encoders=(replace(only_encoder(clip), network=trained),), source="TrainLoop")
 
 
 def _sample_field(model: Model, dataset: Dataset, vae: Vae | None) -> ExampleField:
@@ -180,7 +187,7 @@ def _check_clip(model: Model, clip: Clip | None, recipe: Recipe) -> Clip | None:
             f"it needs more than captions: {added}.",
             "Models of this kind, such as SDXL, can't be trained yet.",
         )
-    reads, gives = config_of(model.network).cross_attention_dim, config_of(clip.text_encoder).hidden_size
+    reads, gives = config_of(model.network).cross_attention_dim, config_of(only_encoder(clip).network).hidden_size
     if reads != gives:
         raise InputError(
             "clip", f"its text states are {gives} wide; the model reads {reads}.", "Link the text encoder made for it."

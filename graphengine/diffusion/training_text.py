@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from graphengine.diffusion.conditioning import only_encoder
 from graphengine.diffusion.step_random import StepRandom
-from graphengine.diffusion.training_denoisers import encode_captions
+from graphengine.diffusion.training_denoisers import encode_captions, with_network
 from graphengine.diffusion.training_tasks import choose_fields, config_of, finished, trainable_copy
 from graphengine.errors import InputError
 from graphengine.types import Clip, Dataset, Examples
@@ -29,7 +29,7 @@ class TextTask:
     def __init__(self, clip: Clip, dataset: Dataset, device: torch.device) -> None:
         self.fields = choose_fields(dataset, ["captions", "labels"], "Training a text encoder")
         self._clip = clip
-        self._encoder = trainable_copy(clip.text_encoder, device)
+        self._encoder = trainable_copy(only_encoder(clip).network, device)
         width: int = config_of(self._encoder).hidden_size
         attributes = sorted(dataset.examples([0], ["labels"]).labels or {})
         if not attributes:
@@ -53,7 +53,7 @@ class TextTask:
         }
 
     def result(self) -> tuple[Clip, Clip | None]:
-        return replace(self._clip, text_encoder=finished(self._encoder), source="TrainLoop"), None
+        return with_network(self._clip, finished(self._encoder)), None
 
     def _cross_entropy(self, attribute: str, labels: Tensor, **states: Tensor) -> Tensor:
         if int(labels.max()) >= _CLASSES:

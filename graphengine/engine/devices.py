@@ -197,17 +197,27 @@ class _OutOfMemory(Exception):
 
 
 def _networks(values: Iterable[object]) -> list[tuple[str, nn.Module]]:
-    """Find the networks among values and in the fields of dataclasses, each with a name for messages."""
+    """Find the networks among values, in the fields of dataclasses and in tuples, each with a name for messages."""
     torch = sys.modules.get("torch")  # without it there is no network either
     if torch is None:
         return []
     found: dict[int, tuple[str, nn.Module]] = {}
     for value in values:
-        fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
-        for part in (value, *(getattr(value, field.name) for field in fields)):
+        for part in _parts(value):
             if isinstance(part, torch.nn.Module):
                 found.setdefault(id(part), (_name(value), part))
     return list(found.values())
+
+
+def _parts(value: object) -> Iterator[object]:
+    """Give a value and what it is made of, as far as dataclasses and tuples go."""
+    yield value
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _parts(item)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from _parts(getattr(value, field.name))
 
 
 def _name(value: object) -> str:

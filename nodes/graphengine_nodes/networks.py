@@ -9,7 +9,7 @@ from pydantic import Field
 
 from graphengine import Context, InputError, node
 from graphengine.diffusion.facts import factor_of_levels
-from graphengine.types import Clip, Dataset, Image, Model, Prediction, Tokenizer, Vae
+from graphengine.types import Clip, Dataset, Image, Model, Tokenizer, Vae
 from graphengine_nodes.inputs import Seed
 
 Betas = Literal["scaled_linear", "linear", "squaredcos_cap_v2"]
@@ -189,7 +189,7 @@ def new_unet_2d(
     attention_levels: Numbers = "0, 1, 1",
     layers_per_block: Layers = 2,
     norm_groups: Groups = 32,
-    prediction: Prediction = "epsilon",
+    prediction: Literal["epsilon", "v_prediction", "sample", "mixing"] = "epsilon",
     betas: Betas = "squaredcos_cap_v2",
 ) -> Model:
     """Make an untrained denoiser of pictures, without captions.

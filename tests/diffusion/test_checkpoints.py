@@ -50,7 +50,7 @@ def test_saved_checkpoint_loads_with_the_same_weights_and_facts(original: Path) 
     assert (model.source, clip.source, vae.source) == ("tiny", "tiny", "tiny")
     for loaded, saved in (
         (model.network, tiny_model().network),
-        (clip.text_encoder, tiny_clip().text_encoder),
+        (clip.encoders[0].network, tiny_clip().encoders[0].network),
         (vae.autoencoder, tiny_vae().autoencoder),
     ):
         weights, expected = loaded.state_dict(), saved.state_dict()
@@ -58,7 +58,7 @@ def test_saved_checkpoint_loads_with_the_same_weights_and_facts(original: Path) 
         assert all(torch.equal(weights[name], expected[name]) for name in expected)
         assert not loaded.training
         assert not any(parameter.requires_grad for parameter in loaded.parameters())
-    assert clip.tokenizer("red a").input_ids == tiny_clip().tokenizer("red a").input_ids
+    assert clip.encoders[0].tokenizer("red a").input_ids == tiny_clip().encoders[0].tokenizer("red a").input_ids
 
 
 def test_half_precision_files_load_as_float32(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_half_precision_files_load_as_float32(tmp_path: Path) -> None:
     with safe_open(tmp_path / "half" / "unet" / f"{WEIGHTS_STEM}.safetensors", "pt") as file:
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118 - no mapping
 
-    for part in checkpoints.load(tmp_path / "half"):
-        module = next(value for value in vars(part).values() if isinstance(value, torch.nn.Module))
+    model, clip, vae = checkpoints.load(tmp_path / "half")
+    for module in (model.network, clip.encoders[0].network, vae.autoencoder):
         assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
 
 
@@ -249,7 +249,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "unknown autoencoder": (edit_config("vae/config.json", _class_name="VQ"), "vae", "autoencoder of the kind 'VQ'"),
     "unknown text encoder": (edit_config("text_encoder/config.json", model_type="t5"), "text_encoder", "the kind 't5'"),
     "unknown prediction": (
-        edit_config("scheduler/scheduler_config.json", prediction_type="flow"), "scheduler", "the kind 'flow'"),
+        edit_config("scheduler/scheduler_config.json", prediction_type="warp"), "scheduler", "the kind 'warp'"),
     "config missing": (lambda folder: (folder / "vae" / "config.json").unlink(), "vae", "no such file"),
     "config not JSON": (lambda folder: (folder / "vae" / "config.json").write_text("{"), "vae", "isn't JSON"),
     "config a number": (lambda folder: (folder / "vae" / "config.json").write_text("3"), "vae", "holds no JSON object"),

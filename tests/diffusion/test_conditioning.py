@@ -35,6 +35,6 @@ def test_what_is_cut_off_is_said_in_the_users_spelling() -> None:
 
 def test_tokenizer_without_a_limit_uses_the_encoders() -> None:
     clip = tiny_clip()
-    clip.tokenizer.model_max_length = int(1e30)
+    clip.encoders[0].tokenizer.model_max_length = int(1e30)
     assert conditioning.token_limit(clip) == 8
     assert conditioning.encode(clip, "a b c d e f g h").parts[0].embedding.shape == (1, 8, 16)

@@ -61,7 +61,7 @@ def test_facts_are_those_of_the_opened_checkpoint(roots: Path, name: str) -> Non
     folder = roots / "checkpoints" / name
     model, clip, vae = checkpoints.load(folder)
     network: Any = model.network.config  # Any: diffusers' and transformers' configurations are untyped
-    text: Any = clip.text_encoder.config
+    text: Any = clip.encoders[0].network.config
     autoencoder: Any = vae.autoencoder.config
     known = checkpoint_facts(folder)
     assert known["model"] == {

@@ -37,7 +37,8 @@ def test_a_seed_decides_the_weights_and_nothing_else_does() -> None:
         assert same_weights(weights_of(first.network), weights_of(make(seed=3).network))
         assert not same_weights(weights_of(first.network), weights_of(make(seed=4).network))
     assert same_weights(weights_of(tiny_vae(seed=1).autoencoder), weights_of(tiny_vae(seed=1).autoencoder))
-    assert same_weights(weights_of(tiny_clip(seed=1).text_encoder), weights_of(tiny_clip(seed=1).text_encoder))
+    first_text, again_text = tiny_clip(seed=1).encoders[0].network, tiny_clip(seed=1).encoders[0].network
+    assert same_weights(weights_of(first_text), weights_of(again_text))
 
 
 def test_pooled_text_changes_the_time_embedding() -> None:
@@ -56,10 +57,10 @@ def test_an_autoencoder_halves_at_each_level_but_the_last() -> None:
 
 def test_a_text_encoder_pools_at_the_end_of_the_text() -> None:
     clip = tiny_clip()
-    tokenizer: Any = clip.tokenizer  # Any: calling a tokenizer gives an untyped BatchEncoding
+    tokenizer: Any = clip.encoders[0].tokenizer  # Any: calling a tokenizer gives an untyped BatchEncoding
     ids = tokenizer(["a red disc"], padding="max_length", return_tensors="pt").input_ids
     end = ids[0].tolist().index(tokenizer.eos_token_id)
-    output = clip.text_encoder(ids)
+    output = clip.encoders[0].network(ids)
     assert torch.equal(output.pooler_output[0], output.last_hidden_state[0, end])
 
 

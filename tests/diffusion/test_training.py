@@ -205,8 +205,8 @@ def test_resuming_with_a_text_encoder_in_training(tmp_path: Path) -> None:
 
     assert whole.clip is not None
     assert trained.clip is not None
-    assert same_weights(weights_of(whole.clip.text_encoder), weights_of(trained.clip.text_encoder))
-    assert not same_weights(weights_of(whole.clip.text_encoder), weights_of(tiny_clip().text_encoder))
+    assert same_weights(weights_of(whole.clip.encoders[0].network), weights_of(trained.clip.encoders[0].network))
+    assert not same_weights(weights_of(whole.clip.encoders[0].network), weights_of(tiny_clip().encoders[0].network))
 
 
 KILLED = """

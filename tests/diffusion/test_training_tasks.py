@@ -146,7 +146,7 @@ def test_a_dropped_caption_is_the_empty_one() -> None:
 
 def test_captions_are_encoded_as_prompts_are() -> None:
     clip = tiny_clip()
-    hidden, pooled, real = encode_captions(clip, clip.text_encoder, CAPTIONS, torch.device("cpu"))
+    hidden, pooled, real = encode_captions(clip, clip.encoders[0].network, CAPTIONS, torch.device("cpu"))
     single = [conditioning.encode(clip, text).parts[0] for text in CAPTIONS]
 
     torch.testing.assert_close(hidden, torch.cat([each.embedding for each in single]))
@@ -156,11 +156,11 @@ def test_captions_are_encoded_as_prompts_are() -> None:
 
 def test_the_frozen_text_encoder_stays() -> None:
     clip = tiny_clip()
-    before = weights_of(clip.text_encoder)
+    before = weights_of(clip.encoders[0].network)
     _, trained = finish(train(tiny_text_model(), LATENTS, RECIPE, steps=2, seed=0, clip=clip))
     assert trained.clip is None
-    assert same_weights(before, weights_of(clip.text_encoder))
-    assert all(parameter.grad is None for parameter in clip.text_encoder.parameters())
+    assert same_weights(before, weights_of(clip.encoders[0].network))
+    assert all(parameter.grad is None for parameter in clip.encoders[0].network.parameters())
 
 
 def test_pictures_are_encoded_by_the_frozen_autoencoder() -> None:
@@ -200,7 +200,7 @@ def test_what_does_not_fit_is_refused_in_words() -> None:
 
     from graphengine.diffusion.networks import new_clip
 
-    wide = new_clip(tiny_clip().tokenizer, seed=0, width=32, layers=1, heads=2)  # type: ignore[arg-type]  # a tokenizer
+    wide = new_clip(tiny_clip().encoders[0].tokenizer, seed=0, width=32, layers=1, heads=2)  # type: ignore[arg-type]  # a tokenizer
     assert "32 wide; the model reads 16" in refused(tiny_text_model(), LATENTS, clip=wide)
 
 

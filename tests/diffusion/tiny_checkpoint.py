@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from graphengine.types import Clip, Model, Vae
+from graphengine.types import Clip, Model, TextEncoder, Vae
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = ["<|startoftext|>", "<|endoftext|>", *LETTERS, *(f"{letter}</w>" for letter in LETTERS), "re", "red</w>"]
@@ -39,7 +39,7 @@ def tiny_clip(*, width: int = 16) -> Clip:
         max_position_embeddings=8, bos_token_id=0, eos_token_id=1, pad_token_id=1,
     )  # fmt: skip
     text_encoder: nn.Module = CLIPTextModel(config)
-    return Clip(text_encoder.eval().requires_grad_(False), tokenizer, "tiny")
+    return Clip((TextEncoder(text_encoder.eval().requires_grad_(False), tokenizer),), source="tiny")
 
 
 def tiny_vae(*, channels: int = 4, shift: float | None = None) -> Vae:

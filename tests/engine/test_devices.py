@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 from graphengine.engine.devices import DeviceMemory
 from graphengine.errors import GraphEngineError
-from graphengine.types import Vae
+from graphengine.types import Clip, TextEncoder, Vae
 
 GPU = "cuda:0"
 MIB = 1024**2
@@ -200,8 +201,10 @@ def test_on_the_cpu_nothing_is_done() -> None:
 
 
 def test_networks_are_found_in_values_and_moved_for_real() -> None:
-    layer = nn.Linear(2, 2)
+    layer, first, second = (nn.Linear(2, 2) for _ in range(3))
+    tokenizer: Any = None  # Any: no network, and so of no interest here
+    clip = Clip((TextEncoder(first, tokenizer), TextEncoder(second, tokenizer)), source="two")
     memory = DeviceMemory(free_bytes=lambda device: None)
-    with memory.loaded([Vae(layer, "tiny"), layer, SimpleNamespace(network=nn.Linear(1, 1)), None], "cpu:0"):
-        assert memory.resident_names("cpu:0") == ["Vae 'tiny'"]
+    with memory.loaded([Vae(layer, "tiny"), layer, clip, SimpleNamespace(network=nn.Linear(1, 1)), None], "cpu:0"):
+        assert memory.resident_names("cpu:0") == ["Vae 'tiny'", "Clip 'two'", "Clip 'two'"]
     assert layer.weight.device == torch.device("cpu")

@@ -16,7 +16,7 @@ def test_checkpoint_gives_its_three_parts_by_name(tmp_path: Path) -> None:
     checkpoints.save(tmp_path / "tiny", model=tiny_model(), clip=tiny_clip(), vae=tiny_vae())
     opened = load_checkpoint(tmp_path / "tiny")
     assert opened.model.latent_channels == 4
-    assert opened.clip.tokenizer.model_max_length == 8
+    assert opened.clip.encoders[0].tokenizer.model_max_length == 8
     assert opened.vae.source == "tiny"
     assert [output.name for output in load_checkpoint.definition.outputs] == ["model", "clip", "vae"]
 

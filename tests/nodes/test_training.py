@@ -138,7 +138,7 @@ def test_a_whole_checkpoint_is_made_from_nothing(tmp_path: Path) -> None:
     model, clip, vae = checkpoints.load(tmp_path / "output" / "mine")
     assert model.prediction == "v_prediction"
     assert model.latent_factor == 8
-    assert clip.tokenizer.model_max_length == 32
+    assert clip.encoders[0].tokenizer.model_max_length == 32
     assert vae.autoencoder is not None
 
 
