@@ -1,0 +1,108 @@
+"""What a prompt says at each step: its schedules resolved, its weights multiplied, its breaks made groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from math import inf
+
+from graphengine.diffusion.prompt_grammar import Break, LearnedWord, Prompt, Scheduled, Text, Weighted
+from graphengine.types import StepRange
+
+__all__ = ["Piece", "Reading", "readings"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Words that count alike, or one learned word."""
+
+    words: str | LearnedWord
+    weight: float = 1.0
+
+
+Group = tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a prompt says for some of the steps.
+
+    Attributes:
+        groups: At least one; each starts a chunk of tokens of its own.
+        steps: Which; all of these must hold.
+    """
+
+    groups: tuple[Group, ...]
+    steps: tuple[StepRange, ...] = ()
+
+
+def readings(prompt: Prompt) -> list[Reading]:
+    """Say what a prompt means, once for all steps if it has no schedule.
+
+    Which of a share of the steps and a number of steps comes first is known only when sampling. A prompt with both is
+    read for every pair of ranges; those that no step lies in are never used.
+    """
+    shares, numbers = _ranges(prompt, is_share=True), _ranges(prompt, is_share=False)
+    return [
+        Reading(tuple(_groups(_flat(prompt, 1.0, share[0], number[0]))), tuple(r for r in (share, number) if r != _ALL))
+        for share in shares
+        for number in numbers
+    ]
+
+
+_ALL: StepRange = (0.0, inf)
+
+
+def _ranges(prompt: Prompt, *, is_share: bool) -> list[StepRange]:
+    switches = sorted({when for when in _switches(prompt) if when > 0 and (when <= 1) is is_share})
+    return list(pairwise([0.0, *switches, inf]))
+
+
+def _switches(prompt: Prompt) -> Iterator[float]:
+    for part in prompt:
+        if isinstance(part, Weighted):
+            yield from _switches(part.parts)
+        elif isinstance(part, Scheduled):
+            yield part.when
+            yield from _switches(part.before)
+            yield from _switches(part.after)
+
+
+def _flat(prompt: Prompt, weight: float, share: float, number: float) -> Iterator[Piece | Break]:
+    """Give what is said from a share and from a number of the steps on, until the next switch."""
+    for part in prompt:
+        match part:
+            case Text(text):
+                yield Piece(text, weight)
+            case LearnedWord():
+                yield Piece(part, weight)
+            case Break():
+                yield part
+            case Weighted(parts, factor):
+                yield from _flat(parts, weight * factor, share, number)
+            case Scheduled(before, after, when):
+                now = share if when <= 1 else number
+                yield from _flat(after if now >= when else before, weight, share, number)
+
+
+def _groups(pieces: Iterator[Piece | Break]) -> Iterator[Group]:
+    group: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, Break):
+            yield _merged(group)
+            group = []
+        else:
+            group.append(piece)
+    yield _merged(group)
+
+
+def _merged(pieces: Sequence[Piece]) -> Group:
+    """Make neighbours that count alike one, so that they are read as if written without brackets."""
+    merged: list[Piece] = []
+    for (is_text, weight), run in groupby(pieces, lambda piece: (isinstance(piece.words, str), piece.weight)):
+        if is_text:
+            merged.append(Piece("".join(str(piece.words) for piece in run), weight))
+        else:
+            merged += run
+    return tuple(merged)
