@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from graphengine.diffusion.batches import common_batch
+from graphengine.diffusion.filters import gaussian
 from graphengine.diffusion.geometry import Shape, parse_geometry
 from graphengine.diffusion.options import Channel, MaskOperation
 from graphengine.types import Image, Mask
@@ -44,17 +44,7 @@ def draw(shape: Shape, geometry: str, width: int, height: int, *, feather: float
 
 def blur(mask: Mask, sigma: float) -> Mask:
     """Blur with a Gaussian of this standard deviation in pixels; beyond the border, the border's values go on."""
-    if sigma <= 0:
-        return mask
-    radius = max(1, math.ceil(3 * sigma))
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = (kernel / kernel.sum())[None, None]
-    planes = mask[:, None]  # [B, 1, H, W]
-    padded = F.pad(planes, (radius, radius, 0, 0), mode="replicate")
-    across = F.conv2d(padded, kernel[:, :, None])  # [B, 1, H, W]
-    padded = F.pad(across, (0, 0, radius, radius), mode="replicate")
-    return Mask(F.conv2d(padded, kernel[..., None])[:, 0].clamp(0, 1))
+    return Mask(gaussian(mask[:, None], sigma)[:, 0].clamp(0, 1)) if sigma > 0 else mask
 
 
 def invert(mask: Mask) -> Mask:

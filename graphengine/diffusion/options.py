@@ -26,3 +26,27 @@ Axis = Literal["x", "-x", "y", "-y", "t", "-t"]
 def turns(rotation: Rotation) -> int:
     """Give how many quarters clockwise a rotation is."""
     return ("none", "90 degrees", "180 degrees", "270 degrees").index(rotation)
+
+
+Side = Literal["right", "down", "left", "up"]
+"""On which side of a picture another is put."""
+
+SpacingColor = Literal["white", "black", "red", "green", "blue"]
+
+BlendMode = Literal[
+    "normal",
+    "multiply",
+    "screen",
+    "overlay",
+    "darken",
+    "lighten",
+    "color_dodge",
+    "color_burn",
+    "hard_light",
+    "soft_light",
+    "difference",
+    "exclusion",
+    "add",
+    "subtract",
+]
+"""How a picture laid on another changes it; all but the last two as in the W3C's Compositing and Blending Level 1."""

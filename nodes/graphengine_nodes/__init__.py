@@ -12,6 +12,8 @@ pack = NodePack(
         "graphengine_nodes.sampling",
         "graphengine_nodes.masks",
         "graphengine_nodes.images",
+        "graphengine_nodes.image_geometry",
+        "graphengine_nodes.image_effects",
         "graphengine_nodes.logic",
         "graphengine_nodes.lists",
         "graphengine_nodes.networks",
