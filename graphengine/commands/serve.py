@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from graphengine.authoring.definition_cache import read_definitions
 from graphengine.authoring.packs import find_packs
+from graphengine.commands.serve_options import ServeError, check_options, device_names, output_folder, tls_context
 from graphengine.config import Settings
 from graphengine.errors import GraphEngineError
 from graphengine.jobs.hub import EventHub
@@ -45,17 +46,13 @@ _WATCH_PACKS_EVERY_S = 1.0
 _SHUTDOWN_S = 1.0
 
 
-class ServeError(GraphEngineError):
-    """The server can't start as it was asked to."""
-
-
 def serve(options: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     settings = Settings.for_user(data=options.data, device="cpu")
+    check_options(options, settings)
     policy = _policy(options, settings)
-    settings.data.mkdir(parents=True, exist_ok=True)
     lock = FileLock(settings.data / "server.lock")
     try:
         lock.acquire(timeout=0)
@@ -74,15 +71,14 @@ async def _serve(options: argparse.Namespace, settings: Settings, policy: Securi
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows has no such handlers; Ctrl-C raises there
             loop.add_signal_handler(number, ended.set)
-    output = (options.out or settings.data / "output").expanduser().absolute()
+    output = output_folder(options, settings)
     logs = settings.data / "logs"
     store = StoreThread(settings.data / "queue.sqlite")
     hub = EventHub(store)
-    devices = [each.strip() for each in options.devices.split(",")]
     workers = Supervisor(
         store,
         hub,
-        [WorkerOptions(device, settings.data, output, logs, options.pack) for device in devices],
+        [WorkerOptions(device, settings.data, output, logs, options.pack) for device in device_names(options)],
         cancel_grace_s=options.cancel_grace,
         stuck_timeout_s=options.stuck_timeout,
     )
@@ -135,14 +131,8 @@ async def _serve(options: argparse.Namespace, settings: Settings, policy: Securi
 
 
 async def _listen(runner: web.AppRunner, options: argparse.Namespace) -> None:
-    context = None
-    if options.tls_cert is not None:
-        import ssl
-
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(options.tls_cert, options.tls_key)
     try:
-        await web.TCPSite(runner, options.host, options.port, ssl_context=context).start()
+        await web.TCPSite(runner, options.host, options.port, ssl_context=tls_context(options)).start()
     except OSError as error:
         raise ServeError(
             f"can't listen on {options.host}:{options.port}: {error.strerror or error}. Choose another --port."

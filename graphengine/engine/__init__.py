@@ -18,7 +18,7 @@ from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow
 from graphengine.engine.cache import Cache, MemoryCache, Result, TieredCache
 from graphengine.engine.context import RunServices
-from graphengine.engine.devices import DeviceMemory
+from graphengine.engine.devices import DeviceMemory, check_device
 from graphengine.engine.disk_cache import DiskCache
 from graphengine.engine.executor import Executor, RunResult
 from graphengine.engine.record import MeasuredCache, Record, Stopwatch, workflow_id
@@ -135,7 +135,9 @@ class Engine:
             InvalidWorkflow: nothing has run then.
             NodeFailed: a node raised.
             Cancelled: the run was stopped.
+            GraphEngineError: the device isn't there.
         """
+        check_device(self.settings.device)
         services = services or RunServices(self.settings, workflow)
         plan = self.plan(workflow, targets=targets, source=source, settings=services.settings)
         with self._turn:

@@ -21,9 +21,29 @@ from graphengine.errors import GraphEngineError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["DeviceMemory", "free_bytes", "move_module"]
+__all__ = ["DeviceMemory", "check_device", "free_bytes", "move_module"]
 
 _RESERVE_BYTES = 256 * 1024**2  # libraries' own buffers, and what fragmentation costs
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine, or this build of torch, doesn't have.
+
+    Raises:
+        GraphEngineError: naming those that it has.
+    """
+    if device == "cpu":  # which needs no torch to be known
+        return
+    import torch
+
+    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    if device not in there and not (device == "cuda" and "cuda:0" in there):
+        raise GraphEngineError(
+            f"there is no device {device!r} for torch {torch.__version__}. It has {', '.join(there)}.\n"
+            "  Choose one of these, or install a torch that is built for your device and its driver."
+        )
 
 
 def free_bytes(device: str) -> int | None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from graphengine.engine.devices import DeviceMemory
+from graphengine.engine.devices import DeviceMemory, check_device
 from graphengine.errors import GraphEngineError
 from graphengine.types import Clip, TextEncoder, Vae
 
@@ -208,3 +208,13 @@ def test_networks_are_found_in_values_and_moved_for_real() -> None:
     with memory.loaded([Vae(layer, "tiny"), layer, clip, SimpleNamespace(network=nn.Linear(1, 1)), None], "cpu:0"):
         assert memory.resident_names("cpu:0") == ["Vae 'tiny'", "Clip 'two'", "Clip 'two'"]
     assert layer.weight.device == torch.device("cpu")
+
+
+@pytest.mark.parametrize("device", ["gpu9", "cuda:77", "cpu:0", ""])
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(device: str) -> None:
+    with pytest.raises(GraphEngineError, match=f"there is no device '{device}' for torch .*It has cpu"):
+        check_device(device)
+
+
+def test_the_processor_is_always_there() -> None:
+    check_device("cpu")
