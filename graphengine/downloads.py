@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
 
 from graphengine.core.job import JobOutput
 from graphengine.errors import GraphEngineError
+from graphengine.numbered_files import give_number, numbered_files, parse_numbered
 
 __all__ = ["find_download", "path_of", "save_download"]
-
-_NUMBERED = re.compile(r"(?P<prefix>.+)_(?P<number>\d{5,})\.png", re.DOTALL)
 
 
 def path_of(output: JobOutput, folder: Path) -> Path:
@@ -38,7 +36,9 @@ def path_of(output: JobOutput, folder: Path) -> Path:
 
 def find_download(output: JobOutput, path: Path, taken: Collection[Path]) -> Path | None:
     """Find the same bytes at a file's place, under any number if it is numbered; None if they aren't there."""
-    for candidate in (path, *_siblings(path).values()):
+    parts = parse_numbered(path.name)
+    siblings = {} if parts is None else numbered_files(path.parent, parts.prefix, parts.suffix)
+    for candidate in (path, *siblings.values()):
         try:
             if candidate not in taken and candidate.stat().st_size == output.size_bytes:
                 with candidate.open("rb") as file:
@@ -77,37 +77,8 @@ def save_download(output: JobOutput, path: Path, chunks: Iterable[bytes]) -> Pat
 
 
 def _give_name(draft: Path, path: Path) -> Path:
-    numbered = _NUMBERED.fullmatch(path.name)
-    if numbered is None:
+    parts = parse_numbered(path.name)
+    if parts is None:
         os.replace(draft, path)
         return path
-    number = max(_siblings(path), default=int(numbered["number"]) - 1) + 1
-    while not _take(draft, target := path.with_name(f"{numbered['prefix']}_{number:05d}.png")):
-        number += 1
-    return target
-
-
-def _take(draft: Path, path: Path) -> bool:
-    """Give a draft a name that nobody has; a plain rename would not notice who took it just now."""
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    except OSError:  # no file system has to know hard links
-        if path.exists():
-            return False
-        os.replace(draft, path)
-    return True
-
-
-def _siblings(path: Path) -> Mapping[int, Path]:
-    """Give the files that differ from a numbered one by their number."""
-    numbered = _NUMBERED.fullmatch(path.name)
-    if numbered is None or not path.parent.is_dir():
-        return {}
-    matches = ((each, _NUMBERED.fullmatch(each)) for each in os.listdir(path.parent))
-    return {
-        int(match["number"]): path.with_name(name)
-        for name, match in matches
-        if match is not None and match["prefix"] == numbered["prefix"]
-    }
+    return give_number(draft, path.with_name(parts.prefix), parts.suffix, first=parts.number)

@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 _WATCH_PACKS_EVERY_S = 1.0
 _SHUTDOWN_S = 1.0
+_TRASH_S = 30 * 24 * 3600.0
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -98,7 +99,7 @@ async def _serve(options: argparse.Namespace, settings: Settings, policy: Securi
         logs=logs,
         requires_token=policy.require_token,
     )
-    beside = [asyncio.create_task(hub.keep_regularly()), asyncio.create_task(asyncio.to_thread(services.uploads.clean))]
+    beside = [asyncio.create_task(hub.keep_regularly()), asyncio.create_task(asyncio.to_thread(_clean, services))]
     if options.reload_packs:
         beside.append(asyncio.create_task(_watch_packs(services)))
     runner = Runner(
@@ -137,6 +138,13 @@ async def _listen(runner: web.AppRunner, options: argparse.Namespace) -> None:
         raise ServeError(
             f"can't listen on {options.host}:{options.port}: {error.strerror or error}. Choose another --port."
         ) from None
+
+
+def _clean(services: Services) -> None:
+    """Remove what earlier servers left: uploads that broke off, and workflows that were deleted long ago."""
+    services.uploads.clean()
+    with contextlib.suppress(GraphEngineError):  # a disk that fails now is tried again at the next start
+        services.library.empty_trash(_TRASH_S)
 
 
 async def _watch_packs(services: Services) -> None:

@@ -9,7 +9,6 @@ never one.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import secrets
@@ -18,12 +17,11 @@ from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["NO_HARD_LINKS", "Asset", "AssetStore"]
+from graphengine.numbered_files import NO_HARD_LINKS
+
+__all__ = ["Asset", "AssetStore"]
 
 logger = logging.getLogger(__name__)
-
-NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK)
-"""Error numbers by which a disk says that it has no links."""
 
 
 class Asset(NamedTuple):

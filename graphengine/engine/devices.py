@@ -36,14 +36,16 @@ def check_device(device: str) -> None:
         return
     import torch
 
-    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        there.append("mps")
-    if device not in there and not (device == "cuda" and "cuda:0" in there):
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the second where torch was built without it
+        there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        if torch.backends.mps.is_available():
+            there.append("mps")
         raise GraphEngineError(
             f"there is no device {device!r} for torch {torch.__version__}. It has {', '.join(there)}.\n"
             "  Choose one of these, or install a torch that is built for your device and its driver."
-        )
+        ) from error
 
 
 def free_bytes(device: str) -> int | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphengine.durable import sync_file, sync_folder
-from graphengine.engine.assets import NO_HARD_LINKS, AssetStore
+from graphengine.engine.assets import AssetStore
 from graphengine.engine.cache import Shown
 from graphengine.errors import FileFormatError, GraphEngineError, InputError
+from graphengine.numbered_files import give_number
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -123,7 +123,7 @@ class OutputFolder:
             if not shown.temporary:
                 sync_file(draft)
             if asset.numbered:
-                path = _number(draft, path)
+                path = give_number(draft, path)
             else:
                 os.replace(draft, path)
             if not shown.temporary:
@@ -137,7 +137,7 @@ class OutputFolder:
             asset = self._assets.keep(draft, prefix, numbered=True, has_workflow=bool(self._workflow_json))
             if not temporary:
                 sync_file(draft)
-            path = _number(draft, base)
+            path = give_number(draft, base)
             if not temporary:
                 sync_folder(path.parent)
         self._show(Shown(path, temporary, asset))
@@ -201,37 +201,6 @@ class _whole_file:
         self._draft.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise _cant_write(self._path, error) from error
-
-
-def _number(draft: Path, base: Path) -> Path:
-    """Give a draft the next free number after a prefix."""
-    number = _last_number(base) + 1
-    while not _take_name(draft, path := base.with_name(f"{base.name}_{number:05d}.png")):
-        number += 1
-    return path
-
-
-def _take_name(draft: Path, path: Path) -> bool:
-    """Give a draft its name; False if another run took it meanwhile, which a rename would not notice."""
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in NO_HARD_LINKS:
-            raise
-        try:
-            path.touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        os.replace(draft, path)
-    return True
-
-
-def _last_number(base: Path) -> int:
-    pattern = re.compile(re.escape(base.name) + r"_(\d+)\.png")
-    numbers = (match[1] for name in os.listdir(base.parent) if (match := pattern.fullmatch(name)))
-    return max(map(int, numbers), default=0)
 
 
 def _cant_write(path: Path, error: OSError) -> GraphEngineError:

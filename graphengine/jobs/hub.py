@@ -164,22 +164,10 @@ class EventHub:
 
     def publish(self, job: Job, events: Iterable[Mapping[str, Any]]) -> None:  # Any: JSON, and a preview's bytes
         """Pass on what happened in a job, in order; it is kept soon after, or with ``take_unkept``."""
-        live, hearers = self._live_job(job), self._hearers(job)
-        now = round(time.time(), 3)
-        for event in events:
-            is_kept = event["type"] not in TRANSIENT
-            if is_kept:
-                live.last += 1
-            elif not hearers:
-                continue
-            message = _message(live, event, now)
-            if is_kept:
-                live.unkept.append(message)
-            for hearer in hearers:
-                hearer.put(message)
+        self.pass_on(job, map(_written, events))
 
     def pass_on(self, job: Job, events: Iterable[WrittenEvent]) -> None:
-        """Pass on what a worker wrote of a job, as ``publish`` does; its texts are not read again."""
+        """Pass on what is written as JSON already, as ``publish`` does; it is not read again."""
         live, hearers = self._live_job(job), self._hearers(job)
         start = f'{{"job":"{job.id}","number":'
         now = f',"time":{time.time():.3f},'
@@ -366,13 +354,9 @@ def ended_event(job: Job) -> dict[str, Any]:  # Any: JSON
     return {"type": "job_ended", "state": job.state, "error": error, "outputs": outputs, "values": dict(job.values)}
 
 
-def _message(live: _Live, event: Mapping[str, Any], now: float) -> Message:  # Any: as in publish
-    named: dict[str, Any] = {"job": live.job.id, "number": live.last, "time": now}  # Any: JSON
-    if event["type"] not in TRANSIENT:
-        return _of_kept(live.job.id, {**named, **event})
+def _written(event: Mapping[str, Any]) -> WrittenEvent:  # Any: as in publish
     shown = {name: value for name, value in event.items() if name != "jpeg"}
-    replaces = (live.job.id, event["type"], event["node"])
-    return Message(live.job.id, live.last, _dumps({**named, **shown}), event.get("jpeg"), replaces)
+    return event["type"], event.get("node", ""), _dumps(shown), event.get("jpeg")
 
 
 def _of_kept(job_id: str, event: Mapping[str, Any]) -> Message:  # Any: JSON

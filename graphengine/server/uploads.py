@@ -70,16 +70,19 @@ class Upload:
     height: int | None
 
 
-def inspect_upload(path: Path, name: str) -> Upload:
+def inspect_upload(path: Path, name: str, digest: str) -> Upload:
     """Judge a file by its content.
 
     Args:
         name: What its sender calls it, in whatever form.
+        digest: The SHA-256 of its bytes, in hex.
 
     Raises:
         UploadRefused: if it is of another kind, damaged, cut off or too large.
     """
-    return _describe(path, name, _digest(path))
+    content = look_inside(path, safe_name(name))
+    named = safe_name(name, content.extension)
+    return Upload(named, content.media_type, digest, path.stat().st_size, content.width, content.height)
 
 
 def safe_name(name: str, extension: str | None = None) -> str:
@@ -211,7 +214,7 @@ class UploadStore:
         try:
             folder = self._owners(owner)
             draft.flush()
-            upload = _describe(draft.path, name, draft.sha256)
+            upload = inspect_upload(draft.path, name, draft.sha256)
             if (known := _find(folder, upload.sha256)) is not None:
                 return replace(upload, name=known)
             draft.close()
@@ -271,12 +274,6 @@ def cant_keep(what: str, error: OSError) -> GraphEngineError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return GraphEngineError(f"the disk is full: {what} was not kept. Free some space.")
     return GraphEngineError(f"can't keep {what}: {error.strerror or error}.")
-
-
-def _describe(path: Path, name: str, digest: str) -> Upload:
-    content = look_inside(path, safe_name(name))
-    named = safe_name(name, content.extension)
-    return Upload(named, content.media_type, digest, path.stat().st_size, content.width, content.height)
 
 
 def _find(folder: Path, digest: str) -> str | None:

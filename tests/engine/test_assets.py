@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from graphengine.engine.assets import NO_HARD_LINKS, Asset, AssetStore
+from graphengine.engine.assets import Asset, AssetStore
+from graphengine.numbered_files import NO_HARD_LINKS
 
 
 def written(folder: Path, name: str, content: bytes) -> Path:

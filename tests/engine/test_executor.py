@@ -1,14 +1,12 @@
-"""Running plans: values, laziness, the cache, releases, cancelling, failures, events."""
+"""Running plans: values, laziness, the cache, cancelling, failures, events."""
 
 from __future__ import annotations
 
 import enum
-import gc
 import subprocess
 import sys
 import threading
 import traceback
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -227,119 +225,6 @@ def test_what_a_node_kept_is_its_own(engine_with: MakeEngine) -> None:
     engine.run(drawn({"x": "Tick"}), targets=["x"])
     assert engine.run(drawn({"x": "Other"}), targets=["x"]).targets == {"x": {"value": "mine"}}
     assert engine.run(drawn({"x": "Tick"}), targets=["x"]).targets == {"x": {"value": 2}}
-
-
-# Releasing
-
-
-class Big:
-    """Stands for a tensor."""
-
-
-@pytest.fixture
-def watched() -> list[weakref.ref[Big]]:
-    return []
-
-
-@pytest.fixture
-def big_nodes(watched: list[weakref.ref[Big]]) -> list[Any]:  # Any: node functions of every signature
-    @node("MakeBig", category="test", cacheable=False)
-    def make_big(seed: int = 0) -> Big:
-        """Make something big."""
-        big = Big()
-        watched.append(weakref.ref(big))
-        return big
-
-    @node("UseBig", category="test", outputs="value")
-    def use_big(big: Big, value: float = 0.0) -> float:
-        """Read it."""
-        return value
-
-    @node("Living", category="test", outputs="count")
-    def living(after: float) -> int:
-        """Count what is still in memory."""
-        gc.collect()
-        return sum(ref() is not None for ref in watched)
-
-    return [make_big, use_big, living]
-
-
-def test_a_value_goes_after_its_last_reader(engine_with: MakeEngine, big_nodes: list[Any]) -> None:
-    """
-    big ──▶ use ──▶ living     when 'living' runs, nobody holds 'big' any more
-    """
-    nodes = {"big": "MakeBig", "use": ("UseBig", {"big": "@big.big"}), "living": ("Living", {"after": "@use.value"})}
-    assert engine_with(*big_nodes).run(drawn(nodes), targets=["living"]).targets == {"living": {"count": 0}}
-
-
-def test_a_value_stays_until_its_last_reader(engine_with: MakeEngine, big_nodes: list[Any]) -> None:
-    """
-    big ──▶ use ──▶ living ──▶ last
-     └────────────────────────▲
-    """
-    nodes = {
-        "big": "MakeBig",
-        "use": ("UseBig", {"big": "@big.big"}),
-        "living": ("Living", {"after": "@use.value"}),
-        "last": ("UseBig", {"big": "@big.big", "value": "@living.count"}),
-    }
-    assert engine_with(*big_nodes).run(drawn(nodes), targets=["last"]).targets == {"last": {"value": 1}}
-
-
-def test_a_branch_that_was_not_chosen_holds_nothing(engine_with: MakeEngine, big_nodes: list[Any]) -> None:
-    """
-    big ──▶ used ────────▶ pick ──▶ living     'unused' will never read 'big'
-     └────▶ unused ──(lazy)─▲
-    """
-    nodes = {
-        "big": "MakeBig",
-        "used": ("UseBig", {"big": "@big.big"}),
-        "unused": ("UseBig", {"big": "@big.big", "value": 1}),
-        "pick": ("Pick", {"condition": True, "if_true": "@used.value", "if_false": "@unused.value"}),
-        "living": ("Living", {"after": "@pick.value"}),
-    }
-    assert engine_with(*big_nodes).run(drawn(nodes), targets=["living"]).targets == {"living": {"count": 0}}
-
-
-class Huge(Big):
-    """Stands for a tensor that no cache has room for."""
-
-    nbytes = 10**12
-
-
-def test_a_reader_that_is_cached_holds_nothing(engine_with: MakeEngine) -> None:
-    """
-    source ──▶ kept ──────▶ living     'kept' comes from the cache and will not read 'source'
-      └──────▶ fresh ─────────▲
-    """
-    alive: list[weakref.ref[Huge]] = []
-
-    @node("Source", category="test")
-    def source() -> Huge:
-        """Make something that the cache is too small for."""
-        huge = Huge()
-        alive.append(weakref.ref(huge))
-        return huge
-
-    @node("Read", category="test", outputs="value")
-    def read(huge: Huge, value: float = 0.0) -> float:
-        """Read it."""
-        return value
-
-    @node("Living", category="test", outputs="count")
-    def living(a: float, b: float) -> int:
-        """Count what is still in memory."""
-        gc.collect()
-        return sum(ref() is not None for ref in alive)
-
-    engine = engine_with(source, read, living)
-    nodes: dict[str, Any] = {"source": "Source", "kept": ("Read", {"huge": "@source.huge"})}
-    engine.run(drawn(nodes), targets=["kept"])
-    nodes["fresh"] = ("Read", {"huge": "@source.huge", "value": 1})
-    nodes["living"] = ("Living", {"a": "@kept.value", "b": "@fresh.value"})
-    seen = Seen()
-    assert engine.run(drawn(nodes), targets=["living"], emit=seen.append).targets == {"living": {"count": 0}}
-    assert (seen.of("node_cached"), seen.of("node_finished")) == (["kept"], ["source", "fresh", "living"])
 
 
 # Laziness

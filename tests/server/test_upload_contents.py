@@ -42,7 +42,7 @@ REFUSED_KINDS = {
 def inspected(folder: Path, content: bytes, name: str = "some.png") -> Upload:
     path = folder / "arrived"
     path.write_bytes(content)
-    return inspect_upload(path, name)
+    return inspect_upload(path, name, sha256(content).hexdigest())
 
 
 def safetensors(header: object, data: bytes = b"") -> bytes:
@@ -93,7 +93,7 @@ def test_an_animation_has_the_size_of_its_first_frame(tmp_path: Path) -> None:
     for kind in ("GIF", "WEBP", "PNG", "TIFF"):
         path = tmp_path / "frames"
         frames[0].save(path, kind, save_all=True, append_images=frames[1:])
-        found = inspect_upload(path, "frames")
+        found = inspect_upload(path, "frames", sha256(path.read_bytes()).hexdigest())
         assert (found.media_type, found.width, found.height) == (KINDS[kind][0], 20, 10)
 
 
