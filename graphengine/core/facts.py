@@ -18,8 +18,9 @@ Facts that the built-in nodes state:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from graphengine.core import sockets
@@ -86,13 +87,15 @@ class FactsCheck:
 
     Attributes:
         literals: Gives a node's literals, files as paths.
+        found: What ``problems`` gave: node, input and message.
     """
 
     kinds: Mapping[str, NodeDefinition]
     links: Mapping[str, Mapping[str, Link]]
     literals: Callable[[str], Mapping[str, Any]]  # Any: of each input's own type
     function_of: Callable[[NodeDefinition], RunnableNode]
-    _known: dict[Link, _Facts] = field(default_factory=dict)
+    found: set[tuple[str, str, str]] = field(default_factory=set)
+    _known: MutableMapping[Link, _Facts] = field(default_factory=dict)
     _flows: dict[int, _Flow] = field(default_factory=dict)
 
     def problems(self, order: Iterable[str]) -> Iterator[tuple[str, str, Problem]]:
@@ -101,31 +104,65 @@ class FactsCheck:
         Args:
             order: Node ids, sources first.
         """
-        known = self._known
         for id_ in order:
-            kind, links = self.kinds[id_], self.links[id_]
-            given = {name: known[link] for name, link in links.items() if link in known}
-            if not given and not kind.has_refine:
+            for name, problem in self._look(id_):
+                self.found.add((id_, name, problem.message))
+                yield id_, name, problem
+
+    def if_linked(self, order: Iterable[str], ends: Iterable[Link], source: Link) -> tuple[str, str, Problem] | None:
+        """Find the first thing that wouldn't fit any more, had these inputs another source; after ``problems``.
+
+        Only what lies behind them is looked at.
+
+        Args:
+            order: Node ids, sources first; of a node that lies behind ``ends`` nothing may lead to ``source``.
+        """
+        links = dict(self.links)
+        for node, name in ends:
+            links[node] = {**links[node], name: source}
+        trial = replace(self, links=links, _known=ChainMap({}, self._known))
+        changed: set[Link] = set()
+        targets = {node for node, _ in ends}
+        for id_ in order:
+            if id_ not in targets and changed.isdisjoint(links[id_].values()):
                 continue
-            flow = self._flows.get(id(kind))
-            if flow is None:
-                flow = self._flows[id(kind)] = _flow_of(kind)
-            doubtful: set[str] = set()
-            if len(given) > 1:
-                for name, differing, problem in self._differences(kind, flow, given):
-                    doubtful |= differing
-                    yield id_, name, problem
-            stated = self._stated(id_, kind, given) if kind.has_refine else {}
-            for output, sources, is_made in flow.outputs:
-                facts = stated.get(output)
-                if facts is None:
-                    facts = _agreed(sources, links, given)
-                    if is_made:
-                        facts = {name: fact for name, fact in facts.items() if name.startswith(_OF_LATENTS)}
-                if doubtful:  # said here once, and not again at each node that follows
-                    facts = {name: fact for name, fact in facts.items() if name not in doubtful}
-                if facts:
-                    known[id_, output] = facts
+            for name, problem in trial._look(id_):
+                if (id_, name, problem.message) not in self.found:
+                    return id_, name, problem
+            outputs = [(id_, output.name) for output in self.kinds[id_].outputs]
+            changed.update(each for each in outputs if trial.known_of(each) != self.known_of(each))
+        return None
+
+    def known_of(self, output: Link) -> Mapping[str, object]:
+        """Give what is known of an output."""
+        return self._known.get(output, _NOTHING)
+
+    def _look(self, id_: str) -> Iterator[tuple[str, Problem]]:
+        """Compare a node's inputs, and note what is known of its outputs."""
+        known = self._known
+        kind, links = self.kinds[id_], self.links[id_]
+        given = {name: known[link] for name, link in links.items() if link in known}
+        if not given and not kind.has_refine and all((id_, output.name) not in known for output in kind.outputs):
+            return
+        flow = self._flows.get(id(kind))
+        if flow is None:
+            flow = self._flows[id(kind)] = _flow_of(kind)
+        doubtful: set[str] = set()
+        if len(given) > 1:
+            for name, differing, problem in self._differences(kind, flow, given):
+                doubtful |= differing
+                yield name, problem
+        stated = self._stated(id_, kind, given) if kind.has_refine else {}
+        for output, sources, is_made in flow.outputs:
+            facts = stated.get(output)
+            if facts is None:
+                facts = _agreed(sources, links, given)
+                if is_made:
+                    facts = {name: fact for name, fact in facts.items() if name.startswith(_OF_LATENTS)}
+            if doubtful:  # said here once, and not again at each node that follows
+                facts = {name: fact for name, fact in facts.items() if name not in doubtful}
+            if facts or (id_, output) in known:
+                known[id_, output] = facts
 
     def _stated(self, id_: str, kind: NodeDefinition, given: Mapping[str, _Facts]) -> Mapping[str, _Facts]:
         """Ask the node's ``refine``; outputs that it doesn't name aren't among the result."""

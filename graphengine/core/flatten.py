@@ -43,6 +43,8 @@ class Flat:
         places: Node id -> the sub-graph and the node there that it was made from.
         muted: Linked inputs whose source isn't there: (node, input) -> the source.
         broken: Outputs of sub-graphs that come from nowhere; what reads them has nothing to be blamed for.
+        passes: Outputs of nodes that aren't here, such as sub-graphs', and what their readers get instead.
+        leads: Inputs of nodes that stand for sub-graphs, and those within that they lead to.
         is_complete: False if there was too much to unfold.
     """
 
@@ -52,7 +54,27 @@ class Flat:
     places: dict[str, tuple[int, str]] = field(default_factory=dict)
     muted: dict[tuple[str, str], str] = field(default_factory=dict)
     broken: set[Link] = field(default_factory=set)
+    passes: dict[Link, Value] = field(default_factory=dict)
+    leads: dict[Link, list[Link]] = field(default_factory=dict)
     is_complete: bool = True
+
+    def source_of(self, output: Link) -> Link | None:
+        """Give the output of a node of here that readers of an output get; None if there is none."""
+        for _ in range(len(self.passes) + 1):
+            if output not in self.passes:
+                return output if output[0] in self.nodes else None
+            link = link_of(self.passes[output])
+            if link is None:
+                return None
+            output = link
+        return None
+
+    def ends_of(self, input_: Link) -> list[Link]:
+        """Give the inputs of nodes of here that an input leads to."""
+        ends = [input_]
+        for end in ends:  # it grows on the way
+            ends += self.leads.get(end, ())
+        return [end for end in dict.fromkeys(ends) if end[0] in self.nodes]
 
 
 class _Scope(NamedTuple):
@@ -92,7 +114,6 @@ class _Flattener:
         self.definitions = definitions
         self.find_file = find_file
         self.flat = Flat({}, {})
-        self.passes: dict[Link, Value] = {}
         self.files: dict[Path, Subgraph | Problem] = {}
 
     def run(self) -> Flat:
@@ -128,7 +149,9 @@ class _Flattener:
                     self._check_sockets(flat_id, node, inner.document, inputs)
                     for name, declared in inner.document.outputs.items():
                         is_there = self._check_output(flat_id, node, inner.document, name)
-                        self.passes[flat_id, name] = {"$link": f"{inner.prefix}{declared.source}"} if is_there else None
+                        self.flat.passes[flat_id, name] = (
+                            {"$link": f"{inner.prefix}{declared.source}"} if is_there else None
+                        )
                     yield inner, inputs
                     continue
                 self.flat.places[flat_id] = (id(scope.document), id_)
@@ -146,6 +169,8 @@ class _Flattener:
             value = given.get(name, declared.default)
             for reference in declared.to:
                 node, input_name = split(reference)
+                if scope.outer is not None:
+                    self.flat.leads.setdefault((scope.prefix[:-1], name), []).append((scope.prefix + node, input_name))
                 if node not in scope.document.nodes and scope.outer is not None:
                     self._add(
                         "dangling_link",
@@ -311,7 +336,7 @@ class _Flattener:
             if node.mode == "bypassed":
                 names = [name for name, each in taken.items() if each == type_name and inputs.get(name) is not None]
                 passed = inputs[names[0]] if names else None
-            self.passes[flat_id, output] = passed
+            self.flat.passes[flat_id, output] = passed
 
     def _socket_types(self, scope: _Scope, node: Node) -> tuple[dict[str, str], dict[str, str]]:
         """Give the types of a node's inputs and outputs, of a sub-graph's declared ones too."""
@@ -346,14 +371,14 @@ class _Flattener:
 
     def _relink(self) -> None:
         """Let links end at nodes that are there: behind declared outputs, before bypassed nodes."""
-        if not self.passes:
+        if not self.flat.passes:
             return
         for id_, node in self.flat.nodes.items():
             changed: dict[str, Value] = {}
             gone = []
             for name, value in node.inputs.items():
                 link = link_of(value)
-                if link is None or link not in self.passes:
+                if link is None or link not in self.flat.passes:
                     continue
                 resolved = self._resolve(value)
                 if resolved is None:
@@ -368,9 +393,9 @@ class _Flattener:
     def _resolve(self, value: Value) -> Value:
         """Follow a link to a node that is there; a literal that is passed by, or None if nothing is."""
         followed: set[Link] = set()
-        while (link := link_of(value)) is not None and link in self.passes and link not in followed:
+        while (link := link_of(value)) is not None and link in self.flat.passes and link not in followed:
             followed.add(link)
-            value = self.passes[link]
+            value = self.flat.passes[link]
         if link is not None and link in followed:
             node = link[0]
             self._add("cycle", node, "bypassed nodes feed each other in a circle.", "Remove one of the links.")

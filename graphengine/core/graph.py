@@ -14,17 +14,18 @@ from typing import Any, NamedTuple
 from graphengine.core import sockets
 from graphengine.core.definition import InputDefinition, NodeDefinition, OutputDefinition
 from graphengine.core.facts import FactsCheck
-from graphengine.core.flatten import flatten, is_flat
+from graphengine.core.flatten import Flat, flatten, is_flat
 from graphengine.core.link_types import LinkTypes, NodeTypes
 from graphengine.core.literals import check_literal, with_article
 from graphengine.core.migration import migrated_inputs
+from graphengine.core.misfits import Misfit, Socket, find_misfits
 from graphengine.core.node_checks import Files, FileValue, FunctionOf, NodeChecker
 from graphengine.core.registry import Definitions
 from graphengine.core.subgraphs import SubgraphValue, with_body
 from graphengine.core.workflow import DeclaredOutput, Link, Node, Workflow, link_of, split_reference
 from graphengine.errors import GraphEngineError, InvalidWorkflow, Problem
 
-__all__ = ["FileValue", "Files", "Graph", "GraphNode", "build_graph", "check", "recheck_literals"]
+__all__ = ["FileValue", "Files", "Graph", "GraphNode", "build_graph", "check", "misfits", "recheck_literals"]
 
 
 _DEEPEST_BODIES = 50
@@ -118,6 +119,17 @@ def build_graph(
     return graph
 
 
+def misfits(
+    workflow: Workflow, definitions: Definitions, files: Files, function_of: FunctionOf, socket: Socket
+) -> list[Misfit]:
+    """Find the sockets that a wire from one could lead to, and that it wouldn't fit; see ``core/misfits.py``."""
+    checker = _Checker(workflow, definitions, files, function_of)
+    checker.run(None)
+    if checker.facts is None:
+        return []
+    return find_misfits(checker.facts, checker.order, checker.flat or Flat(dict(workflow.nodes), {}), socket)
+
+
 def recheck_literals(
     graph: Graph,
     workflow: Workflow,
@@ -166,6 +178,8 @@ class _Checker(NodeChecker):
     inputs: dict[str, Mapping[str, object]] = field(default_factory=dict)
     types: LinkTypes = field(init=False)
     lists: dict[str, NodeTypes] = field(default_factory=dict)
+    order: Sequence[str] = ()
+    facts: FactsCheck | None = None
 
     def __post_init__(self) -> None:
         self.nodes = self.workflow.nodes
@@ -190,11 +204,11 @@ class _Checker(NodeChecker):
             if id_ not in self.given:
                 self.check_node(id_, kind, self.inputs[id_])
         self._check_unknown_nodes()
-        order = self._order()
-        for id_ in order:
+        self.order = self._order()
+        for id_ in self.order:
             self._check_links(id_, self.kinds[id_])
         if self.function_of is not None and any(kind.has_refine for kind in self.kinds.values()):
-            self._check_facts(order, self.function_of)
+            self._check_facts(self.order, self.function_of)
         nodes = {id_: self._node(id_, kind) for id_, kind in self.kinds.items()}
         graph = Graph(nodes, self._check_declared_outputs(), is_flat=self.flat is None)
         self._check_targets(graph, targets)
@@ -359,9 +373,9 @@ class _Checker(NodeChecker):
         if types.mapped or types.wrapped:
             self.lists[id_] = types
 
-    def _check_facts(self, order: Iterable[str], function_of: FunctionOf) -> None:
-        facts = FactsCheck(self.kinds, self.links, self.plain_literals, function_of)
-        for id_, name, problem in facts.problems(order):
+    def _check_facts(self, order: Sequence[str], function_of: FunctionOf) -> None:
+        self.facts = FactsCheck(self.kinds, self.links, self.plain_literals, function_of)
+        for id_, name, problem in self.facts.problems(order):
             self.add(id_, self.kinds[id_], name, problem)
 
     # The workflow as a function

@@ -19,6 +19,7 @@ from graphengine.server import (
     routes_nodes,
     routes_probe,
     routes_system,
+    routes_wiring,
     routes_workflows,
 )
 from graphengine.server.calls import MOST_BODY_BYTES, bind, catch_errors
@@ -34,6 +35,7 @@ __all__ = ["API", "create_app", "openapi"]
 API = (
     *routes_jobs.ROUTES,
     *routes_workflows.ROUTES,
+    *routes_wiring.ROUTES,
     *routes_probe.ROUTES,
     *routes_nodes.ROUTES,
     *routes_files.ROUTES,

@@ -29,7 +29,8 @@ from graphengine.core.events import (
     NodeStarted,
     WrittenEvent,
 )
-from graphengine.core.graph import check
+from graphengine.core.graph import check, misfits
+from graphengine.core.misfits import Socket
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow, parse_workflow
 from graphengine.engine import Engine, RunResult
@@ -144,6 +145,7 @@ class JobRunner:
         """Give what can be asked while a job runs."""
         return {
             "check": self._check,
+            "misfits": self._misfits,
             "plan": self._plan,
             "probe": self._probe,
             "memory": lambda about: self._engine.memory(),
@@ -181,6 +183,14 @@ class JobRunner:
             workflow, registry.definitions, self._settings, targets=about.get("targets"), function_of=registry.function
         )
         return [problem.as_json() for problem in problems]
+
+    def _misfits(self, about: Mapping[str, Any]) -> list[dict[str, object]]:  # Any: JSON
+        """Give the sockets that a wire from one wouldn't fit, with the problem that each would be."""
+        registry = self.registry
+        workflow = parse_workflow(about["workflow"], about.get("source", "workflow"))
+        socket = Socket(about["node"], about["name"], about["side"])
+        found = misfits(workflow, registry.definitions, self._settings, registry.function, socket)
+        return [{"node": each.node, "name": each.name, "problem": each.problem.as_json()} for each in found]
 
     def _plan(self, about: Mapping[str, Any]) -> dict[str, object]:  # Any: JSON
         """Say what a run would do."""

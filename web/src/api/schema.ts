@@ -77,6 +77,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/check/wire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say where a wire from a socket would bring together what wasn't made for each other, such as two models' parts
+         * @description Such a link can be made all the same: whoever changes over to another model makes one after the other.
+         */
+        post: operations["check_wire"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -1045,6 +1065,20 @@ export interface components {
             truncated: boolean;
         };
         /**
+         * MisfitAnswer
+         * @description A socket that the wire could lead to, and the problem that this would be, there or behind it.
+         */
+        MisfitAnswer: {
+            /** Name */
+            name: string;
+            /** Node */
+            node: string;
+            /** Problem */
+            problem: {
+                [key: string]: unknown;
+            };
+        };
+        /**
          * ModelList
          * @description The model files by kind: checkpoints, vae, loras, …
          */
@@ -1548,6 +1582,36 @@ export interface components {
             wait: number;
         };
         /**
+         * WireAnswer
+         * @description The sockets of the same graph that take the wire's type but not what would come along it.
+         */
+        WireAnswer: {
+            /** Misfits */
+            misfits: components["schemas"]["MisfitAnswer"][];
+        };
+        /**
+         * WireRequest
+         * @description A socket that a wire is drawn from.
+         */
+        WireRequest: {
+            /** Name */
+            name: string;
+            /**
+             * Node
+             * @description Below the nodes of the sub-graphs that it is in, as ``upscale/decode``.
+             */
+            node: string;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "input" | "output";
+            /** Workflow */
+            workflow: {
+                [key: string]: unknown;
+            };
+        };
+        /**
          * WorkerAnswer
          * @description A worker and what it is doing.
          */
@@ -1786,6 +1850,39 @@ export interface operations {
             415: components["responses"]["Problem"];
             421: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    check_wire: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WireRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WireAnswer"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            421: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
