@@ -42,6 +42,11 @@ def draw(shape: Shape, geometry: str, width: int, height: int, *, feather: float
     return blur(Mask(drawn[None]), feather / 4)
 
 
+def solid(value: float, width: int, height: int) -> Mask:
+    """Make a mask that is the same everywhere: float32 [1, H, W]."""
+    return Mask(torch.full((1, height, width), value))
+
+
 def blur(mask: Mask, sigma: float) -> Mask:
     """Blur with a Gaussian of this standard deviation in pixels; beyond the border, the border's values go on."""
     return Mask(gaussian(mask[:, None], sigma)[:, 0].clamp(0, 1)) if sigma > 0 else mask
@@ -104,6 +109,17 @@ def composite(destination: Mask, source: Mask, *, x: int, y: int, operation: Mas
 def from_image(image: Image, channel: Channel) -> Mask:
     """Take one colour of a picture as a mask."""
     return Mask(image[..., ("red", "green", "blue").index(channel)].contiguous())
+
+
+def from_color(image: Image, color: int, tolerance: float = 0.0) -> Mask:
+    """Select one colour, 0xRRGGBB, as it is once pictures are rounded to bytes.
+
+    Args:
+        tolerance: How far each channel may be off, in 0…1.
+    """
+    wanted = torch.tensor([color >> 16 & 255, color >> 8 & 255, color & 255], dtype=torch.float32)
+    off = ((image.clamp(0, 1) * 255).round() - wanted).abs().amax(dim=-1)  # [B, H, W]
+    return Mask((off <= tolerance * 255).to(torch.float32))
 
 
 def to_image(mask: Mask) -> Image:

@@ -12,6 +12,7 @@ Crop = Literal["disabled", "center"]
 
 MaskOperation = Literal["multiply", "add", "subtract", "and", "or", "xor"]
 Channel = Literal["red", "green", "blue"]
+ChannelOrAlpha = Literal["alpha", "red", "green", "blue"]
 
 Flip = Literal["x-axis: vertically", "y-axis: horizontally"]
 """Which axis a picture is mirrored at: upside down, or left to right."""

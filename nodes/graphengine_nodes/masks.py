@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from graphengine import node
+from graphengine import FilesIn, Widget, node
 from graphengine.diffusion.geometry import Shape, parse_geometry
-from graphengine.diffusion.options import Channel, MaskOperation
+from graphengine.diffusion.options import Channel, ChannelOrAlpha, MaskOperation
 from graphengine.types import Image, Mask
 from graphengine_nodes.inputs import Offset, Share, Side, SideOrZero
 
@@ -39,6 +40,36 @@ def draw_mask(
 @draw_mask.check
 def _(shape: Shape, geometry: str, width: int, height: int) -> None:
     parse_geometry(shape, geometry, width, height)
+
+
+@node("SolidMask", category="mask")
+def solid_mask(value: Share = 1.0, width: Side = 512, height: Side = 512) -> Mask:
+    """Make a mask that is the same everywhere.
+
+    Args:
+        value: 1 selects all, 0 nothing.
+        width: Of the mask, in pixels.
+        height: Of the mask, in pixels.
+    """
+    from graphengine.diffusion import masks
+
+    return masks.solid(value, width, height)
+
+
+@node("CropMask", category="mask")
+def crop_mask(mask: Mask, x: SideOrZero = 0, y: SideOrZero = 0, width: Side = 512, height: Side = 512) -> Mask:
+    """Cut a rectangle out of a mask.
+
+    Args:
+        mask: What to cut from.
+        x: Its left edge, in pixels.
+        y: Its top edge, in pixels.
+        width: Of the part, in pixels.
+        height: Of the part, in pixels.
+    """
+    from graphengine.diffusion import image_geometry
+
+    return Mask(image_geometry.crop(mask, x=x, y=y, width=width, height=height))
 
 
 @node("InvertMask", category="mask")
@@ -128,6 +159,38 @@ def image_to_mask(image: Image, channel: Channel = "red") -> Mask:
     from graphengine.diffusion import masks
 
     return masks.from_image(image, channel)
+
+
+@node("ImageColorToMask", category="mask")
+def image_color_to_mask(
+    image: Image, color: Annotated[int, Field(ge=0, le=0xFFFFFF)] = 0, tolerance: Share = 0.0
+) -> Mask:
+    """Select what has one colour in a picture.
+
+    Args:
+        image: The picture.
+        color: Red, green and blue as one number, red × 65536 + green × 256 + blue: 0 is black, 16777215 white.
+        tolerance: How far each of the three may be off; 0 takes that colour alone.
+    """
+    from graphengine.diffusion import masks
+
+    return masks.from_color(image, color, tolerance)
+
+
+@node("LoadImageMask", category="mask", outputs="mask")
+def load_image_mask(
+    image: Annotated[Path, FilesIn("input"), Widget("image")], channel: ChannelOrAlpha = "alpha"
+) -> Mask:
+    """Open a picture from the input folder as a mask.
+
+    Args:
+        image: The picture file.
+        channel: alpha selects what is transparent, as LoadImage's mask does; a colour selects what is bright in it.
+    """
+    from graphengine.diffusion import images, masks
+
+    picture, transparent = images.load(image)
+    return transparent if channel == "alpha" else masks.from_image(picture, channel)
 
 
 @node("MaskToImage", category="mask")

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from PIL import Image as Picture
 
 from graphengine.errors import InputError
 from graphengine.types import Image, Mask
@@ -46,6 +49,26 @@ def test_masks_and_pictures_convert() -> None:
     assert nodes.mask_to_image(nodes.image_to_mask(image, "green")).tolist() == [[[[0.5, 0.5, 0.5]]]]
 
 
+def test_masks_are_made_cropped_and_read_from_colours() -> None:
+    assert nodes.solid_mask(0.25, 3, 2).tolist() == [[[0.25] * 3] * 2]
+    left = nodes.draw_mask("rectangle", "0,0,2,4", 4, 4)
+    assert nodes.crop_mask(left, 1, 0, 2, 3).tolist() == [[[1, 0]] * 3]
+    with pytest.raises(InputError, match="over the border"):
+        nodes.crop_mask(left, 1, 0, 4, 4)
+    image = Image(torch.tensor([[[[1.0, 0.502, 0.0], [1.0, 0.52, 0.0], [0.0, 0.502, 1.0]]]]))
+    assert nodes.image_color_to_mask(image, 0xFF8000).tolist() == [[[1, 0, 0]]]
+    assert nodes.image_color_to_mask(image, 0xFF8000, 0.03).tolist() == [[[1, 1, 0]]]
+
+
+def test_a_picture_file_is_a_mask_by_its_alpha_or_a_colour(tmp_path: Path) -> None:
+    file = tmp_path / "shape.png"
+    picture = Picture.new("RGBA", (2, 1), (51, 102, 255, 255))
+    picture.putpixel((1, 0), (0, 0, 0, 0))
+    picture.save(file)
+    assert nodes.load_image_mask(file).tolist() == [[[0, 1]]]
+    assert nodes.load_image_mask(file, "green").tolist() == [[[pytest.approx(0.4), 0]]]
+
+
 @pytest.mark.parametrize(
     ("function", "inputs"),
     [
@@ -57,6 +80,10 @@ def test_masks_and_pictures_convert() -> None:
         (nodes.mask_composite, "destination source x y operation"),
         (nodes.image_to_mask, "image channel"),
         (nodes.mask_to_image, "mask"),
+        (nodes.solid_mask, "value width height"),
+        (nodes.crop_mask, "mask x y width height"),
+        (nodes.image_color_to_mask, "image color tolerance"),
+        (nodes.load_image_mask, "image channel"),
     ],
     ids=lambda value: value.definition.id if hasattr(value, "definition") else "",
 )
