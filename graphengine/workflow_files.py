@@ -34,8 +34,8 @@ def read_workflow(name: str) -> tuple[Workflow, Path]:
     """Read a workflow from a file, or from a picture that was made by it; give its path as well."""
     path = find_workflow(name)
     content = path.read_bytes()
-    if content.startswith(b"\x89PNG"):
-        from graphengine.engine.outputs import read_embedded_workflow
+    if content.startswith((b"\x89PNG", b"\xff\xd8\xff", b"RIFF")):  # PNG, JPEG, WebP
+        from graphengine.engine.picture_files import read_embedded_workflow
 
         content = read_embedded_workflow(path)
     return parse_workflow(content, name), path

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from graphengine.core.workflow import parse_workflow
-from graphengine.engine.outputs import read_embedded_workflow
+from graphengine.engine.picture_files import read_embedded_workflow
 from graphengine.errors import InvalidWorkflow
 from graphengine.sweep import combine, parse_axis
 from tests.command_line import Run, written

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import torch
@@ -44,17 +44,36 @@ class Lazy(Generic[T]):
 class Outputs(Protocol):
     """Where a node writes what the user wants to keep or see."""
 
-    def write_images(self, images: Image, prefix: str, *, temporary: bool = False) -> Sequence[Path]:
-        """Write each picture as PNG with its workflow inside, named ``<prefix>_<number>.png``.
+    def write_images(
+        self,
+        images: Image,
+        prefix: str,
+        *,
+        temporary: bool = False,
+        picture_format: Literal["png", "jpeg", "webp"] = "png",
+        quality: int = 90,
+    ) -> Sequence[Path]:
+        """Write each picture as a file with its workflow inside, named ``<prefix>_<number>.png``.
 
         Args:
             images: float32 ``[B, H, W, 3]`` in 0…1; bytes are rounded.
             prefix: May name folders below the output folder: ``portraits/anna``.
             temporary: For previews: written where they may be cleaned up.
+            picture_format: Names end in .png, .jpg or .webp.
+            quality: 1…100, for JPEG and WebP; a WebP of 100 is lossless.
 
         Raises:
             InputError: for a prefix that leaves the output folder.
             OSError: if the disk is full; nothing half-written stays.
+        """
+
+    def write_file(self, write: Callable[[Path], object], prefix: str, suffix: str) -> Path:
+        """Write a file of another kind, whole or not at all, under the next free number: ``<prefix>_<number><suffix>``.
+
+        Args:
+            write: Called with the path to write to; the workflow, ``ctx.workflow``, is its own matter.
+            prefix: As for ``write_images``.
+            suffix: With its dot: ``.safetensors``.
         """
 
     def write_text(self, text: str, name: str) -> Path:

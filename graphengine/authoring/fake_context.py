@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from graphengine.config import Settings
 from graphengine.core.progress import Progress
@@ -48,18 +48,33 @@ class FakeOutputs:
         self.images: list[Image] = []
         self.files: list[Path] = []
 
-    def write_images(self, images: Image, prefix: str, *, temporary: bool = False) -> Sequence[Path]:
+    def write_images(
+        self,
+        images: Image,
+        prefix: str,
+        *,
+        temporary: bool = False,
+        picture_format: Literal["png", "jpeg", "webp"] = "png",
+        quality: int = 90,
+    ) -> Sequence[Path]:
         from PIL import Image as pillow
 
         base = _inside(self._temporary if temporary else self._folder, prefix)
-        base.parent.mkdir(parents=True, exist_ok=True)
-        first = len(list(base.parent.glob(f"{escape(base.name)}_*.png"))) + 1
-        paths = [base.with_name(f"{base.name}_{first + index:05d}.png") for index in range(len(images))]
-        for image, path in zip(images, paths, strict=True):
-            pillow.fromarray((image * 255).round().clamp(0, 255).byte().numpy()).save(path)
+        suffix = ".jpg" if picture_format == "jpeg" else f".{picture_format}"
+        paths = []
+        for image in images:
+            paths.append(path := _numbered(base, suffix))
+            picture = pillow.fromarray((image * 255).round().clamp(0, 255).byte().numpy())
+            picture.save(path, quality=quality)
         self.images.append(images)
         self.files += paths
         return paths
+
+    def write_file(self, write: Callable[[Path], object], prefix: str, suffix: str) -> Path:
+        path = _numbered(_inside(self._folder, prefix), suffix)
+        write(path)
+        self.files.append(path)
+        return path
 
     def write_text(self, text: str, name: str) -> Path:
         path = self.folder(name)
@@ -176,6 +191,12 @@ class FakeContext(Progress):
         if key not in self._kept:
             self._kept[key] = factory()
         return self._kept[key]
+
+
+def _numbered(base: Path, suffix: str) -> Path:
+    base.parent.mkdir(parents=True, exist_ok=True)
+    number = len(list(base.parent.glob(f"{escape(base.name)}_*{suffix}"))) + 1
+    return base.with_name(f"{base.name}_{number:05d}{suffix}")
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -21,6 +21,7 @@ from graphengine.errors import FileFormatError, GraphEngineError, InvalidWorkflo
 __all__ = ["migrate"]
 
 DONE, WOULD_CHANGE = 0, 1
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 class _Migrated(NamedTuple):
@@ -39,7 +40,7 @@ def migrate(options: argparse.Namespace) -> int:
     problems: list[Problem] = []
     for path in options.files:
         try:
-            if path.suffix.lower() == ".png":
+            if path.suffix.lower() in _PICTURES:
                 raise FileFormatError(f"{path}: pictures keep the workflow that made them. Give a workflow file.")
             workflow, changes = migrate_workflow(load_workflow(path), definitions, functions)
         except InvalidWorkflow as error:

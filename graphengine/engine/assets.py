@@ -28,12 +28,13 @@ class Asset(NamedTuple):
     """What a shown file holds, and where it was asked to be.
 
     Attributes:
-        name: Below the output folder: the prefix of a numbered picture, or the whole name.
+        name: Below the output folder: the prefix of a numbered file, or the whole name.
         numbered: The file's name is the next free number after the prefix.
         digest: Of its bytes, in hex.
         size: In bytes.
         mtime_ns: When it was written. A file of this time and size is taken to hold these bytes without reading it.
         has_workflow: A workflow is embedded in it.
+        suffix: What follows the number.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Asset(NamedTuple):
     size: int
     mtime_ns: int
     has_workflow: bool = False
+    suffix: str = ".png"
 
     def is_at(self, path: Path) -> bool:
         """Say whether a file holds these bytes."""
@@ -69,10 +71,10 @@ class AssetStore:
         self._room_bytes: int | None = None
         self._failed = False
 
-    def keep(self, file: Path, name: str, *, numbered: bool, has_workflow: bool = False) -> Asset:
+    def keep(self, file: Path, name: str, *, numbered: bool, has_workflow: bool = False, suffix: str = ".png") -> Asset:
         """Keep the bytes of a file that nobody has seen yet, and describe them."""
         facts = file.stat()
-        asset = Asset(name, numbered, _digest(file), facts.st_size, facts.st_mtime_ns, has_workflow)
+        asset = Asset(name, numbered, _digest(file), facts.st_size, facts.st_mtime_ns, has_workflow, suffix)
         if asset.size > self._budget_bytes or self._failed:
             return asset
         try:

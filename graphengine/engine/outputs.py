@@ -6,26 +6,21 @@ import errno
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphengine.durable import sync_file, sync_folder
 from graphengine.engine.assets import AssetStore
 from graphengine.engine.cache import Shown
-from graphengine.errors import FileFormatError, GraphEngineError, InputError
+from graphengine.engine.picture_files import SUFFIXES, PictureFormat, write_picture
+from graphengine.errors import GraphEngineError, InputError
 from graphengine.numbered_files import give_number
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
-
     from graphengine.types import Image
 
-__all__ = ["METADATA_KEY", "OutputFolder", "path_inside", "read_embedded_workflow"]
-
-METADATA_KEY = "graphengine"
-"""The PNG text chunk that holds the workflow."""
-
-_LARGEST_COMPRESSED = 1024 * 1024 - 1  # pillow reads no more from a compressed chunk, against decompression bombs
+__all__ = ["OutputFolder", "path_inside"]
 
 
 class OutputFolder:
@@ -53,21 +48,34 @@ class OutputFolder:
         self._show = show
         self._assets = assets
 
-    def write_images(self, images: Image, prefix: str, *, temporary: bool = False) -> Sequence[Path]:
-        """Write each picture as PNG with its workflow inside; see ``authoring.context.Outputs``."""
+    def write_images(
+        self,
+        images: Image,
+        prefix: str,
+        *,
+        temporary: bool = False,
+        picture_format: PictureFormat = "png",
+        quality: int = 90,
+    ) -> Sequence[Path]:
+        """Write each picture with its workflow inside; see ``authoring.context.Outputs``."""
         from PIL import Image as pillow
-        from PIL.PngImagePlugin import PngInfo
 
-        metadata = PngInfo()
-        if self._workflow_json:
-            small = len(self._workflow_json.encode()) <= _LARGEST_COMPRESSED
-            metadata.add_itxt(METADATA_KEY, self._workflow_json, zip=small)
         paths = []
         for image in images:
-            pixels = (image * 255).round().clamp(0, 255).byte().numpy()
-            picture = pillow.fromarray(pixels)
-            paths.append(self._write_numbered(picture, prefix, metadata, temporary))
+            picture = pillow.fromarray((image * 255).round().clamp(0, 255).byte().numpy())
+            write = partial(
+                write_picture,
+                picture,
+                picture_format=picture_format,
+                quality=quality,
+                workflow=self._workflow_json,
+            )
+            paths.append(self._write_numbered(write, prefix, SUFFIXES[picture_format], temporary))
         return paths
+
+    def write_file(self, write: Callable[[Path], object], prefix: str, suffix: str) -> Path:
+        """Have a function write a numbered file; see ``authoring.context.Outputs``."""
+        return self._write_numbered(write, prefix, suffix, temporary=False)
 
     def write_text(self, text: str, name: str) -> Path:
         """Write a text file, whole or not at all, over an earlier one of that name."""
@@ -123,21 +131,22 @@ class OutputFolder:
             if not shown.temporary:
                 sync_file(draft)
             if asset.numbered:
-                path = give_number(draft, path)
+                path = give_number(draft, path, asset.suffix)
             else:
                 os.replace(draft, path)
             if not shown.temporary:
                 sync_folder(path.parent)
         return Shown(path, shown.temporary, asset)
 
-    def _write_numbered(self, picture: Picture, prefix: str, metadata: object, temporary: bool) -> Path:
+    def _write_numbered(self, write: Callable[[Path], object], prefix: str, suffix: str, temporary: bool) -> Path:
         base = self._inside(self._temporary if temporary else self._folder, prefix)
         with _whole_file(base) as draft:
-            picture.save(draft, format="PNG", pnginfo=metadata)
-            asset = self._assets.keep(draft, prefix, numbered=True, has_workflow=bool(self._workflow_json))
+            write(draft)
+            has_workflow = bool(self._workflow_json)
+            asset = self._assets.keep(draft, prefix, numbered=True, has_workflow=has_workflow, suffix=suffix)
             if not temporary:
                 sync_file(draft)
-            path = give_number(draft, base)
+            path = give_number(draft, base, suffix)
             if not temporary:
                 sync_folder(path.parent)
         self._show(Shown(path, temporary, asset))
@@ -161,25 +170,6 @@ def path_inside(folder: Path, name: str) -> Path | None:
         return None
     inside = path.is_relative_to(root) and path != root and not name.endswith(("/", "\\"))
     return path if inside else None
-
-
-def read_embedded_workflow(path: Path) -> bytes:
-    """Give the workflow that a picture was made by, as JSON text.
-
-    Raises:
-        FileFormatError: if the file is no whole PNG, or carries no workflow of graphengine.
-    """
-    from PIL import Image as pillow
-
-    try:
-        with pillow.open(path) as picture:
-            picture.load()
-            text = getattr(picture, "text", {}).get(METADATA_KEY)
-    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
-        raise FileFormatError(f"{path}: the picture can't be read: {error}. Give a whole PNG.") from error
-    if text is None:
-        raise FileFormatError(f"{path}: the picture carries no workflow. Give one that graphengine saved.")
-    return str(text).encode()
 
 
 class _whole_file:

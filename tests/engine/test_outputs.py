@@ -19,7 +19,8 @@ from PIL import Image as pillow
 from graphengine.core.workflow import parse_workflow
 from graphengine.engine.assets import AssetStore
 from graphengine.engine.cache import Shown
-from graphengine.engine.outputs import OutputFolder, read_embedded_workflow
+from graphengine.engine.outputs import OutputFolder
+from graphengine.engine.picture_files import PictureFormat, read_embedded_workflow
 from graphengine.errors import FileFormatError, GraphEngineError, InputError
 from graphengine.types import Image
 from tests.drawn import drawn
@@ -153,6 +154,54 @@ def test_the_workflow_is_found_again_in_the_picture(tmp_path: Path, size: int) -
     assert parse_workflow(read_embedded_workflow(path)) == workflow
 
 
+@pytest.mark.parametrize("size", [1, 300_000], ids=["plain", "compressed"])
+@pytest.mark.parametrize("picture_format", ["jpeg", "webp"])
+def test_the_workflow_is_found_again_in_small_pictures(
+    tmp_path: Path, picture_format: PictureFormat, size: int
+) -> None:
+    workflow = drawn({"a": ("Number", {"value": 2**64 - 1, "note": "灯台 é 🗼" + "x" * size})}, meta={"name": "Σ"})
+    out = outputs(tmp_path, workflow.dump())
+    (path,) = out.write_images(picture(), "cat", picture_format=picture_format)
+    assert path.name == {"jpeg": "cat_00001.jpg", "webp": "cat_00001.webp"}[picture_format]
+    assert parse_workflow(read_embedded_workflow(path)) == workflow
+
+
+def test_a_workflow_too_large_for_a_jpeg_is_refused_not_left_out(tmp_path: Path) -> None:
+    letters = "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(30_000))
+    out = outputs(tmp_path, drawn({"a": ("Number", {"note": letters})}).dump())
+    with pytest.raises(InputError, match="too large to be saved in this kind of picture"):
+        out.write_images(picture(), "cat", picture_format="jpeg")
+    assert files(tmp_path) == []
+
+
+def test_a_webp_of_the_best_quality_keeps_every_byte(tmp_path: Path) -> None:
+    noise = Image(torch.rand(1, 16, 16, 3, generator=torch.Generator().manual_seed(0)))
+    out = outputs(tmp_path)
+    (png,) = out.write_images(noise, "noise")
+    (webp,) = out.write_images(noise, "best", picture_format="webp", quality=100)
+    (small,) = out.write_images(noise, "small", picture_format="webp", quality=30)
+    with pillow.open(png) as first, pillow.open(webp) as second, pillow.open(small) as third:
+        assert first.tobytes() == second.convert("RGB").tobytes() != third.convert("RGB").tobytes()
+
+
+def test_each_kind_of_file_is_numbered_by_itself(tmp_path: Path) -> None:
+    out = outputs(tmp_path)
+    out.write_images(picture(count=2), "cat", picture_format="jpeg")
+    path = out.write_file(lambda draft: draft.write_bytes(b"tensors"), "cat", ".safetensors")
+    assert files(tmp_path) == ["output/cat_00001.jpg", "output/cat_00001.safetensors", "output/cat_00002.jpg"]
+    assert path.read_bytes() == b"tensors"
+
+
+def test_a_file_that_could_not_be_written_leaves_nothing(tmp_path: Path) -> None:
+    def fail(draft: Path) -> None:
+        draft.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with pytest.raises(GraphEngineError, match="the disk is full"):
+        outputs(tmp_path).write_file(fail, "cat", ".safetensors")
+    assert files(tmp_path) == []
+
+
 def test_a_picture_without_workflow_says_so(tmp_path: Path) -> None:
     (path,) = outputs(tmp_path).write_images(picture(), "cat")
     with pytest.raises(FileFormatError, match=r"the picture carries no workflow. Give one that graphengine saved."):
@@ -165,7 +214,7 @@ def test_half_a_picture_is_refused(tmp_path: Path, keep: float) -> None:
     (path,) = outputs(tmp_path, drawn({"a": "Number"}).dump()).write_images(noise, "cat")
     content = path.read_bytes()
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + content[8 : int(len(content) * keep)])
-    with pytest.raises(FileFormatError, match=r"the picture can't be read: .* Give a whole PNG"):
+    with pytest.raises(FileFormatError, match=r"the picture can't be read: .* Give a whole one"):
         read_embedded_workflow(path)
 
 
@@ -193,11 +242,18 @@ def shown_by(folder: Path) -> list[Shown]:
     out = outputs(folder, shown=shown)
     out.write_images(picture(count=2), "trip/cat")
     out.write_images(picture(), "preview", temporary=True)
+    out.write_images(picture(), "small", picture_format="webp")
     out.write_text("long", "notes.txt")
     return shown
 
 
-ALL = ["output/notes.txt", "output/trip/cat_00001.png", "output/trip/cat_00002.png", "temporary/preview_00001.png"]
+ALL = [
+    "output/notes.txt",
+    "output/small_00001.webp",
+    "output/trip/cat_00001.png",
+    "output/trip/cat_00002.png",
+    "temporary/preview_00001.png",
+]
 
 
 def test_what_is_still_there_stays_as_it_is(tmp_path: Path) -> None:
@@ -220,7 +276,7 @@ def test_what_was_deleted_is_written_again(tmp_path: Path) -> None:
 
 
 def test_a_picture_is_written_beside_the_one_that_took_its_name(tmp_path: Path) -> None:
-    first, second, preview, text = shown = shown_by(tmp_path)
+    first, second, preview, _small, text = shown = shown_by(tmp_path)
     first.path.write_bytes(second.path.read_bytes() + b"somebody's own")
     text.path.write_text("somebody's own")
     outputs(tmp_path).write_images(picture(0.1), "trip/cat")

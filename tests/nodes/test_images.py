@@ -65,7 +65,7 @@ def test_inpainting_keeps_unmasked_pixels_bit_for_bit() -> None:
 @pytest.mark.parametrize(
     ("function", "inputs"),
     [
-        (nodes.save_image, "images filename_prefix"),
+        (nodes.save_image, "images filename_prefix format quality"),
         (nodes.preview_image, "images"),
         (nodes.image_scale, "image upscale_method width height crop"),
         (nodes.image_composite_masked, "destination source x y resize_source mask"),
