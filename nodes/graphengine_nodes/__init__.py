@@ -9,6 +9,7 @@ pack = NodePack(
         "graphengine_nodes.conditioning",
         "graphengine_nodes.latents",
         "graphengine_nodes.latent_operations",
+        "graphengine_nodes.latent_files",
         "graphengine_nodes.sampling",
         "graphengine_nodes.masks",
         "graphengine_nodes.images",
