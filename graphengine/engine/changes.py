@@ -104,11 +104,19 @@ class Comparison:
 
     def own_changes(self, step: Step) -> Iterator[Change]:
         """Give what changed in a step itself."""
+        if not step.node.definition.cacheable:
+            yield Change("never_cached", step.node.id, step.node.definition.id)
+            return
+        yield from self._differences(step)
+
+    def has_changed(self, step: Step, known: Mapping[int, bool]) -> bool:
+        """Tell whether a step would be given or do something else; ``known`` says it of the steps before it."""
+        own = next(self._differences(step), None) is not None
+        return own or any(known[source] for source, _ in step.sources.values())
+
+    def _differences(self, step: Step) -> Iterator[Change]:
         definition, before = step.node.definition, self._before(step)
         place = (step.node.id, definition.id)
-        if not definition.cacheable:
-            yield Change("never_cached", *place)
-            return
         if before is None:
             yield Change("node", *place, before="not there")
             return

@@ -30,6 +30,7 @@ class PlannedStep:
     Attributes:
         state: "maybe": only if a node that runs asks for it. "unneeded": all that read it are cached.
         reason: Why it isn't cached, as a sentence.
+        changed: Something that it depends on is not as it was in the last run, or it wasn't in that.
         seconds: About how long it takes, or None if nothing like it ran before.
         size_bytes: About how large its outputs are, or None.
     """
@@ -38,6 +39,7 @@ class PlannedStep:
     node_type: str
     state: State
     reason: str = ""
+    changed: bool = False
     seconds: float | None = None
     size_bytes: int | None = None
 
@@ -142,9 +144,11 @@ def explain_plan(
     comparison = Comparison(plan, last, engine.environment)
     states = _states(plan, engine)
     causes: dict[int, Change | None] = {}
+    changed: dict[int, bool] = {}
     steps = []
     for step in plan.steps:
         causes[step.ordinal] = comparison.first_change(step, causes)
+        changed[step.ordinal] = comparison.has_changed(step, changed)
         state = states.get(step.ordinal, "unneeded")
         timing = _timing(step, last, kinds)
         size_bytes = timing.size_bytes if timing is not None else None
@@ -152,7 +156,7 @@ def explain_plan(
         if state in ("run", "maybe"):
             reason = _reason(step, last, causes[step.ordinal])
             seconds = timing.typical_seconds if timing is not None else None
-            planned = replace(planned, reason=reason, seconds=seconds)
+            planned = replace(planned, reason=reason, changed=changed[step.ordinal], seconds=seconds)
         steps.append(planned)
     return PlanReport(source, tuple(steps))
 

@@ -130,6 +130,24 @@ def test_what_is_never_kept_says_so(engine_with: MakeEngine) -> None:
     ]
 
 
+def test_only_what_depends_on_a_change_has_changed(engine_with: MakeEngine) -> None:
+    """
+    tick ──▶ one        Each runs again, as nothing of 'tick' is kept; only 'two' would give something else.
+      └────▶ two
+    """
+    engine = engine_with()
+    nodes: dict[str, Any] = {"tick": "Tick", "one": ("Add", {"a": "@tick.value", "b": 1})}  # Any: drawings
+    nodes["two"] = ("Add", {"a": "@tick.value", "b": 2})
+    shown = {f"show_{name}": ("Show", {"value": f"@{name}.sum"}) for name in ("one", "two")}
+    assert {step.changed for step in explain_plan(engine, drawn(nodes | shown)).steps} == {True}
+    engine.run(drawn(nodes | shown))
+    steps = explain_plan(engine, drawn(nodes | shown)).steps
+    assert {(step.state, step.changed) for step in steps} == {("run", False)}
+    nodes["two"] = ("Add", {"a": "@tick.value", "b": 3})
+    changed = {step.node for step in explain_plan(engine, drawn(nodes | shown)).steps if step.changed}
+    assert changed == {"two", "show_two"}
+
+
 def test_a_key_that_is_made_during_the_run_says_so(engine_with: MakeEngine) -> None:
     engine = engine_with()
     nodes = {"path": ("ReadText", {"path": "a"}), "late": ("ReadText", {"path": "@path.text"})}

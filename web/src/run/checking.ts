@@ -59,6 +59,10 @@ function look(tab: Tab, isEdit: boolean): void {
   const document: WorkflowDoc = { ...tab.history.present };
   delete document.ui; // layout is of no matter to it
   for (const timer of [checkTimer, planTimer, runTimer]) clearTimeout(timer);
+  if (Object.keys(document.nodes).length === 0) {
+    useRun.getState().setPlan(tab.id, {}, []); // that nothing can be run is no problem of who has just begun
+    return;
+  }
   checkTimer = setTimeout(async () => {
     const sound = await check(tab.id, document, signal);
     if (!sound) return;
@@ -94,9 +98,7 @@ async function plan(tab: string, document: WorkflowDoc, signal: AbortSignal): Pr
 }
 
 function planned(plan: api.Plan): Record<string, PlannedNode> {
-  return Object.fromEntries(
-    plan.steps.map(({ node, state, reason, seconds, size_bytes }) => [node, { state, reason, seconds, size_bytes }]),
-  );
+  return Object.fromEntries(plan.steps.map(({ node, node_type: _kind, ...step }) => [node, step]));
 }
 
 async function runAgain(tab: string): Promise<void> {

@@ -123,7 +123,7 @@ describe("progressOf", () => {
     const plan = Object.fromEntries(
       [["load", 1] as const, ["sample", 9] as const].map(([node, seconds]) => [
         node,
-        { state: "run" as const, reason: "", seconds, size_bytes: null },
+        { state: "run" as const, reason: "", changed: true, seconds, size_bytes: null },
       ]),
     );
     const { fraction, remainingS } = progressOf(job, plan, ((job.started ?? 0) + 11) * 1000);

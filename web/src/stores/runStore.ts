@@ -47,6 +47,8 @@ export interface Metric {
 export interface PlannedNode {
   state: "run" | "maybe" | "cached" | "unneeded";
   reason: string;
+  /** Something that it depends on is not as it was in the last run. */
+  changed: boolean;
   seconds: number | null;
   size_bytes: number | null;
 }

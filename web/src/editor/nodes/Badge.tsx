@@ -26,7 +26,9 @@ const SHAPES: Record<BadgeState, string> = {
 export function Badge({ tab, node }: BadgeProps) {
   const run = useRun((state) => nodeRun(state, tab, node));
   const plan = useRun((state) => state.plans[tab]?.[node]);
-  const stale = run !== undefined && run.state !== "running" && run.state !== "failed" && plan?.state === "run";
+  // what is never kept runs again, and is up to date all the same
+  const isOld = plan?.state === "run" && plan.changed;
+  const stale = run !== undefined && run.state !== "running" && run.state !== "failed" && isOld;
   if (run?.state === "running") return <Running run={run} />;
   if (run !== undefined && !stale) {
     const seconds = run.state === "done" && run.seconds !== undefined ? showSeconds(run.seconds) : undefined;
