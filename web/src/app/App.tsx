@@ -1,4 +1,4 @@
-import { Suspense, useEffect } from "react";
+import { useEffect } from "react";
 import { Canvas } from "../editor/Canvas";
 import { Dialogs } from "../editor/Dialogs";
 import { t } from "../i18n";
@@ -6,6 +6,8 @@ import { Panels } from "../run/Panels";
 import { RunBar } from "../run/RunBar";
 import { startSession } from "../run/session";
 import { useUi } from "../stores/uiStore";
+import { ErrorBoundary } from "./ErrorBoundary";
+import { loadWhenQuiet } from "./lazily";
 import { Notices } from "./Notices";
 import { Tabs } from "./Tabs";
 
@@ -13,7 +15,8 @@ import { Tabs } from "./Tabs";
 export function App() {
   const theme = useUi((state) => state.theme);
   const announcement = useUi((state) => state.announcement);
-  useEffect(() => startSession(), []);
+  useEffect(startSession, []);
+  useEffect(loadWhenQuiet, []);
   useEffect(() => {
     if (theme === "system") delete document.documentElement.dataset["theme"];
     else document.documentElement.dataset["theme"] = theme;
@@ -26,10 +29,10 @@ export function App() {
         <RunBar />
       </header>
       <main className="workspace">
-        <Canvas />
-        <Suspense fallback={null}>
-          <Panels />
-        </Suspense>
+        <ErrorBoundary>
+          <Canvas />
+        </ErrorBoundary>
+        <Panels />
       </main>
       <Dialogs />
       <Notices />

@@ -1,4 +1,4 @@
-import { type KeyboardEvent, type PointerEvent, type ReactNode, useEffect, useRef } from "react";
+import { type KeyboardEvent, type PointerEvent, type ReactNode, useLayoutEffect, useRef } from "react";
 
 interface DialogProps {
   label: string;
@@ -13,7 +13,7 @@ interface DialogProps {
 /** A modal dialog: in the top layer, the browser keeps the focus in it, and what is done in it reaches nothing behind. */
 export function Dialog({ label, className, hasEntries = false, children, onClose, onKeyDown }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = dialog.current;
     const before = document.activeElement;
     element?.showModal();

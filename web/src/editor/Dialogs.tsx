@@ -1,36 +1,36 @@
-import { lazy, Suspense, useEffect } from "react";
+import { ErrorBoundary } from "../app/ErrorBoundary";
+import { lazily } from "../app/lazily";
+import { tellError } from "../run/tell";
 import { useUi } from "../stores/uiStore";
 import { useCanvas } from "./canvasStore";
+import { TypedAhead } from "./dialogs/typedAhead";
 
-// They come once the page is quiet: nothing of them is needed to see a graph.
-const addNode = async () => ({ default: (await import("./dialogs/AddNodeDialog")).AddNodeDialog });
-const commands = async () => ({ default: (await import("./dialogs/CommandDialog")).CommandDialog });
-const keys = async () => ({ default: (await import("./dialogs/KeysDialog")).KeysDialog });
-const search = async () => ({ default: (await import("./dialogs/SearchDialog")).SearchDialog });
-const AddNodeDialog = lazy(addNode);
-const CommandDialog = lazy(commands);
-const KeysDialog = lazy(keys);
-const SearchDialog = lazy(search);
+const waiting = <TypedAhead onEscape={close} />;
+const AddNodeDialog = lazily(async () => (await import("./dialogs/AddNodeDialog")).AddNodeDialog, waiting);
+const CommandDialog = lazily(async () => (await import("./dialogs/CommandDialog")).CommandDialog, waiting);
+const SearchDialog = lazily(async () => (await import("./dialogs/SearchDialog")).SearchDialog, waiting);
+const KeysDialog = lazily(async () => (await import("./dialogs/KeysDialog")).KeysDialog, waiting);
 
-const QUIET_MS = 1500;
+function close(): void {
+  useUi.getState().showDialog(null);
+  useCanvas.getState().set({ palette: null });
+}
 
 /** The dialog that is open, if one is. */
 export function Dialogs() {
   const dialog = useUi((state) => state.dialog);
   const palette = useCanvas((state) => state.palette);
-  const close = () => useUi.getState().showDialog(null);
-  useEffect(() => {
-    const timer = setTimeout(() => {
-      for (const load of [addNode, commands, search, keys]) void load();
-    }, QUIET_MS);
-    return () => clearTimeout(timer);
-  }, []);
   return (
-    <Suspense fallback={null}>
+    <ErrorBoundary
+      onError={(error) => {
+        close();
+        tellError(error);
+      }}
+    >
       {palette !== null && <AddNodeDialog request={palette} />}
       {dialog === "commands" && <CommandDialog onClose={close} />}
       {dialog === "search" && <SearchDialog onClose={close} />}
       {dialog === "keys" && <KeysDialog onClose={close} />}
-    </Suspense>
+    </ErrorBoundary>
   );
 }

@@ -18,7 +18,7 @@ interface MaskPainterProps {
 }
 
 /** Paint on a picture what is to be masked. */
-export default function MaskPainter({ source, name, onSave, onClose }: MaskPainterProps) {
+export function MaskPainter({ source, name, onSave, onClose }: MaskPainterProps) {
   const [painting, setPainting] = useState<Painting | null>(null);
   const [trouble, setTrouble] = useState<string | null>(null);
   const [settings, setSettings] = useState<Settings>({ tool: "brush", size: 40, hardness: 0.8, hasPressure: true });

@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
 import { t } from "../i18n";
+import { withFiles } from "./withFiles";
 
 /** Takes files that are dropped anywhere on the page: workflows are opened, pictures become nodes. */
 export function FileDrop() {
@@ -20,7 +21,7 @@ export function FileDrop() {
       event.preventDefault();
       const dropped = [...(event.dataTransfer?.files ?? [])];
       const at = { x: event.clientX, y: event.clientY };
-      void import("./files").then((files) => files.takeFiles(dropped, at));
+      void withFiles((files) => files.takeFiles(dropped, at));
     };
     window.addEventListener("dragover", over);
     window.addEventListener("dragleave", leave);

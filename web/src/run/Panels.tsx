@@ -1,34 +1,35 @@
-import { type ComponentType, type LazyExoticComponent, lazy, Suspense } from "react";
+import type { ComponentType } from "react";
+import { ErrorBoundary } from "../app/ErrorBoundary";
+import { lazily } from "../app/lazily";
 import { useLightbox } from "../gallery/lightboxStore";
 import { t } from "../i18n";
 import { useRun } from "../stores/runStore";
 import { type Panel, useUi } from "../stores/uiStore";
 import { useAsk } from "./askStore";
 import { Banners } from "./Banners";
-import { ErrorBoundary } from "./ErrorBoundary";
 import { FileDrop } from "./FileDrop";
 import { Icon } from "./icons";
 import { NoWorkflow } from "./NoWorkflow";
-import { ResultView } from "./ResultView";
 import { useSweep } from "./sweepStore";
+import { tellError } from "./tell";
 
-type Lazy = LazyExoticComponent<ComponentType>;
-
-const PANELS: Readonly<Record<Panel, Lazy>> = {
-  library: lazy(() => import("./LibraryPanel").then((part) => ({ default: part.LibraryPanel }))),
-  form: lazy(() => import("../widgets/FormView").then((part) => ({ default: part.FormView }))),
-  outline: lazy(() => import("../editor/Outline").then((part) => ({ default: part.Outline }))),
-  node: lazy(() => import("../editor/NodeHelp").then((part) => ({ default: part.NodeHelp }))),
-  gallery: lazy(() => import("../gallery/GalleryPanel").then((part) => ({ default: part.GalleryPanel }))),
-  queue: lazy(() => import("./QueuePanel").then((part) => ({ default: part.QueuePanel }))),
-  history: lazy(() => import("./HistoryPanel").then((part) => ({ default: part.HistoryPanel }))),
-  plots: lazy(() => import("../plots/PlotsPanel").then((part) => ({ default: part.PlotsPanel }))),
+const loading = <p className="hint">{t("data.loading")}</p>;
+const PANELS: Readonly<Record<Panel, ComponentType>> = {
+  library: lazily(async () => (await import("./LibraryPanel")).LibraryPanel, loading),
+  form: lazily(async () => (await import("../widgets/FormView")).FormView, loading),
+  outline: lazily(async () => (await import("../editor/Outline")).Outline, loading),
+  node: lazily(async () => (await import("../editor/NodeHelp")).NodeHelp, loading),
+  gallery: lazily(async () => (await import("../gallery/GalleryPanel")).GalleryPanel, loading),
+  queue: lazily(async () => (await import("./QueuePanel")).QueuePanel, loading),
+  history: lazily(async () => (await import("./HistoryPanel")).HistoryPanel, loading),
+  plots: lazily(async () => (await import("../plots/PlotsPanel")).PlotsPanel, loading),
 };
 
-const Lightbox = lazy(() => import("../gallery/Lightbox").then((part) => ({ default: part.Lightbox })));
-const LogIn = lazy(() => import("./LogIn").then((part) => ({ default: part.LogIn })));
-const AskDialog = lazy(() => import("./AskDialog").then((part) => ({ default: part.AskDialog })));
-const SweepDialog = lazy(() => import("./SweepDialog").then((part) => ({ default: part.SweepDialog })));
+const ResultView = lazily(async () => (await import("./ResultView")).ResultView);
+const Lightbox = lazily(async () => (await import("../gallery/Lightbox")).Lightbox);
+const LogIn = lazily(async () => (await import("./LogIn")).LogIn);
+const AskDialog = lazily(async () => (await import("./AskDialog")).AskDialog);
+const SweepDialog = lazily(async () => (await import("./SweepDialog")).SweepDialog);
 
 /** What is beside the canvas: the result, one panel when asked for, and the rail of buttons that ask for one. */
 export function Panels() {
@@ -43,18 +44,28 @@ export function Panels() {
       <FileDrop />
       <NoWorkflow />
       <div className="resultplace">
-        <ResultView />
+        <ErrorBoundary>
+          <ResultView />
+        </ErrorBoundary>
       </div>
       {panel !== null && <SidePanel key={panel} panel={panel} />}
       <Rail panel={panel} />
-      <Suspense fallback={null}>
+      <ErrorBoundary onError={putAway}>
         {isLarge && <Lightbox />}
         {asks && <AskDialog />}
         {sweeps && <SweepDialog />}
-        {needsToken && <LogIn />}
-      </Suspense>
+      </ErrorBoundary>
+      <ErrorBoundary>{needsToken && <LogIn />}</ErrorBoundary>
     </>
   );
+}
+
+/** Close what couldn't be shown. */
+function putAway(error: Error): void {
+  useLightbox.getState().close();
+  useAsk.getState().answer(null);
+  useSweep.getState().set({ target: null, grid: null });
+  tellError(error);
 }
 
 function SidePanel({ panel }: { panel: Panel }) {
@@ -82,9 +93,7 @@ function SidePanel({ panel }: { panel: Panel }) {
         </button>
       </header>
       <ErrorBoundary>
-        <Suspense fallback={<p className="hint">{t("data.loading")}</p>}>
-          <Content />
-        </Suspense>
+        <Content />
       </ErrorBoundary>
     </aside>
   );

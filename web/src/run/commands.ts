@@ -6,6 +6,7 @@ import { type Panel, useUi } from "../stores/uiStore";
 import { useData } from "./dataStore";
 import { stoppedIn } from "./stops";
 import { cancelTab, goOn, openJobs, run, runSelection, selectedNodes } from "./submit";
+import { withFiles } from "./withFiles";
 
 const PANELS: readonly Panel[] = ["library", "form", "outline", "node", "gallery", "queue", "history", "plots"];
 
@@ -69,15 +70,14 @@ export function runCommands(): Command[] {
   ];
 }
 
-/** Loaded when they are used: reading and writing pictures is no part of the first view. */
 function fileCommands(enabled: () => boolean): Command[] {
-  const command = (id: string, work: (files: typeof import("./files")) => void, keys?: string[]): Command => ({
+  const command = (id: string, work: Parameters<typeof withFiles>[0], keys?: string[]): Command => ({
     id: `file.${id}`,
     label: t(`data.${id}` as Parameters<typeof t>[0]),
     section: "file",
     enabled: id === "openFile" ? () => true : enabled,
     ...(keys && { keys, whileTyping: true }),
-    run: () => void import("./files").then(work),
+    run: () => void withFiles(work),
   });
   return [
     command("openFile", (files) => files.chooseFile(), ["$mod+o"]),

@@ -1,7 +1,7 @@
 // @vitest-environment jsdom
 import { cleanup, fireEvent, screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { ASSET_DRAG } from "./pictures";
 import { inputOf, show } from "./testing";
 
@@ -35,6 +35,11 @@ class FakeRequest {
   }
 }
 
+beforeAll(async () => {
+  show(IMAGE, null); // its code comes on demand, and is there from then on
+  await screen.findByRole("group");
+  cleanup();
+});
 beforeEach(() => {
   sent = [];
   gate = Promise.resolve();

@@ -1,5 +1,7 @@
-import { type ClipboardEvent, type DragEvent, lazy, Suspense, useRef, useState } from "react";
+import { type ClipboardEvent, type DragEvent, useRef, useState } from "react";
 import { type Asset, assetUrl, fileUrl } from "../api/routes";
+import { ErrorBoundary } from "../app/ErrorBoundary";
+import { lazily } from "../app/lazily";
 import { t } from "../i18n";
 import { FileField } from "./FileField";
 import { useFileNames } from "./fileNames";
@@ -10,8 +12,8 @@ import { Trouble } from "./Trouble";
 import type { WidgetProps } from "./types";
 import { inWords, upload } from "./upload";
 
-const MaskPainter = lazy(() => import("../mask/MaskPainter"));
-const PicturePicker = lazy(() => import("./PicturePicker"));
+const MaskPainter = lazily(async () => (await import("../mask/MaskPainter")).MaskPainter);
+const PicturePicker = lazily(async () => (await import("./PicturePicker")).PicturePicker);
 
 type Draggable = Pick<Asset, "asset" | "name"> & { input?: string | null };
 
@@ -135,7 +137,12 @@ export function ImageField(props: WidgetProps) {
         />
       </div>
       <Trouble id={`${props.id}-upload`} anchor={root} text={trouble} isNew />
-      <Suspense fallback={null}>
+      <ErrorBoundary
+        onError={(error) => {
+          setDialog(null);
+          setTrouble(error.message);
+        }}
+      >
         {dialog === "gallery" && (
           <PicturePicker
             onPick={(picked) => {
@@ -156,7 +163,7 @@ export function ImageField(props: WidgetProps) {
             onClose={() => setDialog(null)}
           />
         )}
-      </Suspense>
+      </ErrorBoundary>
     </fieldset>
   );
 }

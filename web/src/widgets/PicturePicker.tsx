@@ -10,7 +10,7 @@ interface PicturePickerProps {
 }
 
 /** Choose one of the pictures that the server has: what jobs wrote, and what was uploaded. */
-export default function PicturePicker({ onPick, onClose }: PicturePickerProps) {
+export function PicturePicker({ onPick, onClose }: PicturePickerProps) {
   const [assets, setAssets] = useState<readonly Asset[]>([]);
   const [next, setNext] = useState<number | null>(null);
   const [state, setState] = useState<"loading" | "loaded" | { trouble: string }>("loading");

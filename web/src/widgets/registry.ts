@@ -1,14 +1,10 @@
 /** The widget that edits an input. */
+import { lazily } from "../app/lazily";
 import type { InputDefinition } from "../graph/definitions";
 import "../styles/widgets.css";
 import { type WidgetKind, widgetKind } from "../graph/widgetKind";
 import { ChoiceField } from "./ChoiceField";
-import { ColourField } from "./ColourField";
-import { CurveField } from "./CurveField";
 import { FileField } from "./FileField";
-import { ImageField } from "./ImageField";
-import { JsonField } from "./JsonField";
-import { ListField } from "./ListField";
 import { NumberBox } from "./NumberBox";
 import { PromptField } from "./PromptField";
 import { SeedField } from "./SeedField";
@@ -24,11 +20,11 @@ const WIDGETS: Record<WidgetKind, Widget> = {
   prompt: PromptField,
   choice: ChoiceField,
   file: FileField,
-  image: ImageField,
-  colour: ColourField,
-  curve: CurveField,
-  list: ListField,
-  json: JsonField,
+  image: lazily(async () => (await import("./ImageField")).ImageField),
+  colour: lazily(async () => (await import("./ColourField")).ColourField),
+  curve: lazily(async () => (await import("./CurveField")).CurveField),
+  list: lazily(async () => (await import("./ListField")).ListField),
+  json: lazily(async () => (await import("./JsonField")).JsonField),
 };
 
 /** Give the widget of an input; null for one that only a link can feed. */

@@ -11,13 +11,14 @@ import { type PaletteRequest, type SocketRef, useCanvas } from "../canvasStore";
 import { centerOfView, goToNode } from "../view";
 import { typeOf } from "../wiring";
 import { type Connectable, socketsFor } from "./connectable";
+import { useQuery } from "./typedAhead";
 
 const SHOWN = 80;
 
 /** Kinds of nodes by category, to add one; from a socket only what fits, and the sockets in the graph that fit. */
 export function AddNodeDialog({ request }: { request: PaletteRequest }) {
   const definitions = useEditor((state) => state.definitions);
-  const [query, setQuery] = useState("");
+  const [query, setQuery] = useQuery();
   const [chosen, setChosen] = useState("");
   const deferred = useDeferredValue(query);
   const { from, at, mode } = request;

@@ -9,12 +9,14 @@ import {
   showKeys,
   useCommands,
 } from "../commands";
+import { useQuery } from "./typedAhead";
 
 export const SECTIONS: readonly CommandSection[] = ["run", "file", "edit", "graph", "arrange", "view"];
 
 /** All commands, by name. */
 export function CommandDialog({ onClose }: { onClose(): void }) {
   const commands = useCommands((state) => state.commands);
+  const [query, setQuery] = useQuery();
   const run = (command: EditorCommand) => {
     onClose();
     // After the dialog has given the focus back, so that the command finds it where it was.
@@ -23,7 +25,7 @@ export function CommandDialog({ onClose }: { onClose(): void }) {
   return (
     <Dialog className="palette" label={t("editor.commands")} onClose={onClose}>
       <Command label={t("editor.commands")} loop vimBindings={false}>
-        <Command.Input placeholder={t("editor.commandsHint")} />
+        <Command.Input value={query} onValueChange={setQuery} placeholder={t("editor.commandsHint")} />
         <Command.Empty>{t("editor.nothingFound")}</Command.Empty>
         <Command.List label={t("editor.commands")}>
           {SECTIONS.map((section) => (

@@ -5,13 +5,14 @@ import { searchGraph } from "../../graph/search";
 import { t } from "../../i18n";
 import { activeGraph, useEditor } from "../../stores/editorStore";
 import { goToNode } from "../view";
+import { useQuery } from "./typedAhead";
 
 const SHOWN = 60;
 
 /** Find nodes, notes and frames of the graph by id, title, kind and value; goes to the one that is chosen. */
 export function SearchDialog({ onClose }: { onClose(): void }) {
   const graph = useEditor(activeGraph);
-  const [query, setQuery] = useState("");
+  const [query, setQuery] = useQuery();
   const deferred = useDeferredValue(query);
   const [chosen, setChosen] = useState("");
   const hits = graph === null ? [] : searchGraph(graph, deferred).slice(0, SHOWN);

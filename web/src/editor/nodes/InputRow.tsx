@@ -1,4 +1,5 @@
 import type { CSSProperties } from "react";
+import { ErrorBoundary } from "../../app/ErrorBoundary";
 import type { InputDefinition } from "../../graph/definitions";
 import { isLink } from "../../graph/document";
 import { ROW_HEIGHT, rowHeight } from "../../graph/layout";
@@ -67,16 +68,18 @@ export function InputRow({ node, data, input, problem }: InputRowProps) {
       )}
       {Widget !== null && (
         <div className="card-row-field nodrag nowheel nopan">
-          <Widget
-            id={id}
-            node={data.fullId}
-            nodeType={data.node.type}
-            input={input}
-            value={promoted !== undefined ? promoted.value : (set ?? input.default ?? null)}
-            disabled={data.node.mode === "muted"}
-            onChange={(value, gesture) => setValue(node, input.name, value, gesture ?? false)}
-            onGestureEnd={() => useEditor.getState().endGesture()}
-          />
+          <ErrorBoundary>
+            <Widget
+              id={id}
+              node={data.fullId}
+              nodeType={data.node.type}
+              input={input}
+              value={promoted !== undefined ? promoted.value : (set ?? input.default ?? null)}
+              disabled={data.node.mode === "muted"}
+              onChange={(value, gesture) => setValue(node, input.name, value, gesture ?? false)}
+              onGestureEnd={() => useEditor.getState().endGesture()}
+            />
+          </ErrorBoundary>
         </div>
       )}
     </div>
