@@ -85,6 +85,16 @@ export function listEnded(text: string, before?: number): Promise<{ jobs: Job[];
 
 export const checkWorkflow = (workflow: WorkflowDoc, signal: AbortSignal) =>
   call<{ sound: boolean; problems: Problem[] }>("POST", "/check", { body: { workflow }, signal });
+/** Say which sockets a wire from one would bring together with what wasn't made for them; node ids are full ones. */
+export const checkWire = (
+  workflow: WorkflowDoc,
+  from: { node: string; name: string; side: "input" | "output" },
+  signal: AbortSignal,
+) =>
+  call<{ misfits: { node: string; name: string; problem: Problem }[] }>("POST", "/check/wire", {
+    body: { workflow, ...from },
+    signal,
+  });
 export const planWorkflow = (workflow: WorkflowDoc, signal: AbortSignal) =>
   call<{ plan: Plan }>("POST", "/plan", { body: { workflow }, signal });
 

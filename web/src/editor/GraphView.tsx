@@ -38,6 +38,7 @@ import { ViewTools } from "./ViewTools";
 import { openAt } from "./view";
 import { MAX_ZOOM, MIN_ZOOM } from "./viewMath";
 import { refOf, WireTip } from "./WireTip";
+import { watchWires } from "./watchWires";
 import { socketsOf, sourceOf, typeOf } from "./wiring";
 
 const NODE_TYPES: NodeTypes = { card: NodeCard, frame: Frame, note: NoteCard };
@@ -78,6 +79,7 @@ export function GraphView({ viewKey, tab, graph }: GraphViewProps) {
   useEffect(() => {
     return () => set({ flow: null, sizes: new Map(), selectedLinks: new Set(), wire: null, renaming: null });
   }, [set]);
+  useEffect(watchWires, []);
   const reconnecting = useRef(false);
   const onConnectEnd: OnConnectEnd = useCallback(
     (event, state) => {

@@ -4,6 +4,7 @@ import { create } from "zustand";
 import type { Size } from "../graph/layout";
 import type { FlowEdge, FlowNode } from "./flow";
 import type { MenuEntry } from "./Menu";
+import type { Misfits } from "./misfits";
 
 /** One socket of a node in the graph that is shown. */
 export interface SocketRef {
@@ -34,6 +35,8 @@ interface CanvasState {
   menu: MenuRequest | null;
   /** The socket that a wire is being drawn from. */
   wire: SocketRef | null;
+  /** What that wire wouldn't fit, once the server said so; of the list of sockets for one as well. */
+  misfits: Misfits | null;
   /** The link that a dragged node would be put into. */
   spliceEnd: string | null;
   /** Links that are selected, by the input that they feed. */
@@ -54,6 +57,7 @@ export const useCanvas = create<CanvasState>()((set) => ({
   palette: null,
   menu: null,
   wire: null,
+  misfits: null,
   spliceEnd: null,
   selectedLinks: new Set(),
   renaming: null,

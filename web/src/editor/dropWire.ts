@@ -40,6 +40,8 @@ function connectToNode(from: SocketRef, node: string): void {
   }));
   const set = now.graph.nodes[node]?.inputs ?? {};
   const free = sockets.filter((socket) => side === "output" || set[socket.name] === undefined);
-  const fitting = [...free, ...sockets].find((socket) => verdictOf(from, socket).ok) ?? sockets[0];
-  if (fitting !== undefined) connectSockets(from, fitting);
+  const verdicts = [...free, ...sockets].map((socket) => ({ socket, verdict: verdictOf(from, socket) }));
+  const allowed = verdicts.filter(({ verdict }) => verdict.ok);
+  const best = allowed.find(({ verdict }) => verdict.misfit === undefined) ?? allowed[0] ?? verdicts[0];
+  if (best !== undefined) connectSockets(from, best.socket);
 }

@@ -4,20 +4,19 @@ import type { OutputEnd } from "../graph/links";
 import { shapeOf } from "../graph/resolve";
 import { current } from "./actions/current";
 import type { SocketRef } from "./canvasStore";
+import { isSame, type Misfits, misfitBetween } from "./misfits";
 
 let known: { wire: SocketRef; graph: unknown; fits: ReadonlySet<string> } | null = null;
 
-/** Say how a socket looks while a wire is drawn: that it fits, that it doesn't, or nothing. */
+/** Say how a socket looks while a wire is drawn: that it fits, only its type does, it doesn't, or nothing. */
 export function fitOf(
   wire: SocketRef | null,
-  node: string,
-  name: string,
-  side: SocketRef["side"],
-): "" | "fits" | "dim" {
-  if (wire === null) return "";
-  if (wire.node === node && wire.name === name && wire.side === side) return "";
-  if (wire.side === side) return "dim";
-  return fits(wire).has(`${node}.${name}`) ? "fits" : "dim";
+  misfits: Misfits | null,
+  socket: SocketRef,
+): "" | "fits" | "misfit" | "dim" {
+  if (wire === null || isSame(wire, socket)) return "";
+  if (wire.side === socket.side || !fits(wire).has(`${socket.node}.${socket.name}`)) return "dim";
+  return misfitBetween(misfits, wire, socket) === null ? "fits" : "misfit";
 }
 
 /** All sockets that a wire may go to; computed once for each wire. */

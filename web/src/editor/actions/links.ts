@@ -15,8 +15,9 @@ import { NODE_WIDTH } from "../../graph/layout";
 import { t } from "../../i18n";
 import { useEditor } from "../../stores/editorStore";
 import { useUi } from "../../stores/uiStore";
-import type { SocketRef } from "../canvasStore";
+import { type SocketRef, useCanvas } from "../canvasStore";
 import { snapped } from "../grid";
+import { type Misfit, misfitBetween } from "../misfits";
 import { announce, change, current, titleOf } from "./current";
 
 /** Two sockets as the ends of a link, whichever of them was first; null if both are of one side. */
@@ -26,14 +27,21 @@ export function asEnds(one: SocketRef, other: SocketRef): { from: OutputEnd; to:
   return { from: { node: output.node, output: output.name }, to: { node: input.node, input: input.name } };
 }
 
-export function verdictOf(one: SocketRef, other: SocketRef): Verdict {
+/** Say whether two sockets may be linked; those that may and weren't made for each other have a `misfit`. */
+export function verdictOf(one: SocketRef, other: SocketRef): Verdict & { misfit?: Misfit } {
   const now = current();
   const ends = asEnds(one, other);
   if (now === null || ends === null) return { ok: false, reason: t("editor.sameSide") };
-  return canConnect(now.graph, ends.from, ends.to, now.definitions, now.document);
+  const verdict = canConnect(now.graph, ends.from, ends.to, now.definitions, now.document);
+  const misfit = misfitBetween(useCanvas.getState().misfits, one, other);
+  return verdict.ok && misfit !== null ? { ...verdict, misfit } : verdict;
 }
 
-/** Link two sockets, or say why they can't be and offer the node that would help. */
+/**
+ * Link two sockets, or say why they can't be and offer the node that would help.
+ *
+ * What only its model speaks against is linked: who changes over to another model makes one link after the other.
+ */
 export function connectSockets(one: SocketRef, other: SocketRef): boolean {
   const ends = asEnds(one, other);
   const verdict = verdictOf(one, other);
@@ -46,7 +54,8 @@ export function connectSockets(one: SocketRef, other: SocketRef): boolean {
     to: `${ends.to.node}.${ends.to.input}`,
   });
   change(done, (graph) => connect(graph, ends.from, ends.to));
-  announce(verdict.mapped ? `${done} ${t("editor.runsPerItem")}` : done);
+  const { mapped, misfit } = verdict;
+  announce([done, mapped && t("editor.runsPerItem"), misfit?.reason, misfit?.remedy].filter(Boolean).join(" "));
   return true;
 }
 

@@ -24,9 +24,10 @@ export function AddNodeDialog({ request }: { request: PaletteRequest }) {
   const { from, at, mode } = request;
   const wire = useMemo(() => (from === null ? null : { type: typeOf(from), direction: from.side }), [from]);
   const kinds = useMemo(() => searchKinds(definitions, deferred, wire).slice(0, SHOWN), [definitions, deferred, wire]);
+  const misfits = useCanvas((state) => state.misfits);
   const sockets = useMemo(
-    () => (mode === "connect" && from !== null ? socketsFor(from, deferred) : []),
-    [mode, from, deferred],
+    () => (mode === "connect" && from !== null ? socketsFor(from, deferred, misfits) : []),
+    [mode, from, deferred, misfits],
   );
   const close = () => useCanvas.getState().set({ palette: null });
 
@@ -75,7 +76,7 @@ export function AddNodeDialog({ request }: { request: PaletteRequest }) {
                   <strong>
                     {each.title}.{each.socket.name}
                   </strong>
-                  <span>{each.linked ? t("editor.replacesLink") : ""}</span>
+                  <span>{each.misfit || (each.linked ? t("editor.replacesLink") : "")}</span>
                 </Command.Item>
               ))}
             </Command.Group>

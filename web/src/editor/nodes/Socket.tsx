@@ -21,7 +21,7 @@ export interface SocketProps {
 
 /** Where wires begin and end. While a wire is drawn, those that it may go to light up and the others dim. */
 export const Socket = memo(function Socket({ node, name, side, type, linked, doc, quiet, y }: SocketProps) {
-  const fit = useCanvas((state) => fitOf(state.wire, node, name, side));
+  const fit = useCanvas((state) => fitOf(state.wire, state.misfits, { node, name, side }));
   const classes = ["socket", socketShape(type)];
   if (linked) classes.push("linked");
   if (quiet && fit !== "fits") classes.push("faint");
