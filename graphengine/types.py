@@ -253,13 +253,11 @@ class Clip:
 
     Attributes:
         encoders: At least one, in the order of the denoiser's family.
-        skip: Layers left out at the end of each CLIP encoder, beyond those that its ``hidden_layer`` leaves out.
         source: Where it came from, in the user's words.
         family: Whose encoders these are; None for others.
     """
 
     encoders: tuple[TextEncoder, ...]
-    skip: int = 0
     source: str = ""
     family: Family | None = None
 

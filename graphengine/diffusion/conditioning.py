@@ -1,63 +1,127 @@
-"""Turn prompts into what the denoiser reads."""
+"""Turn prompts into what the denoiser reads.
+
+text ─▶ prompt_grammar ─▶ prompt_readings ─▶ prompt_tokens ─▶ text_encoding ─▶ Conditioning
+        a tree            one per moment     chunks of ids    states, weighted    one part per moment
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
+from graphengine.diffusion.options import PromptWeighting
+from graphengine.diffusion.prompt_grammar import parse
+from graphengine.diffusion.prompt_readings import Group, readings
+from graphengine.diffusion.prompt_tokens import chunks, empty_chunk, is_clip
+from graphengine.diffusion.text_encoding import states_of, weighted
 from graphengine.errors import InputError
-from graphengine.types import Clip, Conditioning, TextEncoder
+from graphengine.types import Clip, Conditioning, ConditioningPart
+
+__all__ = ["FindLearnedWord", "encode"]
+
+_MOST_READINGS = 1000
+_SD3_WITHOUT_T5 = (256, 4096)  # tokens and width of the zeros that take the place of T5's states
 
 
-def encode(clip: Clip, text: str, *, device: torch.device | str = "cpu") -> Conditioning:
-    """Encode a prompt, padded or cut to the encoder's length; the same numbers as StableDiffusionPipeline's.
-
-    Args:
-        text: Any; an empty text is how a missing prompt is encoded.
-        device: Where to compute; the text encoder is moved there.
-
-    Returns:
-        ``embedding`` [1, T, D] is the last hidden state, ``pooled`` [1, D] the state at the first end-of-text token;
-        float32, on the CPU.
-    """
-    encoder = only_encoder(clip)
-    tokenizer: Any = encoder.tokenizer  # Any: calling a tokenizer gives an untyped BatchEncoding
-    limit = token_limit(clip)
-    tokens = tokenizer(text, padding="max_length", max_length=limit, truncation=True, return_tensors="pt")
-    with torch.no_grad():
-        output = encoder.network.to(device)(tokens.input_ids.to(device), attention_mask=None)
-    return Conditioning.of(
-        embedding=output.last_hidden_state.to("cpu", torch.float32),  # [1, T, D]
-        pooled=output.pooler_output.to("cpu", torch.float32),  # [1, D]
-    )
+FindLearnedWord = Callable[[str], Mapping[int, Tensor]]
+"""Gives a learned word's vectors ``[n, D]`` by the encoder's place, by its name in the prompt."""
 
 
-def cut_off(clip: Clip, text: str) -> str | None:
-    """Give the end of a prompt that is too long for the encoder, in the user's spelling; None if all of it fits."""
-    tokenizer: Any = only_encoder(clip).tokenizer  # Any: as above
-    tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    room = token_limit(clip) - 2  # one token marks the start, one the end
-    if len(tokens["input_ids"]) <= room:
-        return None
-    first, _end = tokens["offset_mapping"][room]
-    return text[first:]
-
-
-def token_limit(clip: Clip) -> int:
-    """How many tokens the encoder reads, its start and end marks included."""
-    encoder = only_encoder(clip)
-    config: Any = encoder.network.config  # Any: transformers' configuration, untyped
-    # A tokenizer saved without a limit says 1e30.
-    return int(min(encoder.tokenizer.model_max_length, config.max_position_embeddings))
-
-
-def only_encoder(clip: Clip) -> TextEncoder:
-    """Give the text encoder of a clip that has one.
+def no_learned_words(name: str) -> Mapping[int, Tensor]:
+    """Refuse a learned word where there are none.
 
     Raises:
-        InputError: if it has several.
+        InputError: always.
     """
-    if len(clip.encoders) > 1:
-        raise InputError("clip", f"it has {len(clip.encoders)} text encoders.", "Choose one with a single encoder.")
-    return clip.encoders[0]
+    raise InputError("text", f"there is no embedding {name!r}.", r"For the words themselves, write 'embedding\:'.")
+
+
+def encode(
+    clip: Clip,
+    text: str | Sequence[str],
+    *,
+    device: torch.device | str = "cpu",
+    weighting: PromptWeighting = "interpolate",
+    find_learned: FindLearnedWord = no_learned_words,
+) -> Conditioning:
+    """Encode a prompt, as ``prompt_grammar`` reads it; without brackets the numbers are those of diffusers' pipelines.
+
+    Args:
+        text: Any; an empty text is how a missing prompt is encoded. Or a text for each of the encoders.
+        device: Where to compute; the text encoders are moved there.
+        weighting: How weights in the prompt act; see ``text_encoding``.
+        find_learned: Finds the vectors of learned words.
+
+    Returns:
+        A part for each moment that the prompt's schedules tell apart. ``embedding`` [1, n T, D] holds the states of n
+        chunks of T tokens, ``pooled`` [1, D] the first chunk's pooled states; float32, on the CPU.
+
+    Raises:
+        InputError: if a learned word isn't found, or the prompt has too many schedules.
+    """
+    texts = [text] * len(clip.encoders) if isinstance(text, str) else list(text)
+    moments = readings([parse(each) for each in texts])
+    if len(moments) > _MOST_READINGS:
+        raise InputError("text", f"its schedules tell {len(moments)} moments apart.", "Write fewer of them.")
+    encoding = _Encoding(clip, device, weighting, find_learned)
+    parts = {said: encoding.part(said) for said in {moment.texts for moment in moments}}
+    return Conditioning(tuple(replace(parts[moment.texts], steps=moment.steps) for moment in moments))
+
+
+class _Encoding:
+    """Encodes what a prompt says at its moments."""
+
+    def __init__(
+        self, clip: Clip, device: torch.device | str, weighting: PromptWeighting, find_learned: FindLearnedWord
+    ) -> None:
+        self._clip = clip
+        self._device = device
+        self._weighting = weighting
+        self._find_learned = find_learned
+        self._empty = [states_of(encoder, [empty_chunk(encoder)], device=device) for encoder in clip.encoders]
+        self._padding = self._joined([states for states, _ in self._empty])
+
+    def part(self, said: tuple[tuple[Group, ...], ...]) -> ConditioningPart:
+        """Encode one moment: groups for each encoder."""
+        encoded = [self._encoded(number, groups) for number, groups in enumerate(said)]
+        pooled = [first[:1] for _, first in encoded if first is not None]
+        return ConditioningPart(
+            embedding=self._joined([states for states, _ in encoded]),
+            pooled=torch.cat(pooled, dim=-1) if pooled else None,
+            padding=self._padding,
+        )
+
+    def _encoded(self, number: int, groups: Sequence[Group]) -> tuple[Tensor, Tensor | None]:
+        """Give an encoder's states of all chunks ``[n, T, D]``, and their pooled states."""
+        encoder, empty = self._clip.encoders[number], self._empty[number]
+        pieces = chunks(encoder, groups, lambda name: self._find_learned(name)[number])
+        if not pieces:
+            return empty
+        states, pooled = states_of(encoder, pieces, device=self._device)
+        return weighted(states, pieces, empty[0], self._weighting), pooled
+
+    def _joined(self, states: Sequence[Tensor]) -> Tensor:
+        """Put the states of several encoders together: ``[1, n T, D]``.
+
+        CLIP's go side by side, the shorter prompt's lengthened by the empty one's. T5's follow as further tokens, and
+        the narrower ones are filled up with zeros.
+        """
+        pairs = list(zip(self._clip.encoders, states, strict=True))
+        of_clip = [number for number, (encoder, _) in enumerate(pairs) if is_clip(encoder)]
+        count = max((len(states[number]) for number in of_clip), default=0)
+        flat = [states[number].flatten(0, 1) for number, (encoder, _) in enumerate(pairs) if not is_clip(encoder)]
+        if of_clip:
+            filled = [_lengthened(states[number], self._empty[number][0], count) for number in of_clip]
+            flat.insert(0, torch.cat(filled, dim=-1).flatten(0, 1))  # [n T, D]
+        if self._clip.family == "sd3" and len(flat) == 1 and of_clip:
+            flat.append(torch.zeros(_SD3_WITHOUT_T5))
+        width = max(each.shape[-1] for each in flat)
+        return torch.cat([functional.pad(each, (0, width - each.shape[-1])) for each in flat])[None]
+
+
+def _lengthened(states: Tensor, empty: Tensor, count: int) -> Tensor:
+    return torch.cat([states, *[empty] * (count - len(states))])

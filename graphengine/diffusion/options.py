@@ -24,6 +24,10 @@ Axis = Literal["x", "-x", "y", "-y", "t", "-t"]
 """Across, down, or along the batch; with a minus sign in the other order."""
 
 
+PromptWeighting = Literal["interpolate", "restore_mean"]
+"""How weights in a prompt act: away from the empty prompt, or scaled and brought back to the old mean."""
+
+
 def turns(rotation: Rotation) -> int:
     """Give how many quarters clockwise a rotation is."""
     return ("none", "90 degrees", "180 degrees", "270 degrees").index(rotation)

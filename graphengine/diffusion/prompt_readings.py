@@ -26,26 +26,29 @@ Group = tuple[Piece, ...]
 
 @dataclass(frozen=True)
 class Reading:
-    """What a prompt says for some of the steps.
+    """What prompts say for some of the steps.
 
     Attributes:
-        groups: At least one; each starts a chunk of tokens of its own.
+        texts: For each prompt its groups, at least one; each group starts a chunk of tokens of its own.
         steps: Which; all of these must hold.
     """
 
-    groups: tuple[Group, ...]
+    texts: tuple[tuple[Group, ...], ...]
     steps: tuple[StepRange, ...] = ()
 
 
-def readings(prompt: Prompt) -> list[Reading]:
-    """Say what a prompt means, once for all steps if it has no schedule.
+def readings(prompts: Sequence[Prompt]) -> list[Reading]:
+    """Say what prompts mean that are read together, once for all steps if they have no schedule.
 
-    Which of a share of the steps and a number of steps comes first is known only when sampling. A prompt with both is
+    Which of a share of the steps and a number of steps comes first is known only when sampling. Prompts with both are
     read for every pair of ranges; those that no step lies in are never used.
     """
-    shares, numbers = _ranges(prompt, is_share=True), _ranges(prompt, is_share=False)
+    shares, numbers = _ranges(prompts, is_share=True), _ranges(prompts, is_share=False)
     return [
-        Reading(tuple(_groups(_flat(prompt, 1.0, share[0], number[0]))), tuple(r for r in (share, number) if r != _ALL))
+        Reading(
+            tuple(tuple(_groups(_flat(prompt, 1.0, share[0], number[0]))) for prompt in prompts),
+            tuple(steps for steps in (share, number) if steps != _ALL),
+        )
         for share in shares
         for number in numbers
     ]
@@ -54,8 +57,9 @@ def readings(prompt: Prompt) -> list[Reading]:
 _ALL: StepRange = (0.0, inf)
 
 
-def _ranges(prompt: Prompt, *, is_share: bool) -> list[StepRange]:
-    switches = sorted({when for when in _switches(prompt) if when > 0 and (when <= 1) is is_share})
+def _ranges(prompts: Sequence[Prompt], *, is_share: bool) -> list[StepRange]:
+    switched = (when for prompt in prompts for when in _switches(prompt))
+    switches = sorted({when for when in switched if when > 0 and (when <= 1) is is_share})
     return list(pairwise([0.0, *switches, inf]))
 
 

@@ -10,8 +10,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from graphengine.diffusion.conditioning import only_encoder, token_limit
 from graphengine.diffusion.objectives import NoiseLevels, distances, mix_with_noise
+from graphengine.diffusion.prompt_tokens import only_encoder, token_limit
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_tasks import (
     check_samples,
@@ -148,7 +148,11 @@ def encode_captions(
     """
     tokenizer: Any = only_encoder(clip).tokenizer  # Any: calling a tokenizer gives an untyped BatchEncoding
     tokens = tokenizer(
-        list(captions), padding="max_length", max_length=token_limit(clip), truncation=True, return_tensors="pt"
+        list(captions),
+        padding="max_length",
+        max_length=token_limit(only_encoder(clip)),
+        truncation=True,
+        return_tensors="pt",
     )
     output = text_encoder(tokens.input_ids.to(device))
     return output.last_hidden_state, output.pooler_output, tokens.attention_mask.to(device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from graphengine.diffusion.conditioning import only_encoder
+from graphengine.diffusion.prompt_tokens import only_encoder
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_denoisers import encode_captions, with_network
 from graphengine.diffusion.training_tasks import choose_fields, config_of, finished, trainable_copy

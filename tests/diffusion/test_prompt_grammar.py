@@ -88,12 +88,12 @@ def test_what_is_not_well_formed_is_text(text: str, expected: Prompt) -> None:
 def test_any_text_is_a_prompt_that_can_be_spelled(text: str) -> None:
     prompt = parse(text)
     assert parse(write(prompt)) == prompt
-    assert readings(prompt)
+    assert readings([prompt])
 
 
 @given(st.text(st.characters(exclude_characters="()[]:\\")).filter(lambda text: "BREAK" not in text))
 def test_text_without_special_characters_stays_as_it_is(text: str) -> None:
-    assert readings(parse(text)) == [Reading((((Piece(text)),) if text else (),))]
+    assert readings([parse(text)]) == [Reading((((Piece(text),) if text else (),),))]
 
 
 def test_nesting_ends_where_the_limit_is() -> None:
@@ -107,8 +107,8 @@ def test_nesting_ends_where_the_limit_is() -> None:
 
 
 def weights(text: str) -> list[tuple[str, float]]:
-    (reading,) = readings(parse(text))
-    return [(str(piece.words), piece.weight) for group in reading.groups for piece in group]
+    (reading,) = readings([parse(text)])
+    return [(str(piece.words), piece.weight) for group in reading.texts[0] for piece in group]
 
 
 def test_weights_within_weights_multiply() -> None:
@@ -122,12 +122,12 @@ def test_neighbours_that_count_alike_are_read_as_one() -> None:
 
 
 def test_breaks_make_groups() -> None:
-    (reading,) = readings(parse("a BREAK (b BREAK c:2)"))
-    assert reading.groups == ((Piece("a "),), (Piece(" "), Piece("b ", 2.0)), (Piece(" c", 2.0),))
+    (reading,) = readings([parse("a BREAK (b BREAK c:2)")])
+    assert reading.texts[0] == ((Piece("a "),), (Piece(" "), Piece("b ", 2.0)), (Piece(" c", 2.0),))
 
 
 def said(text: str) -> list[tuple[object, str]]:
-    return [(each.steps, "".join(str(piece.words) for piece in each.groups[0])) for each in readings(parse(text))]
+    return [(each.steps, "".join(str(piece.words) for piece in each.texts[0][0])) for each in readings([parse(text)])]
 
 
 def test_schedules_say_what_counts_when() -> None:

@@ -19,8 +19,8 @@ class Run:
         warnings: What the node told the user.
     """
 
-    def __init__(self, folder: Path) -> None:
-        settings = Settings(data=folder / "data", output=folder / "output")
+    def __init__(self, folder: Path, *, roots: tuple[Path, ...] = ()) -> None:
+        settings = Settings(data=folder / "data", output=folder / "output", roots=roots or Settings.roots)
         self.services = RunServices(settings)
         self.context = ExecutionContext(self.services, "node", self._receive)
         self.progress: list[tuple[int, int]] = []

@@ -1,0 +1,131 @@
+"""Run text encoders on chunks of tokens, learned vectors among them, and weigh the states that come out.
+
+Weights act on the states, in one of two ways that are in use. With ``z`` the states of a chunk ``[T, D]``, ``e`` those
+of the empty prompt and ``w`` a weight for each token:
+
+    interpolate     z = e + w (z - e)
+    restore_mean    z = w z · mean(z) / mean(w z), means over the chunk
+
+The first moves each token from saying nothing (0) over what it says (1) to more than that, and leaves other tokens
+alone; it is the default, and what node-graph programs do by default. The second is that of the first web interfaces for
+Stable Diffusion: their published prompts give their pictures with it only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphengine.diffusion.options import PromptWeighting
+from graphengine.diffusion.prompt_tokens import Chunk, is_clip
+from graphengine.errors import InputError
+from graphengine.types import Clip, TextEncoder
+
+__all__ = ["set_last_layer", "states_of", "weighted"]
+
+
+def states_of(
+    encoder: TextEncoder, chunks: Sequence[Chunk], *, device: torch.device | str
+) -> tuple[Tensor, Tensor | None]:
+    """Encode chunks together.
+
+    Returns:
+        The states ``[n, T, D]``, and the pooled ones ``[n, P]`` if the encoder is asked for any; float32, on the CPU.
+    """
+    network: Any = encoder.network.to(device)  # Any: its outputs differ between the classes
+    ids = torch.tensor([[token.id for token in chunk.tokens] for chunk in chunks], device=device)
+    reads_last = encoder.hidden_layer == -1 and encoder.final_norm
+    asked = {} if reads_last else {"output_hidden_states": True}
+    with torch.no_grad(), _learned(network, ids, chunks):
+        output = network(ids, attention_mask=None, **asked)
+        states = output.last_hidden_state if reads_last else _layer(encoder, output.hidden_states)
+    return states.to("cpu", torch.float32), _pooled(encoder, output)
+
+
+def weighted(states: Tensor, chunks: Sequence[Chunk], empty: Tensor, weighting: PromptWeighting) -> Tensor:
+    """Let tokens count as much as their weights say.
+
+    Args:
+        states: ``[n, T, D]``, of the chunks.
+        empty: ``[1, T, D]``, of the empty prompt.
+    """
+    weights = torch.tensor([[token.weight for token in chunk.tokens] for chunk in chunks])[..., None]  # [n, T, 1]
+    if (weights == 1).all():
+        return states
+    if weighting == "interpolate":
+        return torch.where(weights == 1, states, empty + (states - empty) * weights)
+    scaled = states * weights
+    before, after = states.mean(dim=(1, 2), keepdim=True), scaled.mean(dim=(1, 2), keepdim=True)
+    return torch.where((weights == 1).all(dim=1, keepdim=True), states, scaled * (before / after))
+
+
+def set_last_layer(clip: Clip, layer: int) -> Clip:
+    """Have a clip's CLIP encoders read after a layer, -1 the last; T5 always reads after its last.
+
+    Raises:
+        InputError: if an encoder has fewer layers.
+    """
+    for encoder in filter(is_clip, clip.encoders):
+        config: Any = encoder.network.config  # Any: transformers' configuration, untyped
+        if -layer > config.num_hidden_layers:
+            raise InputError(
+                "stop_at_clip_layer",
+                f"{layer} is before the first of {config.num_hidden_layers} layers.",
+                f"Choose a value from {-config.num_hidden_layers} to -1.",
+            )
+    changed = (replace(encoder, hidden_layer=layer) if is_clip(encoder) else encoder for encoder in clip.encoders)
+    return replace(clip, encoders=tuple(changed))
+
+
+def _layer(encoder: TextEncoder, hidden_states: Sequence[Tensor]) -> Tensor:
+    """Give the states after a layer; the first of ``hidden_states`` are those before all layers."""
+    states = hidden_states[encoder.hidden_layer]
+    return _final_norm(encoder.network)(states) if encoder.final_norm else states
+
+
+def _final_norm(network: nn.Module) -> Any:  # Any: a module's call is untyped
+    return getattr(network, "text_model", network).final_layer_norm
+
+
+def _pooled(encoder: TextEncoder, output: Any) -> Tensor | None:  # Any: as above
+    match encoder.pooled:
+        case "state":
+            pooled: Tensor = output.pooler_output
+        case "projected":
+            pooled = output.text_embeds
+        case None:
+            return None
+    return pooled.to("cpu", torch.float32)
+
+
+@contextmanager
+def _learned(network: Any, ids: Tensor, chunks: Sequence[Chunk]) -> Iterator[None]:  # Any: as above
+    """Let learned vectors take the place of embeddings, for one call with these ids only."""
+    places = [
+        (row, column, token.vector)
+        for row, chunk in enumerate(chunks)
+        for column, token in enumerate(chunk.tokens)
+        if token.vector is not None
+    ]
+    if not places:
+        yield
+        return
+    rows, columns, vectors = zip(*places, strict=True)
+
+    def replaced(module: nn.Module, given: tuple[Tensor], embedded: Tensor) -> Tensor | None:
+        if given[0].data_ptr() != ids.data_ptr():  # another thread's call of the same encoder
+            return None
+        embedded = embedded.clone()
+        embedded[list(rows), list(columns)] = torch.stack(vectors).to(embedded)
+        return embedded
+
+    hook = network.get_input_embeddings().register_forward_hook(replaced)
+    try:
+        yield
+    finally:
+        hook.remove()
