@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NewType, Protocol
 
+from graphengine.core.on_demand import made_on_demand
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
@@ -194,6 +196,7 @@ LatentRgb = tuple[tuple[float, float, float], ...]
 """What each channel of a latent adds to the red, green and blue of its cell, in 0…1; last, what is there without."""
 
 
+@made_on_demand("network")
 @dataclass(frozen=True)
 class Model:
     """A denoising network with what is needed to call it.
@@ -224,6 +227,7 @@ class Model:
     extra_channels: int = 0
 
 
+@made_on_demand("network")
 @dataclass(frozen=True)
 class TextEncoder:
     """A tokenizer and its text encoder, with what a denoiser reads of it.

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
+from graphengine.core.on_demand import held
+
 __all__ = ["changed_input", "marks_of"]
 
 _SMALL_BYTES = 1 << 20
@@ -44,7 +46,7 @@ def _marks(value: Any) -> Iterator[object]:  # Any: a socket value
             yield id(parameter), parameter._version
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
-            yield from _marks(getattr(value, field.name))
+            yield from _marks(held(value, field.name))
 
 
 def _tensor_mark(tensor: Any) -> object:  # Any: a tensor; torch isn't imported here

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from graphengine.core.on_demand import held
+
 __all__ = ["size_bytes"]
 
 _SMALL = 64  # what a reference, or an object that isn't looked into, counts
@@ -38,7 +40,7 @@ def size_bytes(value: object) -> int:
         elif isinstance(each, BaseModel):  # a workflow, such as within a sub-graph
             stack.append(vars(each))
         elif dataclasses.is_dataclass(each) and not isinstance(each, type):
-            stack.extend(getattr(each, field.name) for field in dataclasses.fields(each))
+            stack.extend(held(each, field.name) for field in dataclasses.fields(each))
         else:
             total += _tensors(each, seen)
     return total

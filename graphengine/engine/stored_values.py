@@ -30,6 +30,8 @@ import zlib
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from graphengine.core.on_demand import held
+
 if TYPE_CHECKING:
     import torch
 
@@ -198,7 +200,7 @@ class _Packer:
         names = _field_names(kind)
         if names is None or set(getattr(value, "__dict__", names)) - set(names):  # it holds more than its fields
             raise NotStorable(f"a {kind.__qualname__} can't be stored")
-        fields = {name: self.describe(getattr(value, name), depth + 1) for name in names}
+        fields = {name: self.describe(held(value, name), depth + 1) for name in names}
         return {"record": _name(kind), "fields": fields}
 
     def _describe_tensor(self, tensor: torch.Tensor) -> object:
