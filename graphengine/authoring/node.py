@@ -140,6 +140,7 @@ def node(
         refine: Called with the literals and with what is known of each linked input; it tells what is known of each
             output before the node runs, so that ``check`` finds models and latents that don't fit. None is not known;
             an output that it leaves out is known as far as the inputs of its type are. ``core.facts`` lists the names.
+            It raises ``InputError`` where a literal, such as a file, doesn't fit what is known of the inputs.
         memory: Called with the inputs its parameters name; the bytes that the call needs on the accelerator, besides
             its inputs. Room is made before the call.
         body: For a node that runs a sub-graph: which sockets it takes over from there. Such a function takes the

@@ -5,7 +5,8 @@ Nodes with ``refine`` state facts of their outputs. From there facts travel alon
     LoadCheckpoint ──model: latent_channels 4──────────────────────▶ KSampler
     EmptyLatent ─────latent: latent_channels 4──▶ LatentUpscale ───▶    they agree
 
-Two inputs of one node for which one fact has two values don't fit. What isn't known fits everything.
+Two inputs of one node for which one fact has two values don't fit. What isn't known fits everything. A ``refine`` that
+raises ``InputError`` says that a literal, such as a file, doesn't fit what is known of the node's inputs.
 
 Facts that the built-in nodes state:
 
@@ -27,7 +28,7 @@ from graphengine.core import sockets
 from graphengine.core.definition import NodeDefinition, OutputDefinition
 from graphengine.core.registry import RunnableNode
 from graphengine.core.workflow import Link
-from graphengine.errors import Problem
+from graphengine.errors import InputError, Problem
 
 __all__ = ["FactsCheck"]
 
@@ -152,7 +153,11 @@ class FactsCheck:
             for name, differing, problem in self._differences(kind, flow, given):
                 doubtful |= differing
                 yield name, problem
-        stated = self._stated(id_, kind, given) if kind.has_refine else {}
+        try:
+            stated = self._stated(id_, kind, given) if kind.has_refine else {}
+        except InputError as error:
+            yield error.input, Problem("refused", error.message, error.remedy)
+            stated = {output.name: _NOTHING for output in kind.outputs}
         for output, sources, is_made in flow.outputs:
             facts = stated.get(output)
             if facts is None:
@@ -165,7 +170,11 @@ class FactsCheck:
                 known[id_, output] = facts
 
     def _stated(self, id_: str, kind: NodeDefinition, given: Mapping[str, _Facts]) -> Mapping[str, _Facts]:
-        """Ask the node's ``refine``; outputs that it doesn't name aren't among the result."""
+        """Ask the node's ``refine``; outputs that it doesn't name aren't among the result.
+
+        Raises:
+            InputError: from it, where a literal doesn't fit what is known.
+        """
         literals = self.literals(id_)
         facts = {
             name: {each: fact.value for each, fact in given.get(name, _NOTHING).items()} for name in self.links[id_]
@@ -182,6 +191,8 @@ class FactsCheck:
                 }
                 for output, stated in answer.items()
             }
+        except InputError:
+            raise
         except Exception:  # a pack's own code; what it can't tell isn't known
             logger.debug("refine of node %r (%s) failed", id_, kind.id, exc_info=True)
             return {output.name: _NOTHING for output in kind.outputs}

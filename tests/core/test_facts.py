@@ -18,7 +18,7 @@ from graphengine.core.graph import build_graph, check
 from graphengine.core.planner import Planner
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow
-from graphengine.errors import InvalidWorkflow, Problem
+from graphengine.errors import InputError, InvalidWorkflow, Problem
 from graphengine.types import Clip, Conditioning, Latent, Model, Vae
 from tests.drawn import Document, Drawing, document, drawn
 
@@ -83,6 +83,18 @@ def odd(number: int = 0) -> Latent:
     raise NotImplementedError
 
 
+def _at_least(literals: Facts, facts: Mapping[str, Facts]) -> Mapping[str, Facts]:
+    if facts["latent"]["latent_channels"] < literals["least"]:
+        raise InputError("least", "the latent has too few channels.", "Choose fewer.")
+    return {}
+
+
+@node("AtLeast", category="test", refine=_at_least)
+def at_least(latent: Latent, least: int = 8) -> Latent:
+    """Want a latent of many channels."""
+    raise NotImplementedError
+
+
 @node("Read", category="test")
 def read(clip: Clip) -> Conditioning:
     """Read a prompt."""
@@ -131,7 +143,7 @@ def twice(body: Subgraph, **inputs: object) -> Expansion:
     raise NotImplementedError
 
 
-NODES = (load, blank, narrow, loud, odd, read, sample, encode, decode, mix, either, gather, twice)
+NODES = (load, blank, narrow, loud, odd, at_least, read, sample, encode, decode, mix, either, gather, twice)
 
 
 @pytest.fixture(scope="module")
@@ -305,6 +317,17 @@ def test_a_refine_that_fails_tells_nothing(found: Found, caplog: pytest.LogCaptu
     with caplog.at_level(logging.DEBUG, "graphengine.core.facts"):
         assert found(nodes) == []
     assert "refine of node 'loud' (Loud) failed" in caplog.text
+
+
+def test_a_literal_that_does_not_fit_what_is_known_is_refused_once(found: Found) -> None:
+    nodes = {
+        "a": A, "latent": ("Encode", {"vae": "@a.vae"}), "wanting": ("AtLeast", {"latent": "@latent.latent"}),
+        "deep": DEEPER, "sampler": ("Sample", {"model": "@deep.model", "latent": "@wanting.latent"}),
+    }  # fmt: skip
+    (problem,) = found(nodes)
+    assert (problem.node, problem.input, problem.remedy) == ("wanting", "least", "Choose fewer.")
+    enough = nodes | {"wanting": ("AtLeast", {"latent": "@latent.latent", "least": 4})}
+    assert [each.code for each in found(enough)] == ["facts_differ"]
 
 
 def test_only_plain_values_are_facts(found: Found) -> None:
