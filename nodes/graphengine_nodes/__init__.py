@@ -6,6 +6,7 @@ pack = NodePack(
     "graphengine",
     modules=[
         "graphengine_nodes.loaders",
+        "graphengine_nodes.adapters",
         "graphengine_nodes.conditioning",
         "graphengine_nodes.latents",
         "graphengine_nodes.latent_operations",

@@ -1,0 +1,180 @@
+"""The changes that adapters make to weights, as the published methods define them.
+
+    LowRank      up @ down · scale                          LoRA, Hu et al. 2021, arXiv:2106.09685
+    Hadamard     (w1_a @ w1_b) ∘ (w2_a @ w2_b) · scale      LoHa, Hyeon-Woo et al. 2021, arXiv:2108.06098
+    Kronecker    w1 ⊗ w2 · scale                            LoKr, Yeh et al. 2023, arXiv:2309.14859
+    Difference   as it is
+    Decomposed   magnitude · (W + change) / |W + change|    DoRA, Liu et al. 2024, arXiv:2402.09353
+
+Weights of convolutions are ``[out, in, height, width]``; factors see them as ``[out, in * height * width]``, or with a
+core tensor (Tucker, or CP decomposition) as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Update(Protocol):
+    """A change of one weight."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows of the weights it fits, and values in each: ``out, in * height * width``."""
+
+    def added_to(self, weight: Tensor, strength: float) -> Tensor:
+        """Give a float32 weight with the change in it, as a new tensor; ``strength`` 1 is the whole change."""
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """A product of two thin matrices.
+
+    Attributes:
+        up: ``[out, rank]``, also with trailing 1s.
+        down: ``[rank, in]`` or ``[rank, in, height, width]``.
+        core: ``[rank, rank, height, width]`` between the two, of a convolution; None without.
+        scale: Times which the product is taken: alpha / rank.
+    """
+
+    up: Tensor
+    down: Tensor
+    core: Tensor | None = None
+    scale: float = 1.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        kernel = 1 if self.core is None else prod(self.core.shape[2:])
+        return self.up.shape[0], self.down[0].numel() * kernel
+
+    def added_to(self, weight: Tensor, strength: float) -> Tensor:
+        up, down = self.up.flatten(1).to(weight), self.down.flatten(1).to(weight)
+        if self.core is not None:
+            down = torch.einsum("mnhw,ni->mihw", self.core.to(weight), down).flatten(1)
+        changed = torch.addmm(weight.flatten(1), up, down, alpha=self.scale * strength)  # [out, in * height * width]
+        return changed.view(weight.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Hadamard:
+    """Two low-rank products, multiplied value by value.
+
+    Attributes:
+        first: ``[out, rank]`` and ``[rank, in * …]``; with a core ``[rank, out]`` and ``[rank, in]``.
+        second: As ``first``.
+        cores: ``[rank, rank, height, width]`` of each, of a convolution; None without.
+        scale: alpha / rank.
+    """
+
+    first: tuple[Tensor, Tensor]
+    second: tuple[Tensor, Tensor]
+    cores: tuple[Tensor, Tensor] | None = None
+    scale: float = 1.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        if self.cores is None:
+            return self.first[0].shape[0], self.first[1].shape[1]
+        return self.first[0].shape[1], self.first[1].shape[1] * prod(self.cores[0].shape[2:])
+
+    def added_to(self, weight: Tensor, strength: float) -> Tensor:
+        first, second = (
+            _product(pair, None if self.cores is None else self.cores[number], weight)
+            for number, pair in enumerate((self.first, self.second))
+        )
+        return weight + (first * second).view(weight.shape) * (self.scale * strength)
+
+
+@dataclass(frozen=True, eq=False)
+class Kronecker:
+    """A Kronecker product of two matrices, each whole or a product itself.
+
+    Attributes:
+        first: ``[a, b]``, or its factors.
+        second: ``[out / a, in / b]``, also with height and width; or its factors.
+        core: ``[rank, rank, height, width]`` of the second's; None without.
+        scale: alpha / rank; 1 if both are whole.
+    """
+
+    first: tuple[Tensor, ...]
+    second: tuple[Tensor, ...]
+    core: Tensor | None = None
+    scale: float = 1.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        rows, columns = _factored_size(self.second, self.core)
+        times, across = _factored_size(self.first, None)
+        return times * rows, across * columns
+
+    def added_to(self, weight: Tensor, strength: float) -> Tensor:
+        first = _product(self.first, None, weight).flatten(1)
+        second = _product(self.second, self.core, weight)
+        first = first.view(*first.shape, *(1 for _ in second.shape[2:]))
+        change = torch.kron(first, second.contiguous())
+        return weight + change.reshape(weight.shape) * (self.scale * strength)
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """A whole weight's or bias's change."""
+
+    values: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.values.shape[0], self.values[0].numel()
+
+    def added_to(self, weight: Tensor, strength: float) -> Tensor:
+        return torch.add(weight, self.values.to(weight).view(weight.shape), alpha=strength)
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposed:
+    """A change of the direction of each row or column, whose length is given.
+
+    Attributes:
+        change: What changes the direction.
+        magnitude: The lengths: ``[out]`` of the rows, or ``[in]`` of what each input contributes.
+        by_input: Whether they are of the second kind.
+    """
+
+    change: Update
+    magnitude: Tensor
+    by_input: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.change.size
+
+    def added_to(self, weight: Tensor, strength: float) -> Tensor:
+        changed = self.change.added_to(weight, 1.0)
+        kept = 1 if self.by_input else 0
+        others = [axis for axis in range(weight.ndim) if axis != kept]
+        length = torch.linalg.vector_norm(changed, dim=others, keepdim=True)
+        shape = [-1 if axis == kept else 1 for axis in range(weight.ndim)]
+        changed *= self.magnitude.to(weight).view(shape) / length.clamp_min(torch.finfo(weight.dtype).tiny)
+        return changed if strength == 1 else torch.lerp(weight, changed, strength)
+
+
+def _product(factors: Sequence[Tensor], core: Tensor | None, like: Tensor) -> Tensor:
+    """Multiply the factors of a matrix, or of a convolution's weight around its core."""
+    if len(factors) == 1:
+        return factors[0].to(like)
+    a, b = (factor.to(like) for factor in factors)
+    if core is None:
+        return a @ b
+    return torch.einsum("mnhw,mo,ni->oihw", core.to(like), a, b)
+
+
+def _factored_size(factors: Sequence[Tensor], core: Tensor | None) -> tuple[int, int]:
+    if len(factors) == 1:
+        return factors[0].shape[0], factors[0][0].numel()
+    rows, columns = factors[0].shape[0], factors[1].shape[1]
+    return (rows, columns) if core is None else (factors[0].shape[1], columns * prod(core.shape[2:]))
