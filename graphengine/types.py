@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NewType, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NewType, Protocol
 
 from graphengine.core.on_demand import made_on_demand
 
@@ -38,7 +38,7 @@ Family = Literal["sd1", "sd2", "sdxl", "sdxl_refiner", "sd3"]
 """An architecture that checkpoints share: Stable Diffusion 1.x, 2.x, XL, XL's refiner, 3.x."""
 
 
-SamplerName = Literal[
+OwnSamplerName = Literal[
     "euler",
     "euler_ancestral",
     "heun",
@@ -53,6 +53,11 @@ SamplerName = Literal[
     "ddpm",
     "uni_pc",
     "lcm",
+]
+"""Our own algorithms that step from noise to data, over any noise levels."""
+
+SamplerName = Literal[
+    OwnSamplerName,
     "diffusers:DDIMScheduler",
     "diffusers:DDPMScheduler",
     "diffusers:DEISMultistepScheduler",
@@ -246,6 +251,54 @@ class TextEncoder:
     hidden_layer: int = -1
     final_norm: bool = True
     pooled: Literal["state", "projected"] | None = "state"
+
+
+Sigmas = NewType("Sigmas", Tensor)
+"""The noise levels that a sampler visits, float32 ``[steps + 1]`` on the CPU: from high to low, the last usually 0."""
+
+
+@dataclass(frozen=True)
+class RunNoise:
+    """Which noise a run begins with, and draws on its way.
+
+    Attributes:
+        seed: Item i of the batch is drawn from ``seed + i`` modulo 2^64.
+        is_added: Whether noise is added before the first step; else the latents must hold it already.
+    """
+
+    socket: ClassVar[str] = "NOISE"
+    seed: int
+    is_added: bool = True
+
+
+@dataclass(frozen=True)
+class SamplerChoice:
+    """An algorithm that steps from noise to data."""
+
+    socket: ClassVar[str] = "SAMPLER"
+    name: OwnSamplerName
+
+
+@dataclass(frozen=True)
+class Guider:
+    """A model, and how prompts guide it.
+
+    Attributes:
+        positive: What is wanted.
+        negative: What is guided away from; None without guidance.
+        cfg: How strongly to follow the positive prompt, against the middle one if there is one, else the negative.
+        middle: A prompt between both, which is followed as well; None for none.
+        middle_cfg: How strongly to follow the middle prompt against the negative one.
+        nested: Whether what positive and middle come to together is guided against the negative; see ``guiders``.
+    """
+
+    model: Model
+    positive: Conditioning
+    negative: Conditioning | None = None
+    cfg: float = 1.0
+    middle: Conditioning | None = None
+    middle_cfg: float = 1.0
+    nested: bool = False
 
 
 @dataclass(frozen=True)

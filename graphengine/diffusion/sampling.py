@@ -1,35 +1,19 @@
-"""Run a sampler on a model: the driver between the two, and the two calls that nodes make.
-
-    sample ──▶ sampler (generator) ──Ask──▶ drive ──Ask──▶ KnownRegion (masks) ──Ask──▶ Denoiser (guidance, network)
-                        ◀──────────────────────────────────────────────denoised──
-
-Stepping a generator (``drive``) is apart from answering its requests (``Denoiser``), so that requests of several
-generators could be answered by one call of the network.
-
-Latents and x are in the model's units, without the scaling of variance preserving models; see ``samplers``.
-"""
+"""Sample as KSampler does: a schedule by its name, a share of it, its steps from one to another."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from math import sqrt
+from dataclasses import replace
 
 import torch
-from diffusers import UNet2DModel
-from torch import Tensor
 
-from graphengine.diffusion.denoisers import Denoiser, check_can_be_sampled
-from graphengine.diffusion.masking import KnownRegion, latent_mask
+from graphengine.diffusion.denoisers import check_can_be_sampled
+from graphengine.diffusion.masking import latent_mask
 from graphengine.diffusion.noise import Noise
-from graphengine.diffusion.samplers import SAMPLERS, Ask, Sampler
+from graphengine.diffusion.sampling_run import OnStep, Place, noised, run_sampler, run_scheduler, samples_for
 from graphengine.diffusion.scheduler_samplers import PREFIX, SchedulerRun
 from graphengine.diffusion.schedules import TrainedLevels, sampling_sigmas
 from graphengine.errors import InputError
-from graphengine.types import Conditioning, Latent, Model, SamplerName, ScheduleName
-
-OnStep = Callable[[int, int, Tensor], None]
-"""Told after each step how many are done (1…total), the total, and the denoised estimate ``[B, C, h, w]``."""
+from graphengine.types import Conditioning, Guider, Latent, Model, RunNoise, SamplerName, ScheduleName, Sigmas
 
 
 def sample(
@@ -89,27 +73,21 @@ def sample(
     """
     if denoise == 0:
         return latent
-    samples = _samples_for(model, latent)
+    check_can_be_sampled(model)
     end = _checked_end(steps, start_at_step, end_at_step)
-    denoiser = Denoiser(model, positive, negative, cfg=cfg, batch=len(samples), device=device, sparing=sparing)
-    mask = latent_mask(latent)
-    start = _Start(denoiser, samples, mask, Noise(seed, samples.shape, device=device), torch.device(device))
-    with torch.no_grad():
-        if sampler_name.startswith(PREFIX):
-            _refuse_with_schedulers(add_noise=add_noise, stops_early=end < steps or return_with_leftover_noise)
-            first_step = start_at_step + _skipped_steps(steps, denoise)
-            run = SchedulerRun(sampler_name.removeprefix(PREFIX), model, steps=steps, device=device)
-            _checked_end(steps, first_step, None)
-            prepared = _with_scheduler(start, run, first_step)
-            total = steps - first_step
-        else:
-            sigmas = sampling_sigmas(denoiser.levels, scheduler, steps=steps, denoise=denoise)[start_at_step : end + 1]
-            if not return_with_leftover_noise:
-                sigmas[-1] = 0
-            prepared = _with_own(start, _own_sampler(sampler_name), sigmas, add_noise=add_noise)
-            total = end - start_at_step
-        result = drive(*prepared, _step_reporter(denoiser, on_step, total)).float().cpu()
-    return replace(latent, samples=result if mask is None else torch.where(mask == 0, samples, result))
+    guider = Guider(model, positive, negative, cfg)
+    place = Place(device=device, sparing=sparing, on_step=on_step)
+    if sampler_name.startswith(PREFIX):
+        _refuse_with_schedulers(add_noise=add_noise, stops_early=end < steps or return_with_leftover_noise)
+        first_step = start_at_step + _skipped_steps(steps, denoise)
+        _checked_end(steps, first_step, None)
+        run = SchedulerRun(sampler_name.removeprefix(PREFIX), model, steps=steps, device=device)
+        return run_scheduler(guider, seed, run, first_step, latent, place).latent
+    levels = TrainedLevels.of(model.scheduler_config)
+    sigmas = sampling_sigmas(levels, scheduler, steps=steps, denoise=denoise)[start_at_step : end + 1]
+    if not return_with_leftover_noise:
+        sigmas[-1] = 0
+    return run_sampler(guider, RunNoise(seed, add_noise), sampler_name, Sigmas(sigmas), latent, place).latent
 
 
 def add_noise(
@@ -128,115 +106,12 @@ def add_noise(
     if denoise == 0:
         return latent
     check_can_be_sampled(model)
-    samples = _samples_for(model, latent)
+    samples = samples_for(model, latent)
     levels = TrainedLevels.of(model.scheduler_config)
     sigma = float(sampling_sigmas(levels, scheduler, steps=steps, denoise=denoise)[0])
-    noised = _noised(samples, Noise(seed, samples.shape)(), sigma, levels)
+    result = noised(samples, Noise(seed, samples.shape)(), sigma, levels)
     mask = latent_mask(latent)
-    return replace(latent, samples=noised if mask is None else torch.where(mask == 0, samples, noised))
-
-
-def drive(sampler: Sampler, answer: Callable[[Ask], Tensor], after_step: Callable[[Ask, Tensor], None]) -> Tensor:
-    """Step a sampler to its end.
-
-    Args:
-        sampler: Not started yet.
-        answer: Gives what a request asks for.
-        after_step: Told the last request of each step and its answer; an exception it raises ends the run.
-
-    Returns:
-        The sampler's result.
-    """
-    ask = next(sampler)
-    while True:
-        given = answer(ask)
-        try:
-            following = sampler.send(given)
-        except StopIteration as finished:
-            after_step(ask, given)
-            result: Tensor = finished.value
-            return result
-        if not following.within_step:
-            after_step(ask, given)
-        ask = following
-
-
-@dataclass(frozen=True)
-class _Start:
-    """What a run begins with, before it is known which kind of sampler steps it."""
-
-    denoiser: Denoiser
-    samples: Tensor
-    mask: Tensor | None
-    noise: Noise
-    device: torch.device
-
-    def known(self, first_noise: Tensor, *, is_clean: bool) -> KnownRegion | None:
-        """Give the part that is kept; under noise, partly selected cells count as selected."""
-        if self.mask is None:
-            return None
-        mask = self.mask if is_clean else (self.mask > 0).float()
-        return KnownRegion(self.samples.to(self.device), mask.to(self.device), first_noise)
-
-
-Prepared = tuple[Sampler, Callable[[Ask], Tensor]]
-
-
-def _with_own(start: _Start, sampler: Callable[..., Sampler], sigmas: Tensor, *, add_noise: bool) -> Prepared:
-    """Begin a run of one of our own samplers."""
-    first_noise = start.noise()  # drawn even if it is not added, so that the noise of the steps is the same either way
-    x = start.samples
-    if add_noise:
-        # On the CPU like the function add_noise, so that both give the same bits on every device.
-        x = _noised(x, first_noise.cpu(), float(sigmas[0]), start.denoiser.levels)
-    known = start.known(first_noise, is_clean=add_noise)
-    return (
-        sampler(x.to(start.device), sigmas, start.noise),
-        start.denoiser if known is None else known.around(start.denoiser),
-    )
-
-
-def _with_scheduler(start: _Start, run: SchedulerRun, first_step: int) -> Prepared:
-    """Begin a run of a diffusers scheduler."""
-    first_noise = start.noise()
-    x = run.start(start.samples.to(start.device), first_noise, first_step)
-    known = start.known(first_noise, is_clean=True)
-    sampler = run.sampler(x, start.noise, levels=start.denoiser.levels, first_step=first_step, known=known)
-    return sampler, start.denoiser
-
-
-def _noised(samples: Tensor, noise: Tensor, sigma: float, levels: TrainedLevels) -> Tensor:
-    """Bring latents to a noise level.
-
-    At the highest trained level the model expects noise and data together to have variance 1 + sigma^2; the noise alone
-    is given it there, since blank latents have none of their own.
-    """
-    is_highest = sigma >= levels.sigma_max * (1 - 1e-6)  # sigma was rounded to float32
-    return samples + noise * (sqrt(1 + sigma**2) if is_highest else sigma)
-
-
-def _step_reporter(denoiser: Denoiser, on_step: OnStep | None, total: int) -> Callable[[Ask, Tensor], None]:
-    """Turn ``drive``'s notice of a step into the caller's."""
-    if on_step is None:
-        return lambda ask, answer: None
-    done = 0
-
-    def report(ask: Ask, answer: Tensor) -> None:
-        nonlocal done
-        done += 1
-        on_step(done, total, denoiser.preview(ask, answer))
-
-    return report
-
-
-def _own_sampler(name: str) -> Callable[..., Sampler]:
-    if name not in SAMPLERS:
-        raise InputError(
-            "sampler_name",
-            f"there is no sampler {name!r}.",
-            f"Choose one of {', '.join(SAMPLERS)}; or {PREFIX!r} and the class of a diffusers scheduler.",
-        )
-    return SAMPLERS[name]
+    return replace(latent, samples=result if mask is None else torch.where(mask == 0, samples, result))
 
 
 def _skipped_steps(steps: int, denoise: float) -> int:
@@ -273,30 +148,3 @@ def _checked_end(steps: int, start_at_step: int, end_at_step: int | None) -> int
             f"Choose a value from 0 to {end - 1}.",
         )
     return end
-
-
-def _samples_for(model: Model, latent: Latent) -> Tensor:
-    """Give the latents as float32.
-
-    Raises:
-        InputError: if the model can't take them.
-    """
-    samples = latent.samples.float()
-    if samples.ndim != 4 or samples.shape[1] != model.latent_channels:
-        raise InputError(
-            "latent_image",
-            f"latents of shape {list(samples.shape)} don't fit a model of {model.latent_channels} channels.",
-            "Make them with EmptyLatent or VAEEncode, with this model or its own VAE.",
-        )
-    if not torch.isfinite(samples).all():
-        raise InputError("latent_image", "it holds NaN or infinite values.", "Look at the node that made it.")
-    if isinstance(model.network, UNet2DModel):
-        multiple = 2 ** (len(model.network.config.block_out_channels) - 1)
-        height, width = samples.shape[2:]
-        if height % multiple or width % multiple:
-            raise InputError(
-                "latent_image",
-                f"latents of {width} x {height} cells can't be halved as often as this model does.",
-                f"Choose a size so that both are multiples of {multiple}.",
-            )
-    return samples

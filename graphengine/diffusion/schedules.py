@@ -32,6 +32,9 @@ FloatArray = NDArray[np.float64]
 _SMALLEST_ALPHA = 2.0**-24
 """With zero terminal SNR the last level would be infinite; this makes it 4096, as diffusers' Euler schedulers do."""
 
+WALK_UP = ("euler", "heun", "dpm_2", "dpmpp_2m")
+"""The samplers that also step from low noise to high: those without noise of their own and without use of the ends."""
+
 _LONGEST_GRID = 100_000
 """A small ``denoise`` asks for a long grid to cut its end from; beyond this, float32 levels start to coincide."""
 
@@ -126,6 +129,39 @@ def sampling_sigmas(levels: TrainedLevels, name: ScheduleName, *, steps: int, de
     return sigmas
 
 
+def check_sigmas(sigmas: Tensor, sampler_name: str) -> Tensor:
+    """Refuse noise levels that a sampler can't step along.
+
+    Returns:
+        Them, float32 on the CPU.
+
+    Raises:
+        InputError: if they are no levels, don't fall, or rise with a sampler that can't walk up.
+    """
+    levels = sigmas.detach().float().cpu()
+    if levels.ndim != 1 or not torch.isfinite(levels).all() or bool((levels < 0).any()):
+        raise InputError("sigmas", "they are no row of numbers from 0 up.", "Make them with BasicScheduler, say.")
+    steps = levels.diff()
+    if bool((steps < 0).all()):
+        return levels
+    if not bool((steps > 0).all()):
+        raise InputError("sigmas", f"they don't fall from each to the next: {_shown(levels)}.", "Sort them.")
+    if sampler_name not in WALK_UP:
+        raise InputError(
+            "sigmas",
+            f"they rise from {levels[0]:.4g} to {levels[-1]:.4g}, and {sampler_name!r} can only go down.",
+            f"Choose the sampler {' or '.join(WALK_UP)}, or turn them with FlipSigmas.",
+        )
+    if levels[0] == 0:
+        raise InputError("sigmas", "they rise from 0, where no slope is known.", "Begin at 0.001, as FlipSigmas does.")
+    return levels
+
+
+def _shown(levels: Tensor) -> str:
+    shown = ", ".join(f"{level:.4g}" for level in levels[:6].tolist())
+    return f"{shown}, …" if len(levels) > 6 else shown
+
+
 def normal(levels: TrainedLevels, steps: int) -> FloatArray:
     """Space levels evenly in the timestep, from the last one to 0 itself.
 
@@ -165,26 +201,36 @@ def ddim_uniform(levels: TrainedLevels, steps: int) -> FloatArray:
 
 
 def karras(levels: TrainedLevels, steps: int, *, rho: float = 7.0) -> FloatArray:
+    """Space levels densely near the data, between the two ends of those trained; see ``karras_between``."""
+    return karras_between(levels.sigma_max, levels.sigma_min, steps, rho=rho)
+
+
+def karras_between(sigma_max: float, sigma_min: float, steps: int, *, rho: float = 7.0) -> FloatArray:
     """Space levels densely near the data.
 
     Args:
-        levels: Its two ends are kept.
+        sigma_max: The first level.
+        sigma_min: The last level above 0.
         steps: Number of levels above 0, ≥ 1.
         rho: Curvature; 1 is linear, larger spends more steps at low noise.
 
     Source: Karras et al. 2022, arXiv:2206.00364, eq. 5.
     """
-    start, end = levels.sigma_max ** (1 / rho), levels.sigma_min ** (1 / rho)
-    sigmas: FloatArray = np.linspace(start, end, steps) ** rho
+    sigmas: FloatArray = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps) ** rho
     return sigmas
 
 
 def exponential(levels: TrainedLevels, steps: int) -> FloatArray:
+    """Space levels evenly in log(sigma), between the two ends of those trained; see ``exponential_between``."""
+    return np.exp(np.linspace(levels.log_sigmas[-1], levels.log_sigmas[0], steps))
+
+
+def exponential_between(sigma_max: float, sigma_min: float, steps: int) -> FloatArray:
     """Space levels evenly in log(sigma).
 
     Source: the uniform-logSNR grid of Lu et al. 2022, arXiv:2206.00927, section 3.2.
     """
-    return np.exp(np.linspace(levels.log_sigmas[-1], levels.log_sigmas[0], steps))
+    return np.exp(np.linspace(np.log(sigma_max), np.log(sigma_min), steps))
 
 
 def beta(levels: TrainedLevels, steps: int, *, alpha_parameter: float = 0.6, beta_parameter: float = 0.6) -> FloatArray:

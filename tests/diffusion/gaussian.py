@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from graphengine.diffusion.samplers import Ask, Sampler
-from graphengine.diffusion.sampling import drive
+from graphengine.diffusion.sampling_run import drive
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from torch import Tensor
 from graphengine.diffusion import samplers
 from graphengine.diffusion.noise import Noise
 from graphengine.diffusion.samplers import SAMPLERS, Ask, Sampler
-from graphengine.diffusion.sampling import drive
+from graphengine.diffusion.sampling_run import drive
 from graphengine.diffusion.scheduler_samplers import PREFIX, SCHEDULER_CLASSES
 from graphengine.types import SamplerName
 from tests.diffusion.gaussian import Gaussian, levels_between
