@@ -24,7 +24,7 @@ from graphengine.core.on_demand import OnDemand, held
 from graphengine.diffusion.lora_files import LayerChange, LoraFile
 from graphengine.diffusion.lora_names import Part, family_of
 from graphengine.diffusion.lora_updates import Update
-from graphengine.diffusion.original_names import original_unet_names
+from graphengine.diffusion.original_layers import original_unet_names
 from graphengine.errors import InputError
 from graphengine.types import Clip, Model, TextEncoder
 

@@ -51,7 +51,7 @@ _READS_PROMPT = "attn2_to_k"
 _FAMILIES = {
     768: "Stable Diffusion 1",
     1024: "Stable Diffusion 2",
-    1280: "Stable Diffusion XL's refiner",
+    1280: "Stable Diffusion XL refiner",
     2048: "Stable Diffusion XL",
 }
 """By the features of a prompt's token, as the attention to it reads them."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from graphengine.core.on_demand import held
 from graphengine.diffusion import lora_files
 from graphengine.diffusion.adapters import with_lora, with_model_lora
-from graphengine.diffusion.original_names import original_unet_names
+from graphengine.diffusion.original_layers import original_unet_names
 from graphengine.errors import InputError
 from graphengine.types import Clip, Model, TextEncoder
 from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model

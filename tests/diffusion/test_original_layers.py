@@ -7,7 +7,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
-from graphengine.diffusion.original_names import original_unet_names
+from graphengine.diffusion.original_layers import original_unet_names
 
 SMALL: dict[str, Any] = {"cross_attention_dim": 8, "attention_head_dim": 4, "norm_num_groups": 4}
 LIKE_SD1 = SMALL | {"block_out_channels": (8, 16, 16, 16), "layers_per_block": 2}
