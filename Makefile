@@ -12,7 +12,7 @@ serve: $(VENV)/installed
 	$(BIN)/graphengine serve
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

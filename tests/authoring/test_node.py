@@ -94,7 +94,7 @@ def test_scalars_are_read_with_their_constraints() -> None:
         (Level, {"type": "INT", "choices": (1, 2)}),
         (Annotated[Path, FilesIn("texts")], {"type": "STRING", "files": "texts"}),
     ],
-    ids=str,
+    ids=lambda value: str(value).partition(" at 0x")[0],
 )
 def test_an_annotation_is_its_socket(annotation: Any, expected: dict[str, Any]) -> None:
     def f(x: Any) -> int:
