@@ -14,7 +14,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -160,6 +160,7 @@ class EventHub:
         self._live: dict[str, _Live] = {}
         self._subscriptions: set[Subscription] = set()
         self._waiters: dict[str, list[asyncio.Future[Job]]] = {}
+        self._tell_watchers_changed: Callable[[], None] = _nobody_is_told
         self._is_closed = False
 
     def publish(self, job: Job, events: Iterable[Mapping[str, Any]]) -> None:  # Any: JSON, and a preview's bytes
@@ -197,6 +198,14 @@ class EventHub:
         live.has_ended = True
         if not live.unkept:
             self._live.pop(job.id, None)
+
+    def is_watched(self, job: Job) -> bool:
+        """Whether somebody wants to see a job's previews."""
+        return any(subscription.previews and subscription.hears(job) for subscription in self._subscriptions)
+
+    def when_watchers_change(self, tell: Callable[[], None]) -> None:
+        """Have somebody told when those who want to see previews have become more or fewer."""
+        self._tell_watchers_changed = tell
 
     def is_live(self, job_id: str) -> bool:
         """Whether something was told of a job, and its end is yet to be told."""
@@ -275,21 +284,28 @@ class EventHub:
         self._subscriptions.add(subscription)
         if self._is_closed:
             self.unsubscribe(subscription)
+        elif previews:
+            self._tell_watchers_changed()
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Stop to hear of jobs."""
         self._subscriptions.discard(subscription)
         subscription.close()
+        if subscription.previews:
+            self._tell_watchers_changed()
 
-    async def follow(self, job: Job, after: int = 0) -> AsyncGenerator[list[Message]]:
+    async def follow(self, job: Job, after: int = 0, *, previews: bool = False) -> AsyncGenerator[list[Message]]:
         """Give a job's events from a number on, first those so far, then those to come, until it has ended.
+
+        Args:
+            previews: Those too, which costs the job time.
 
         Raises:
             SlowReader: see ``Subscription``.
             UnknownJob: it was pruned.
         """
-        subscription = self.subscribe(None, [job.id])
+        subscription = self.subscribe(None, [job.id], previews=previews)
         try:
             so_far = await self._so_far(job.id, after)
             yield so_far.messages
@@ -337,6 +353,10 @@ class EventHub:
         self._is_closed = True
         for subscription in list(self._subscriptions):
             self.unsubscribe(subscription)
+
+
+def _nobody_is_told() -> None:
+    pass
 
 
 class _SoFar(NamedTuple):

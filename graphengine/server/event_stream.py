@@ -68,10 +68,7 @@ async def _send(response: web.StreamResponse, following: AsyncGenerator[list[Mes
             messages = upcoming.result()
             if messages is None:
                 return
-            await _write(
-                response,
-                "".join(f"id: {each.number}\ndata: {each.text}\n\n" for each in messages if each.jpeg is None),
-            )
+            await _write(response, "".join(f"id: {each.number}\ndata: {each.text}\n\n" for each in messages))
             upcoming = asyncio.ensure_future(anext(following, None))
     except SlowReader:
         await _write(response, 'event: dropped\ndata: {"reason":"too slow"}\n\n')

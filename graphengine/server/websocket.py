@@ -153,9 +153,10 @@ class _Listener:
 
     async def _follow(self, job_id: str, what: _What) -> None:
         job = await self._services.store.read(lambda store: store.get(job_id, self._owner))
-        async with contextlib.aclosing(self._services.hub.follow(job, what.after)) as following:
+        follow = self._services.hub.follow(job, what.after, previews=what.previews)
+        async with contextlib.aclosing(follow) as following:
             async for messages in following:
-                await self._pass_on([each for each in messages if each.jpeg is None or what.previews])
+                await self._pass_on(messages)
                 await asyncio.sleep(_PAUSE_S)
 
     async def _follow_all(self, what: _What) -> None:

@@ -39,7 +39,7 @@ from graphengine.engine.explain import explain_plan
 from graphengine.engine.probe import probe
 from graphengine.engine.record import DeferredRecord
 from graphengine.errors import Cancelled, FileFormatError, GraphEngineError, InvalidWorkflow, NodeFailed
-from graphengine.workers.messages import Finished, Run, is_plain
+from graphengine.workers.messages import Finished, Run, Watch, is_plain
 
 __all__ = ["JobRunner"]
 
@@ -71,6 +71,9 @@ class JobRunner:
         self._current: tuple[str, int] | None = None
         self._cancelled: tuple[str, int] | None = None
         self._cancel = threading.Event()
+        self._previews = False
+        self._watch: Watch | None = None  # what was said last
+        self._services: RunServices | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], emit: Emit) -> JobRunner:  # Any: JSON
@@ -97,7 +100,7 @@ class JobRunner:
 
     def run(self, run: Run) -> Finished:
         """Run a job and say how it ended; never raises."""
-        self._begin(run.job, run.attempt)
+        self._begin(run)
         watch = _Watch(run, self._emit)
         state: Literal["done", "failed", "cancelled"] = "failed"
         error, values = None, {}
@@ -109,7 +112,7 @@ class JobRunner:
         except BaseException as raised:  # a border: whatever it is costs this job only
             error = _described(raised)
         with self._turn:
-            self._current = None
+            self._current = self._services = None
         if error is not None and error["code"] == "out_of_memory":
             self.free_memory()  # the next job needs it
         return Finished(run.job, run.attempt, state, error, watch.outputs(), values, watch.seconds, ())
@@ -121,12 +124,29 @@ class JobRunner:
             if self._current == self._cancelled:
                 self._cancel.set()
 
-    def _begin(self, job: str, attempt: int) -> None:
+    def watch(self, watch: Watch) -> None:
+        """Make previews from now on, or no more, for an attempt that runs or comes next."""
         with self._turn:
-            self._current = (job, attempt)
+            self._watch = watch
+            if self._current == (watch.job, watch.attempt):
+                self._previews = watch.previews
+                if self._services is not None:
+                    self._services.previews = watch.previews
+
+    def _begin(self, run: Run) -> None:
+        with self._turn:
+            self._current = (run.job, run.attempt)
             self._cancel.clear()
             if self._cancelled == self._current:  # before the main thread came to it
                 self._cancel.set()
+            self._previews = run.previews
+            if self._watch is not None and (self._watch.job, self._watch.attempt) == self._current:  # as above
+                self._previews = self._watch.previews
+
+    def _services_for(self, settings: Settings, workflow: Workflow) -> RunServices:
+        with self._turn:
+            self._services = RunServices(settings, workflow, cancel=self._cancel, previews=self._previews)
+            return self._services
 
     def free_memory(self) -> None:
         """Forget cached values and unload models."""
@@ -170,7 +190,7 @@ class JobRunner:
             shutil.rmtree(output)
         watch.begin(output)
         settings = replace(self._settings, output=output, sparing=sparing, devices=tuple(run.devices))
-        services = RunServices(settings, workflow, cancel=self._cancel, previews=True)
+        services = self._services_for(settings, workflow)
         return self._engine.run(
             workflow, targets=run.targets, emit=watch.see, services=services, source=run.name or "workflow"
         )

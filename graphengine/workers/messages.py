@@ -27,6 +27,7 @@ __all__ = [
     "ReloadPacks",
     "Run",
     "Stop",
+    "Watch",
     "decode",
     "encode",
     "frame_size",
@@ -48,6 +49,7 @@ class Run:
         workflow: The document as JSON text.
         output: The folder that the job's files go to; what an earlier attempt left there is removed.
         devices: The devices it may use, the worker's own first.
+        previews: Somebody watches; see ``Watch``.
     """
 
     job: str
@@ -57,6 +59,7 @@ class Run:
     output: str
     name: str
     devices: Sequence[str]
+    previews: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,15 @@ class Cancel:
 
     job: str
     attempt: int
+
+
+@dataclass(frozen=True)
+class Watch:
+    """To a worker: from now on somebody, or nobody, watches an attempt's previews."""
+
+    job: str
+    attempt: int
+    previews: bool
 
 
 @dataclass(frozen=True)
@@ -144,10 +156,11 @@ class Answer:
     error: str = ""
 
 
-Message = Run | Cancel | Ask | FreeMemory | ReloadPacks | Stop | Ready | Happened | Finished | Answer
+Message = Run | Cancel | Watch | Ask | FreeMemory | ReloadPacks | Stop | Ready | Happened | Finished | Answer
 
 _KINDS: dict[str, type] = {
-    kind.__name__: kind for kind in (Run, Cancel, Ask, FreeMemory, ReloadPacks, Stop, Ready, Happened, Finished, Answer)
+    kind.__name__: kind
+    for kind in (Run, Cancel, Watch, Ask, FreeMemory, ReloadPacks, Stop, Ready, Happened, Finished, Answer)
 }
 
 

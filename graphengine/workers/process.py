@@ -39,6 +39,7 @@ from graphengine.workers.messages import (
     ReloadPacks,
     Run,
     Stop,
+    Watch,
     encode,
     read_frame,
 )
@@ -260,6 +261,8 @@ class _Control:
         match message:
             case Cancel():
                 self._runner.cancel(message.job, message.attempt)
+            case Watch():
+                self._runner.watch(message)
             case Ask(what="ping"):
                 self._outbox.send(Answer(message.number, "pong"))
             case Ask():

@@ -51,6 +51,7 @@ class Attempt:
         guard: Ends it when it must end.
         log_start: Where its part of the worker's log begins.
         lent: Slots whose devices it uses as well.
+        previews: Whether the worker was told last that somebody watches.
         began: By the monotonic clock.
     """
 
@@ -59,6 +60,7 @@ class Attempt:
     guard: JobGuard
     log_start: int
     lent: Sequence[Slot] = ()
+    previews: bool = False
     began: float = field(default_factory=time.monotonic)
 
     @property

@@ -28,7 +28,7 @@ from graphengine.workers.endings import bad_answer, give_up, loss_of, outcome_of
 from graphengine.workers.limits import JobGuard
 from graphengine.workers.local import LocalWorker
 from graphengine.workers.logs import prune_logs
-from graphengine.workers.messages import Finished, Happened, Message, ReloadPacks, Run
+from graphengine.workers.messages import Finished, Happened, Message, ReloadPacks, Run, Watch
 from graphengine.workers.slots import Attempt, Slot, SlotState, WorkerStatus, claim_next, reserved
 from graphengine.workers.watching import PING_EVERY_S, ping_all
 from graphengine.workers.worker import Exit, MakeWorker, WorkerGone, WorkerOptions
@@ -84,6 +84,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Queue again what ran when the server ended, and start the workers."""
+        self._hub.when_watchers_change(self._tell_who_watches)
         for job in await self._store.write(JobStore.recover):
             self._tell_where_it_stands(job)
         loops = [
@@ -284,10 +285,22 @@ class Supervisor:
             return
         self._hub.publish(job, [{"type": "job_running", "attempt": job.attempts, "worker": slot.device}])
         guard = JobGuard(worker, job, self._cancel_grace_s)
-        slot.begin(Attempt(job, worker, guard, worker.log_place[1], others))
+        previews = self._hub.is_watched(job)
+        slot.begin(Attempt(job, worker, guard, worker.log_place[1], others, previews))
         devices = [slot.device, *(each.device for each in others)]
         folder = str(slot.options.output / job.folder)
-        worker.send(Run(job.id, job.attempts, claim.workflow, job.targets, folder, job.name, devices))
+        worker.send(Run(job.id, job.attempts, claim.workflow, job.targets, folder, job.name, devices, previews))
+
+    def _tell_who_watches(self) -> None:
+        """Have previews made of the jobs that somebody watches, and of no others."""
+        for slot in self._slots:
+            attempt = slot.attempt
+            if attempt is None:
+                continue
+            previews = self._hub.is_watched(attempt.job)
+            if previews != attempt.previews:
+                attempt.previews = previews
+                attempt.worker.send(Watch(attempt.job.id, attempt.job.attempts, previews))
 
     # The end of jobs
 

@@ -57,6 +57,23 @@ def environment() -> str:
     return " ".join(sorted(os.environ))
 
 
+@node("w.Sketch", category="test", outputs="drawn", cacheable=False, output_node=True)
+def sketch(ctx: Context, until: str, count_in: str) -> int:
+    """Offer previews until there is a file; count those that had to be made."""
+    while not Path(until).exists():
+        ctx.preview(lambda: _sketched(count_in))
+        _wait(ctx, 0.01)
+    return len(Path(count_in).read_bytes()) if Path(count_in).exists() else 0
+
+
+def _sketched(count_in: str) -> Any:  # Any: an Image
+    import torch
+
+    with Path(count_in).open("ab") as file:
+        file.write(b".")
+    return torch.zeros(1, 8, 8, 3)
+
+
 @node("w.Devices", category="test", outputs="devices", cacheable=False, output_node=True)
 def devices(ctx: Context, until: str = "") -> str:
     """Say which devices the run has, once there is a file."""

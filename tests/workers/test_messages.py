@@ -22,6 +22,7 @@ from graphengine.workers.messages import (
     ReloadPacks,
     Run,
     Stop,
+    Watch,
     decode,
     encode,
     frame_size,
@@ -30,8 +31,9 @@ from graphengine.workers.messages import (
 )
 
 EVERY = [
-    Run("j", 1, "{}", ["a"], "/out", "name", ["cpu"]),
+    Run("j", 1, "{}", ["a"], "/out", "name", ["cpu"], True),
     Cancel("j", 2),
+    Watch("j", 2, True),
     Ask(3, "ping", {"deep": [1, None, "x"]}),
     FreeMemory(),
     ReloadPacks(),
