@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -58,6 +58,9 @@ class WorkerControl(Protocol):
 
     async def ask(self, what: str, about: object = None, *, timeout_s: float = 10) -> object:
         """Ask any worker."""
+
+    def ask_all(self, what: str, about: object = None, *, timeout_s: float = 10) -> AsyncGenerator[object]:
+        """Ask all workers, and give the answers as they come."""
 
     def free_memory(self) -> None:
         """Have all workers forget what they hold."""

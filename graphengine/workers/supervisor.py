@@ -15,7 +15,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -48,6 +48,7 @@ _MOST_AHEAD = 4
 _AHEAD_S = 0.2  # a claimed job waits so long for those before it, then it is given back
 _WORKER_STOP_S = 2.0
 _ANY_NUMBER = 1000
+_NONE_ANSWERS = "no worker answers. Wait until one has started or is less busy, or look at its log."
 
 
 class Supervisor:
@@ -136,7 +137,34 @@ class Supervisor:
         for slot in sorted(self._slots, key=lambda each: each.state != "idle"):
             if slot.worker is not None and slot.phase == "ready" and not slot.is_silent:
                 return await slot.worker.ask(what, about, timeout_s=timeout_s)
-        raise WorkerGone("no worker answers. Wait until one has started or is less busy, or look at its log.")
+        raise WorkerGone(_NONE_ANSWERS)
+
+    async def ask_all(self, what: str, about: object = None, *, timeout_s: float = 10) -> AsyncGenerator[object]:
+        """Ask all workers that answer, and give the answers as they come.
+
+        Raises:
+            WorkerGone: none does.
+            GraphEngineError, TimeoutError: of several, none had an answer.
+        """
+        workers = [slot.worker for slot in self._slots if slot.phase == "ready" and not slot.is_silent]
+        asked = [asyncio.ensure_future(each.ask(what, about, timeout_s=timeout_s)) for each in workers if each]
+        failures: list[Exception] = [WorkerGone(_NONE_ANSWERS)]
+        is_heard = False
+        try:
+            for each in asyncio.as_completed(asked):
+                try:
+                    answer = await each
+                except (GraphEngineError, TimeoutError) as error:
+                    failures.append(error)
+                    continue
+                is_heard = True
+                yield answer
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        if not is_heard:
+            raise failures[-1]
 
     def free_memory(self) -> None:
         """Have all workers forget what they hold, those that are busy after their job."""

@@ -7,7 +7,7 @@ import errno
 import io
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -45,6 +45,10 @@ class NoWorkers:
 
     async def ask(self, what: str, about: object = None, *, timeout_s: float = 10) -> object:
         raise TimeoutError
+
+    async def ask_all(self, what: str, about: object = None, *, timeout_s: float = 10) -> AsyncGenerator[object]:
+        raise TimeoutError
+        yield
 
     def status(self) -> tuple[WorkerReport, ...]:
         return ()

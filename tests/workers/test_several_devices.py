@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from graphengine.errors import GraphEngineError
 from tests.workers.documents import chain, one
 from tests.workers.world import Shared, World, shared_world, until
 
@@ -83,6 +85,20 @@ def test_a_job_for_more_devices_than_there_are_holds_up_nobody(shared: Shared) -
         assert refused.error is not None
         assert (refused.state, refused.error.code) == ("failed", "too_few_devices")
         assert (await it.end_of(one_more)).state == "done"
+
+    shared.run(main)
+
+
+def test_all_workers_are_asked_for_what_only_one_has(shared: Shared) -> None:
+    async def main(it: World) -> None:
+        kept = one("Kept", "number")
+        await it.run(kept)
+        about = {"workflow": kept, "node": "it", "output": "number"}
+        answers: list[Any] = [each async for each in it.supervisor.ask_all("probe", about)]  # Any: JSON
+        (found,) = [each for each in answers if each is not None]
+        assert (len(answers), found["text"]) == (2, "1")
+        with pytest.raises(GraphEngineError, match="nobody here can answer"):
+            [each async for each in it.supervisor.ask_all("nonsense")]
 
     shared.run(main)
 
