@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.server.running import Server, workflow
 from tests.web.conftest import opened
-from tests.web.editing import canvas, command, document, node, open_workflow, panel, run, tab
+from tests.web.editing import Json, canvas, command, document, node, open_workflow, panel, run, tab
 
 pytestmark = pytest.mark.browser
 
@@ -83,21 +85,65 @@ def _set_value(page: Page, id_: str, value: str) -> None:
     page.keyboard.press("Enter")
 
 
-def test_two_pages_edit_one_workflow(context: BrowserContext, page: Page, server: Server) -> None:
-    open_workflow(page, SUM, "Sum")
-    _save_as(page, "shared sum")
-    with opened(context, server) as other:
-        panel(other, "Workflows").get_by_role("button", name="shared sum", exact=True).click()
-        expect(tab(other)).to_contain_text("shared sum")
-        with other.expect_response(lambda answer: answer.request.method == "PUT" and answer.ok):
-            _set_value(other, "one", "11")
-        _set_value(page, "one", "12")
+def _shown(page: Page) -> Json:
+    """Give the value that node 'one' has in what is shown."""
+    return document(page)["nodes"]["one"]["inputs"]["value"]
 
-        told = page.get_by_role("alert").filter(has_text="“shared sum” was changed somewhere else.")
-        expect(told).to_be_visible()
-        saved = server.ask("GET", "/workflows/shared%20sum").json["workflow"]
-        assert saved["nodes"]["one"]["inputs"] == {"value": 11}
+
+def _saved(server: Server, name: str) -> Json:
+    """Give the value that node 'one' has in the library."""
+    workflow = server.ask("GET", f"/workflows/{quote(name)}").json["workflow"]
+    return workflow["nodes"]["one"]["inputs"]["value"]
+
+
+def _edit_in_both(page: Page, other: Page, name: str) -> Locator:
+    """Set 'one' to 11 in another page, which is saved, then to 12 in this one; gives what is told there."""
+    open_workflow(page, SUM, "Sum")
+    _save_as(page, name)
+    panel(other, "Workflows").get_by_role("button", name=name, exact=True).click()
+    expect(tab(other)).to_contain_text(name)
+    with other.expect_response(lambda answer: answer.request.method == "PUT" and answer.ok):
+        _set_value(other, "one", "11")
+    _set_value(page, "one", "12")
+    told = page.get_by_role("alert").filter(has_text=f"“{name}” was changed somewhere else.")
+    expect(told).to_be_visible()
+    return told
+
+
+def test_two_pages_edit_one_workflow_and_mine_is_kept(context: BrowserContext, page: Page, server: Server) -> None:
+    with opened(context, server) as other:
+        told = _edit_in_both(page, other, "mine wins")
+        assert _saved(server, "mine wins") == 11
         told.get_by_role("button", name="Keep mine").click()
         expect(told).to_be_hidden()
-        saved = server.ask("GET", "/workflows/shared%20sum").json["workflow"]
-        assert saved["nodes"]["one"]["inputs"] == {"value": 12}
+        assert _saved(server, "mine wins") == 12
+    page.get_by_role("button", name="Workflows", exact=True).click()
+    page.get_by_role("button", name="Actions for mine wins").click()
+    page.get_by_role("menuitem", name="Earlier versions").click()
+    expect(page.get_by_role("button", name="Version of")).to_have_count(2)  # theirs is one of them
+
+
+def test_two_pages_edit_one_workflow_and_theirs_is_taken(context: BrowserContext, page: Page, server: Server) -> None:
+    with opened(context, server) as other:
+        told = _edit_in_both(page, other, "theirs wins")
+        told.get_by_role("button", name="Take theirs").click()
+        expect(told).to_be_hidden()
+        assert _shown(page) == 11
+        assert _saved(server, "theirs wins") == 11
+        canvas(page).focus()
+        with page.expect_response(lambda answer: answer.request.method == "PUT" and answer.ok):
+            page.keyboard.press("Control+z")
+        assert _shown(page) == 12  # what was given up comes back, and is saved on top of theirs
+        assert _saved(server, "theirs wins") == 12
+
+
+def test_two_pages_edit_one_workflow_and_both_are_kept(context: BrowserContext, page: Page, server: Server) -> None:
+    with opened(context, server) as other:
+        told = _edit_in_both(page, other, "both stay")
+        told.get_by_role("button", name="Open theirs in a new tab").click()
+        expect(told).to_be_hidden()
+        expect(tab(page)).to_contain_text("both stay")
+        assert _shown(page) == 11
+        page.get_by_role("tab", name="both stay copy").click()
+        assert _shown(page) == 12
+        assert (_saved(server, "both stay"), _saved(server, "both stay copy")) == (11, 12)
