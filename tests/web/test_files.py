@@ -60,7 +60,7 @@ def test_a_picture_without_a_workflow_becomes_a_node(page: Page) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("notes.txt", b"dear diary", "notes.txt: The file is not valid JSON"),
+        ("notes.txt", b"dear diary", "notes.txt: It is neither a workflow nor a picture."),
         ("broken.json", b'{"format": ', "broken.json: The file is not valid JSON"),
         ("other.json", b'{"nodes": [], "last_node_id": 1, "links": [], "version": 0.4}', "This is a ComfyUI workflow"),
         ("new.json", b'{"format": "graphengine", "version": 99, "nodes": {}}', "format version 99"),

@@ -1,5 +1,6 @@
 import { Component, type ReactNode } from "react";
 import { t } from "../i18n";
+import { PartMissing, reloadPage } from "./lazily";
 
 interface ErrorBoundaryProps {
   children: ReactNode;
@@ -28,9 +29,15 @@ export class ErrorBoundary extends Component<ErrorBoundaryProps, { error: Error 
       <div className="hint failed" role="alert">
         <p>{t("data.failed")}</p>
         <p className="remedy">{this.state.error.message}</p>
-        <button type="button" className="secondary" onClick={() => this.setState({ error: null })}>
-          {t("data.tryAgain")}
-        </button>
+        {this.state.error instanceof PartMissing ? (
+          <button type="button" className="secondary" onClick={reloadPage}>
+            {t("state.reload")}
+          </button>
+        ) : (
+          <button type="button" className="secondary" onClick={() => this.setState({ error: null })}>
+            {t("data.tryAgain")}
+          </button>
+        )}
       </div>
     );
   }

@@ -1,9 +1,14 @@
 /** Parts of the page whose code comes when it is needed, or as soon as the page is quiet. */
 import { type ComponentType, lazy, type ReactNode, Suspense, useState } from "react";
 import { t } from "../i18n";
+import { useUi } from "../stores/uiStore";
 
-/** A part of the page couldn't be loaded: the server is gone, or was upgraded since the page was opened. */
-class PartMissing extends Error {
+/**
+ * A part of the page couldn't be loaded: the server is gone, or was upgraded since the page was opened.
+ *
+ * Browsers don't ask again for a module that they couldn't fetch once, so the page has to be loaded anew.
+ */
+export class PartMissing extends Error {
   constructor(cause: unknown) {
     super(t("state.partMissing"), { cause });
   }
@@ -22,11 +27,7 @@ export function onDemand<T>(load: () => Promise<T>): () => Promise<T> {
   return part;
 }
 
-/**
- * Make a component whose code is loaded on demand.
- *
- * What couldn't be loaded is thrown to the boundary around it; mounted again, it is tried again.
- */
+/** Make a component whose code is loaded on demand; what couldn't be loaded is thrown to the boundary around it. */
 export function lazily<P extends object>(
   load: () => Promise<ComponentType<P>>,
   fallback: ReactNode = null,
@@ -38,7 +39,7 @@ export function lazily<P extends object>(
   });
   // biome-ignore lint/correctness/noComponentHookFactories: called once for each part, at module level
   return function Lazily(props: P) {
-    // what is there is shown at once; what isn't is asked for anew by each that is mounted
+    // what is there is shown at once, without a blink
     const [Part] = useState<ComponentType<P>>(() => ready ?? lazy(part));
     return (
       <Suspense fallback={fallback}>
@@ -46,6 +47,16 @@ export function lazily<P extends object>(
       </Suspense>
     );
   };
+}
+
+/** Load the page anew if there is a server to load it from; what is being edited is kept. */
+export async function reloadPage(): Promise<void> {
+  try {
+    await fetch("/", { cache: "no-store" });
+  } catch {
+    return useUi.getState().notify({ kind: "error", text: t("state.lost"), remedy: t("state.reloadLater") });
+  }
+  location.reload();
 }
 
 /** Load everything once nothing else is to be done, one after the other; the returned function stops it. */

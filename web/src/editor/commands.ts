@@ -84,7 +84,8 @@ export function showKeys(keys: string): string {
   const mac = /Mac|iPhone|iPad/.test(navigator.platform);
   const words = keys.split("+").map((word) => {
     if (word === "$mod") return mac ? "⌘" : "Ctrl";
-    return NAMES[word.toLowerCase()] ?? (word.length === 1 ? word.toUpperCase() : word);
+    const key = word.replace(/^Key(?=[A-Z]$)/, "");
+    return NAMES[key.toLowerCase()] ?? (key.length === 1 ? key.toUpperCase() : key);
   });
   return words.join("+");
 }

@@ -96,6 +96,7 @@ describe("other programs' files are named", () => {
   test.each([
     ["", "empty"],
     ["{", "not valid JSON"],
+    ["dear diary", "neither a workflow nor a picture"],
     ["[1]", "no workflow"],
     ['{"nodes": [], "links": []}', "ComfyUI workflow"],
     ['{"3": {"class_type": "KSampler", "inputs": {}}}', "ComfyUI prompt"],

@@ -27,6 +27,7 @@ export function readWorkflow(text: string): WorkflowDoc {
   try {
     document = parseJson(clean);
   } catch (error) {
+    if (!/^\s*[[{]/.test(clean)) throw new DocumentError(t("graph.noText"));
     throw new DocumentError(t("graph.noJson", { why: error instanceof Error ? error.message : String(error) }));
   }
   if (!isObject(document) || document["format"] !== "graphengine") throw new DocumentError(whatElse(document));

@@ -1,4 +1,4 @@
-import { emptyWorkflow } from "../graph/document";
+import { runCommand } from "../editor/commands";
 import { t } from "../i18n";
 import { useEditor } from "../stores/editorStore";
 import { useUi } from "../stores/uiStore";
@@ -16,8 +16,8 @@ export function NoWorkflow() {
         <button type="button" className="primary" onClick={() => useUi.getState().showPanel("library")}>
           {t("state.openExample")}
         </button>
-        <button type="button" className="secondary" onClick={() => useEditor.getState().open(emptyWorkflow())}>
-          {t("state.newWorkflow")}
+        <button type="button" className="secondary" onClick={() => runCommand("file.new")}>
+          {t("app.newTab")}
         </button>
       </div>
     </div>

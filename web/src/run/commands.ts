@@ -1,5 +1,6 @@
 /** What running and files add to the editor's commands. */
 import type { Command } from "../editor/commands";
+import { emptyWorkflow } from "../graph/document";
 import { t } from "../i18n";
 import { activeTab, useEditor } from "../stores/editorStore";
 import { type Panel, useUi } from "../stores/uiStore";
@@ -80,6 +81,21 @@ function fileCommands(enabled: () => boolean): Command[] {
     run: () => void withFiles(work),
   });
   return [
+    {
+      id: "file.new",
+      label: t("app.newTab"),
+      section: "file",
+      keys: ["Alt+KeyN"],
+      run: () => void useEditor.getState().open(emptyWorkflow()),
+    },
+    {
+      id: "file.close",
+      label: t("app.closeTab"),
+      section: "file",
+      keys: ["Alt+KeyW"],
+      enabled: () => activeTab(useEditor.getState()) !== undefined,
+      run: () => useEditor.getState().close(useEditor.getState().active),
+    },
     command("openFile", (files) => files.chooseFile(), ["$mod+o"]),
     command("save", (files) => files.save(), ["$mod+s"]),
     command("saveAs", (files) => files.saveAs(), ["$mod+Shift+s"]),
