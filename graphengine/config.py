@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["Settings", "shipped_folder"]
+__all__ = ["Precision", "Settings", "shipped_folder"]
+
+Precision = Literal["auto", "file", "float32", "bfloat16", "float16"]
+"""The number format of loaded weights: chosen for the device, as in the file, or one of these."""
 
 _PACKAGED_MODELS = Path(__file__).parent / "models"
 
@@ -27,6 +31,7 @@ class Settings:
             line alone, it also allows absolute paths; a server leaves it empty.
         check_immutable: Fail nodes that change their inputs in place; for tests of packs.
         sparing: Use as little device memory as possible, at the cost of time; set where a run found the device full.
+        precision: The format of loaded weights, where a node leaves it to "auto".
         devices: All devices that a run may use, ``device`` first; empty for that one alone.
     """
 
@@ -40,6 +45,7 @@ class Settings:
     beside: tuple[Path, ...] = ()
     check_immutable: bool = False
     sparing: bool = False
+    precision: Precision = "auto"
     devices: tuple[str, ...] = ()
 
     @classmethod

@@ -12,15 +12,20 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import UNet2DConditionModel, UNet2DModel
+from diffusers import SD3Transformer2DModel, UNet2DConditionModel, UNet2DModel
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from graphengine.errors import ModelFileError
-from graphengine.types import Clip, Model, Vae
+from graphengine.types import Clip, Model, TextEncoder, Vae
 
-NETWORKS: Mapping[str, type[nn.Module]] = {"UNet2DConditionModel": UNet2DConditionModel, "UNet2DModel": UNet2DModel}
+NETWORKS: Mapping[str, type[nn.Module]] = {
+    "UNet2DConditionModel": UNet2DConditionModel,
+    "UNet2DModel": UNet2DModel,
+    "SD3Transformer2DModel": SD3Transformer2DModel,
+}
 WEIGHTS_STEM = "diffusion_pytorch_model"  # diffusers' name; transformers' is "model"
 
 
@@ -34,8 +39,9 @@ def save(
 ) -> None:
     """Write a checkpoint as a diffusers folder that its pipelines open too.
 
-    A lone ``UNet2DModel`` becomes a ``DDPMPipeline``, anything else a ``StableDiffusionPipeline``; parts not given are
-    null there. The folder appears complete or not at all; an earlier checkpoint is replaced, anything else left alone.
+    A lone ``UNet2DModel`` becomes a ``DDPMPipeline``, anything else a folder for the pipeline of its family; parts not
+    given are null there. The folder appears complete or not at all; an earlier checkpoint is replaced, anything else
+    left alone.
 
     Args:
         folder: Where; its parent folders are made.
@@ -70,15 +76,15 @@ def save(
 
 def _write_parts(folder: Path, model: Model | None, clip: Clip | None, vae: Vae | None, dtype: torch.dtype) -> None:
     if model is not None:
-        _write_diffusers(folder / "unet", model.network, dtype)
+        _write_diffusers(folder / _denoiser_part(model), model.network, dtype)
         (folder / "scheduler").mkdir()
         _write_json(folder / "scheduler" / "scheduler_config.json", _scheduler_json(model))
     if vae is not None:
         _write_diffusers(folder / "vae", vae.autoencoder, dtype)
     if clip is not None:
-        (encoder,) = clip.encoders
-        _write_text_encoder(folder / "text_encoder", encoder.network, dtype)
-        _write_tokenizer(folder / "tokenizer", encoder.tokenizer)
+        for suffix, encoder in _suffixed(clip).items():
+            _write_text_encoder(folder / f"text_encoder{suffix}", encoder.network, dtype)
+            _write_tokenizer(folder / f"tokenizer{suffix}", encoder.tokenizer)
     _write_json(folder / "model_index.json", _model_index(model, clip, vae))
 
 
@@ -89,20 +95,23 @@ def _write_diffusers(folder: Path, network: nn.Module, dtype: torch.dtype) -> No
 
 
 def _write_text_encoder(folder: Path, text_encoder: nn.Module, dtype: torch.dtype) -> None:
-    """Write a CLIP text model as transformers before 5.6 wrote it, which all versions read."""
+    """Write a text encoder; CLIP's as transformers before 5.6 wrote it, which all versions read."""
     folder.mkdir()
     config: Any = copy.deepcopy(text_encoder.config)  # Any: transformers' configuration, untyped
-    config.architectures = ["CLIPTextModel"]
+    config.architectures = [type(text_encoder).__name__]
     config.dtype = dtype
     config.save_pretrained(folder)
-    weights = {f"text_model.{name.removeprefix('text_model.')}": t for name, t in text_encoder.state_dict().items()}
+    weights = text_encoder.state_dict()
+    if isinstance(text_encoder, CLIPTextModel):
+        weights = {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in weights.items()}
     _write_weights(folder / "model.safetensors", weights, dtype)
 
 
 def _write_tokenizer(folder: Path, tokenizer: Any) -> None:  # Any: the base class doesn't declare a backend
     folder.mkdir()
     tokenizer.save_pretrained(folder)
-    tokenizer.backend_tokenizer.model.save(str(folder))  # vocab.json and merges.txt, which older programs read
+    if isinstance(tokenizer, CLIPTokenizer):
+        tokenizer.backend_tokenizer.model.save(str(folder))  # vocab.json and merges.txt, which older programs read
 
 
 def _write_weights(path: Path, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
@@ -124,33 +133,63 @@ def _write_json(path: Path, value: Mapping[str, object]) -> None:
 def _scheduler_json(model: Model) -> dict[str, object]:
     kind = "DDPMScheduler" if isinstance(model.network, UNet2DModel) else "DDIMScheduler"
     defaults = {"_class_name": kind, "_diffusers_version": diffusers.__version__}
-    return defaults | dict(model.scheduler_config) | {"prediction_type": model.prediction}
+    written = defaults | dict(model.scheduler_config)
+    return written if model.prediction == "flow" else written | {"prediction_type": model.prediction}
+
+
+def _denoiser_part(model: Model) -> str:
+    return "transformer" if isinstance(model.network, SD3Transformer2DModel) else "unet"
+
+
+def _suffixed(clip: Clip | None) -> dict[str, TextEncoder]:
+    """Number text encoders as pipelines do: the only one that reads all but the last layer is the second of XL's."""
+    encoders = clip.encoders if clip else ()
+    suffixes = ("_2",) if len(encoders) == 1 and encoders[0].hidden_layer == -2 else ("", "_2", "_3")
+    return dict(zip(suffixes, encoders, strict=False))
 
 
 def _model_index(model: Model | None, clip: Clip | None, vae: Vae | None) -> dict[str, object]:
-    unconditional = model is not None and isinstance(model.network, UNet2DModel) and clip is None and vae is None
-    index: dict[str, object] = {
-        "_class_name": "DDPMPipeline" if unconditional else "StableDiffusionPipeline",
-        "_diffusers_version": diffusers.__version__,
-    }
+    index: dict[str, object] = {"_class_name": _pipeline(model, clip, vae), "_diffusers_version": diffusers.__version__}
     if model is not None:
-        index["unet"] = ["diffusers", type(model.network).__name__]
+        index[_denoiser_part(model)] = ["diffusers", type(model.network).__name__]
         index["scheduler"] = ["diffusers", _scheduler_json(model)["_class_name"]]
-    if unconditional:
+    if index["_class_name"] == "DDPMPipeline":
         return index
     nothing = [None, None]
-    return {
-        "unet": nothing,
-        "scheduler": nothing,
-        **index,
-        "vae": ["diffusers", "AutoencoderKL"] if vae else nothing,
-        "text_encoder": ["transformers", "CLIPTextModel"] if clip else nothing,
-        "tokenizer": ["transformers", "CLIPTokenizer"] if clip else nothing,
-        "safety_checker": nothing,
-        "feature_extractor": nothing,
-        "image_encoder": nothing,
-        "requires_safety_checker": False,
+    texts = {
+        part: ["transformers", type(value).__name__]
+        for suffix, encoder in _suffixed(clip).items()
+        for part, value in ((f"text_encoder{suffix}", encoder.network), (f"tokenizer{suffix}", encoder.tokenizer))
     }
+    absent = dict.fromkeys(_NULLS[str(index["_class_name"])], nothing)
+    index |= {"vae": ["diffusers", type(vae.autoencoder).__name__] if vae else nothing, **texts}
+    if index["_class_name"] == "StableDiffusionPipeline":
+        index["requires_safety_checker"] = False
+    return absent | index
+
+
+_NULLS: Mapping[str, tuple[str, ...]] = {
+    "StableDiffusionPipeline": (
+        "unet", "scheduler", "text_encoder", "tokenizer", "safety_checker", "feature_extractor", "image_encoder",
+    ),
+    "StableDiffusionXLPipeline": (
+        "unet", "scheduler", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "feature_extractor",
+        "image_encoder",
+    ),
+    "StableDiffusion3Pipeline": (
+        "transformer", "scheduler", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "text_encoder_3",
+        "tokenizer_3", "feature_extractor", "image_encoder",
+    ),
+}  # fmt: skip
+"""What each pipeline has besides; all of it null where a checkpoint lacks it."""
+
+
+def _pipeline(model: Model | None, clip: Clip | None, vae: Vae | None) -> str:
+    if model is not None and isinstance(model.network, UNet2DModel) and clip is None and vae is None:
+        return "DDPMPipeline"
+    if model is not None and isinstance(model.network, SD3Transformer2DModel):
+        return "StableDiffusion3Pipeline"
+    return "StableDiffusionXLPipeline" if "_2" in _suffixed(clip) else "StableDiffusionPipeline"
 
 
 def _may_replace(folder: Path) -> bool:

@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphengine.diffusion.model_files import read_json
+from graphengine.diffusion.families import NAMES, family_of_folder, recognise
+from graphengine.diffusion.model_files import read_header_and_metadata, read_json
 from graphengine.errors import ModelFileError
+from graphengine.types import Family
 
 __all__ = ["checkpoint_facts", "factor_of_levels"]
 
-_STABLE_DIFFUSION_LEVELS = [320, 640, 1280, 1280]
-_STABLE_DIFFUSION = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2"}  # by the width of the text that it reads
+_TEXT_PARTS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
 Config = Mapping[str, Any]  # Any: a JSON object's values
 Facts = dict[str, int | str | None]
 
 
-def checkpoint_facts(folder: Path) -> dict[str, Facts]:
+def checkpoint_facts(path: Path) -> dict[str, Facts]:
     """Give the facts of ``model``, ``clip`` and ``vae``; None for what the configurations don't tell.
 
     Nothing is raised: whatever is missing or damaged, opening the checkpoint will tell.
+
+    Args:
+        path: A diffusers folder, or a single file, of which the header is read.
     """
-    unet, vae, text = (_config(folder / part / "config.json") for part in ("unet", "vae", "text_encoder"))
+    if path.is_file():
+        return _single_file_facts(path)
+    denoiser = "transformer" if (path / "transformer").is_dir() else "unet"
+    unet, vae = _config(path / denoiser / "config.json"), _config(path / "vae" / "config.json")
+    texts = [_config(path / part / "config.json") for part in _TEXT_PARTS if (path / part).is_dir()]
+    return _facts(unet, vae, texts, family_of_folder(unet))
+
+
+def _single_file_facts(path: Path) -> dict[str, Facts]:
+    try:
+        header, metadata = read_header_and_metadata(path)
+        layout = recognise(path, header, metadata)
+    except (ModelFileError, OSError):
+        return _facts({}, {}, [], None)
+    texts = [_object(text.get("config")) for text in layout.text_encoders]
+    return _facts(_object(layout.unet), _object(layout.vae), texts, layout.family)
+
+
+def _facts(unet: Config, vae: Config, texts: Sequence[Config], family: Family | None) -> dict[str, Facts]:
     factor = factor_of_levels(vae.get("block_out_channels"))
-    family = _family(unet)
-    has_one_encoder = not (folder / "text_encoder_2").is_dir()  # the states of two are put side by side
-    text_width = _size(text.get("hidden_size")) if has_one_encoder else None
+    name = NAMES[family] if family else None
     return {
         "model": {
-            "family": family,
+            "family": name,
             "context_width": _context_width(unet),
             "latent_channels": _model_channels(unet),
             "latent_factor": factor,
         },
-        "clip": {"family": family, "context_width": text_width},
+        "clip": {"family": name, "context_width": _text_width(texts)},
         "vae": {"latent_channels": _size(vae.get("latent_channels")), "latent_factor": factor},
     }
 
@@ -52,7 +72,21 @@ def _config(path: Path) -> Config:
         return {}
 
 
+def _object(value: object) -> Config:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text_width(texts: Sequence[Config]) -> int | None:
+    """Give how wide the states of all encoders are, side by side; those of a T5 encoder follow at their own width."""
+    if texts and texts[-1].get("model_type") == "t5":
+        return _size(texts[-1].get("d_model"))
+    widths = [_size(text.get("hidden_size")) for text in texts]
+    return sum(width or 0 for width in widths) if widths and all(widths) else None
+
+
 def _context_width(unet: Config) -> int | None:
+    if unet.get("_class_name") == "SD3Transformer2DModel":
+        return _size(unet.get("joint_attention_dim"))
     if unet.get("_class_name") != "UNet2DConditionModel":
         return None
     if unet.get("encoder_hid_dim") is not None:  # text of another width is brought to that of the attention first
@@ -64,15 +98,9 @@ def _context_width(unet: Config) -> int | None:
 
 
 def _model_channels(unet: Config) -> int | None:
-    """Give None for one that takes more than it gives: an inpainting model's latents have fewer channels."""
-    channels = unet.get("in_channels")
-    return _size(channels) if channels == unet.get("out_channels") else None
-
-
-def _family(unet: Config) -> str | None:
-    if unet.get("block_out_channels") != _STABLE_DIFFUSION_LEVELS:
-        return None
-    return _STABLE_DIFFUSION.get(_context_width(unet) or 0)
+    """Give the smaller number: an inpainting model takes more than latents, one that learnt variances gives more."""
+    takes, gives = _size(unet.get("in_channels")), _size(unet.get("out_channels"))
+    return min(takes, gives) if takes and gives else None
 
 
 def _size(value: object) -> int | None:

@@ -59,6 +59,11 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     Raises:
         ModelFileError: if the file is missing, cut off, damaged, a pickle or a git-lfs pointer.
     """
+    return read_header_and_metadata(path)[0]
+
+
+def read_header_and_metadata(path: Path) -> tuple[dict[str, TensorEntry], dict[str, str]]:
+    """Read a safetensors file's header as ``read_header`` does, and the texts that it holds besides."""
     size_bytes = _size(path)
     with path.open("rb") as file:
         start = file.read(64)
@@ -67,14 +72,17 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
             raise _cut_off(path, f"it has only {size_bytes} bytes")
         length = int.from_bytes(start[:8], "little")
         if length > MAX_HEADER_BYTES:
-            raise _damaged(path, f"its header claims {length:,} bytes; {MAX_HEADER_BYTES:,} are allowed")
+            raise damaged(path, f"its header claims {length:,} bytes; {MAX_HEADER_BYTES:,} are allowed")
         if 8 + length > size_bytes:
             raise _cut_off(path, f"its header claims {length:,} bytes, the file has {size_bytes:,}")
         file.seek(8)
         text = file.read(length)
-    entries = _parse_header(path, text)
+    header = _parse_header(path, text)
+    metadata = header.pop("__metadata__", None)
+    entries = {name: _entry(path, name, value) for name, value in header.items()}
     _check_offsets(path, entries, size_bytes - 8 - length)
-    return entries
+    texts = metadata if isinstance(metadata, dict) else {}
+    return entries, {name: value for name, value in texts.items() if isinstance(value, str)}
 
 
 def read_json(path: Path) -> dict[str, Any]:  # Any: a JSON object's values
@@ -89,9 +97,9 @@ def read_json(path: Path) -> dict[str, Any]:  # Any: a JSON object's values
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"it isn't JSON ({error})") from error
+        raise damaged(path, f"it isn't JSON ({error})") from error
     if not isinstance(value, dict):
-        raise _damaged(path, "it holds no JSON object")
+        raise damaged(path, "it holds no JSON object")
     return value
 
 
@@ -129,9 +137,9 @@ def _shards(index: Path) -> list[Path]:
     weight_map = read_json(index).get("weight_map")
     files = set(weight_map.values()) if isinstance(weight_map, dict) else set()
     if not files or not all(isinstance(name, str) for name in files):
-        raise _damaged(index, "it doesn't say which file holds which tensor ('weight_map')")
+        raise damaged(index, "it doesn't say which file holds which tensor ('weight_map')")
     if any(Path(name).name != name for name in files):
-        raise _damaged(index, "it names files outside its folder")
+        raise damaged(index, "it names files outside its folder")
     return [index.parent / name for name in sorted(files)]
 
 
@@ -156,28 +164,28 @@ def _refuse_other_kinds(path: Path, start: bytes) -> None:
         raise pickle_error(path)
 
 
-def _parse_header(path: Path, text: bytes) -> dict[str, TensorEntry]:
+def _parse_header(path: Path, text: bytes) -> dict[str, Any]:  # Any: a JSON object's values
     try:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, "its header isn't JSON") from error
+        raise damaged(path, "its header isn't JSON") from error
     if not isinstance(header, dict):
-        raise _damaged(path, "its header isn't an object")
+        raise damaged(path, "its header isn't an object")
     if len(header) > MAX_TENSORS + 1:  # one is the metadata
-        raise _damaged(path, f"its header names {len(header):,} tensors; {MAX_TENSORS:,} are allowed")
-    return {name: _entry(path, name, value) for name, value in header.items() if name != "__metadata__"}
+        raise damaged(path, f"its header names {len(header):,} tensors; {MAX_TENSORS:,} are allowed")
+    return header
 
 
 def _entry(path: Path, name: str, value: object) -> TensorEntry:
     fields = value if isinstance(value, Mapping) else {}
     dtype, shape, offsets = fields.get("dtype"), _sizes(fields.get("shape")), _sizes(fields.get("data_offsets"))
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
-        raise _damaged(path, f"tensor {name!r} has the unknown type {dtype!r}")
+        raise damaged(path, f"tensor {name!r} has the unknown type {dtype!r}")
     if shape is None or offsets is None or len(offsets) != 2:
-        raise _damaged(path, f"tensor {name!r} has an odd shape or place")
+        raise damaged(path, f"tensor {name!r} has an odd shape or place")
     entry = TensorEntry(dtype, shape, *offsets)
     if (entry.end - entry.begin) * 8 != prod(entry.shape) * DTYPE_BITS[dtype]:
-        raise _damaged(path, f"tensor {name!r} of shape {list(entry.shape)} ({dtype}) can't lie at bytes {offsets!r}")
+        raise damaged(path, f"tensor {name!r} of shape {list(entry.shape)} ({dtype}) can't lie at bytes {offsets!r}")
     return entry
 
 
@@ -193,15 +201,16 @@ def _check_offsets(path: Path, entries: Mapping[str, TensorEntry], size_bytes: i
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != position:
             what = "overlaps another" if entry.begin < position else "leaves a gap before it"
-            raise _damaged(path, f"tensor {name!r} {what} (byte {entry.begin}, expected {position})")
+            raise damaged(path, f"tensor {name!r} {what} (byte {entry.begin}, expected {position})")
         position = entry.end
     if position > size_bytes:
         raise _cut_off(path, f"its tensors take {position:,} bytes, the file has {size_bytes:,}")
     if position < size_bytes:
-        raise _damaged(path, f"{size_bytes - position:,} bytes follow its last tensor")
+        raise damaged(path, f"{size_bytes - position:,} bytes follow its last tensor")
 
 
-def _damaged(path: Path, reason: str) -> ModelFileError:
+def damaged(path: Path, reason: str) -> ModelFileError:
+    """Make the error that refuses a damaged file."""
     return ModelFileError(f"{path}: this file is damaged: {reason}\n  Download or copy it again.")
 
 

@@ -36,7 +36,7 @@ class Engine:
     def __init__(self, registry: Registry, settings: Settings, record: Record | None = None) -> None:
         self.settings = settings
         self.record = record
-        self.environment = numeric_environment(settings.device)
+        self.environment = numeric_environment(settings.device, settings.precision)
         self.use(registry)
         self._disk_cache = DiskCache(settings.cache_folder, settings.disk_cache_bytes)
         self._memory_cache = MemoryCache(settings.cache_bytes)
@@ -163,7 +163,7 @@ class Engine:
 
 
 @lru_cache
-def numeric_environment(device: str) -> str:
-    """Name what numbers depend on besides inputs: the device's kind and the libraries' versions."""
+def numeric_environment(device: str, precision: str) -> str:
+    """Name what numbers depend on besides inputs: the device's kind, the weights' format, the libraries' versions."""
     versions = (f"{name} {importlib.metadata.version(name)}" for name in ("torch", "diffusers", "transformers"))
-    return " ".join([device.partition(":")[0], *versions])
+    return " ".join([device.partition(":")[0], precision, *versions])

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from graphengine import FilesIn, Widget, node
+from graphengine import Context, FilesIn, Widget, node
+from graphengine.config import Precision
 from graphengine.diffusion.facts import checkpoint_facts
 from graphengine.types import Clip, Image, Mask, Model, Vae
+
+ChosenPrecision = Annotated[Precision, Widget("select", advanced=True)]
 
 
 class Checkpoint(NamedTuple):
@@ -36,16 +39,30 @@ class Picture(NamedTuple):
     mask: Mask
 
 
-@node("LoadCheckpoint", category="loaders", refine=lambda literals, _facts: checkpoint_facts(literals["ckpt_name"]))
-def load_checkpoint(ckpt_name: Annotated[Path, FilesIn("checkpoints")] = Path("embedded")) -> Checkpoint:
+@node(
+    "LoadCheckpoint",
+    category="loaders",
+    device="gpu",
+    refine=lambda literals, _facts: checkpoint_facts(literals["ckpt_name"]),
+)
+def load_checkpoint(
+    ctx: Context,
+    ckpt_name: Annotated[Path, FilesIn("checkpoints")] = Path("embedded"),
+    precision: ChosenPrecision = "auto",
+) -> Checkpoint:
     """Open a checkpoint and give its three parts.
 
+    Stable Diffusion 1 and 2, XL and its refiner, and inpainting models of these are told by the file itself.
+
     Args:
-        ckpt_name: A diffusers folder in models/checkpoints; "embedded" is the small model that comes along.
+        ckpt_name: A safetensors file or diffusers folder in models/checkpoints; "embedded" is the small model that
+            comes along.
+        precision: Number format of the weights. "auto" suits the device, "file" keeps what the file has.
     """
     from graphengine.diffusion import checkpoints
 
-    return Checkpoint(*checkpoints.load(ckpt_name))
+    wanted = ctx.settings.precision if precision == "auto" else precision
+    return Checkpoint(*checkpoints.load(ckpt_name, precision=wanted, device=ctx.device))
 
 
 @node("LoadImage", category="image")

@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, StableDiffusionPipeline, UNet2DModel
+from diffusers import DDPMPipeline, DDPMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from graphengine.diffusion import checkpoints, conditioning
 from graphengine.diffusion.checkpoint_writing import WEIGHTS_STEM
 from graphengine.errors import ModelFileError
-from graphengine.types import Model
+from graphengine.types import Family, Model
+from tests.diffusion.original_layouts import random_parts
 from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model, tiny_vae
 
 
@@ -99,6 +100,25 @@ def test_text_encoder_is_written_as_older_programs_read_it(original: Path) -> No
     names = load_file(original / "text_encoder" / "model.safetensors").keys()
     assert all(name.startswith("text_model.") for name in names)
     assert {"vocab.json", "merges.txt"} <= {path.name for path in (original / "tokenizer").iterdir()}
+
+
+@pytest.mark.parametrize("family", ["sdxl", "sdxl_refiner"])
+def test_models_with_size_conditioning_are_folders_of_their_pipeline(tmp_path: Path, family: Family) -> None:
+    model, clip, vae = random_parts(family)
+    checkpoints.save(tmp_path / "xl", model=model, clip=clip, vae=vae)
+
+    loaded = checkpoints.load(tmp_path / "xl")
+
+    how = [(each.hidden_layer, each.final_norm, each.pooled) for each in loaded[1].encoders]
+    assert how == [(each.hidden_layer, each.final_norm, each.pooled) for each in clip.encoders]
+    pipeline = StableDiffusionXLPipeline.from_pretrained(tmp_path / "xl", local_files_only=True)
+    texts = [each for each in (pipeline.text_encoder, pipeline.text_encoder_2) if each is not None]
+    pairs = [(loaded[0].network, pipeline.unet), (loaded[2].autoencoder, pipeline.vae)]
+    for ours, theirs in [*pairs, *zip([each.network for each in loaded[1].encoders], texts, strict=True)]:
+        expected = theirs.state_dict()
+        weights = ours.state_dict()
+        assert weights.keys() == expected.keys()
+        assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
 def test_unconditional_model_is_a_ddpm_pipeline(tmp_path: Path) -> None:
@@ -247,7 +267,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
         edit_config("unet/config.json", _class_name="Sana"), "unet", "denoiser of the kind 'Sana'"),
     "impossible configuration": (edit_config("unet/config.json", norm_num_groups=7), "unet", "can't be opened"),
     "unknown autoencoder": (edit_config("vae/config.json", _class_name="VQ"), "vae", "autoencoder of the kind 'VQ'"),
-    "unknown text encoder": (edit_config("text_encoder/config.json", model_type="t5"), "text_encoder", "the kind 't5'"),
+    "unknown text encoder": (edit_config("text_encoder/config.json", model_type="bert"), "text_encoder", "'bert'"),
     "unknown prediction": (
         edit_config("scheduler/scheduler_config.json", prediction_type="warp"), "scheduler", "the kind 'warp'"),
     "config missing": (lambda folder: (folder / "vae" / "config.json").unlink(), "vae", "no such file"),
@@ -257,7 +277,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
         lambda folder: (folder / "tokenizer" / "tokenizer.json").write_text("{"), "tokenizer", "can't be opened"),
     "part missing": (lambda folder: shutil.rmtree(folder / "tokenizer"), "", "no tokenizer"),
     "not a checkpoint": (lambda folder: (folder / "model_index.json").unlink(), "", "no model_index.json"),
-    "another family": (lambda folder: (folder / "text_encoder_2").mkdir(), "", "not read yet"),
+    "one tokenizer of two": (lambda folder: (folder / "text_encoder_2").mkdir(), "", "no tokenizer_2"),
 }  # fmt: skip
 
 
@@ -277,7 +297,7 @@ def test_parts_of_different_checkpoints_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"text encoder is 16 wide, the unet reads \['32'\]"):
         checkpoints.load(tmp_path / "wide")
     checkpoints.save(tmp_path / "nine", model=tiny_model(channels=9), clip=tiny_clip(), vae=tiny_vae())
-    with pytest.raises(ModelFileError, match="4 latent channels, the unet takes 9"):
+    with pytest.raises(ModelFileError, match="4 latent channels, the unet makes 9"):
         checkpoints.load(tmp_path / "nine")
 
 
@@ -305,7 +325,7 @@ def test_sharded_weights_load_and_a_lost_shard_is_named(folder: Path) -> None:
 def test_single_file_and_missing_checkpoints_say_what_to_do(folder: Path, tmp_path: Path) -> None:
     single = tmp_path / "sd15.safetensors"
     shutil.copy(unet_weights(folder), single)
-    with pytest.raises(ModelFileError, match=r"not read yet\n.*from_single_file\('sd15.safetensors'\)"):
+    with pytest.raises(ModelFileError, match=r"a denoiser alone, in diffusers' names\n  Load it with LoadUNet"):
         checkpoints.load(single)
     single.write_bytes(single.read_bytes()[:100])
     with pytest.raises(ModelFileError, match="cut off"):

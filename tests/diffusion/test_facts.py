@@ -108,7 +108,7 @@ def test_one_of_two_text_encoders_does_not_tell_the_width_of_both(copied: Path) 
 
 def test_an_inpainting_models_channels_are_no_latents_channels(copied: Path) -> None:
     change(copied / "unet" / "config.json", in_channels=9)
-    assert checkpoint_facts(copied)["model"]["latent_channels"] is None
+    assert checkpoint_facts(copied)["model"]["latent_channels"] == 4
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"block_out_channels": 3}'])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image as Picture
 
+from graphengine.authoring.testing import FakeContext, run_node
 from graphengine.diffusion import checkpoints
 from graphengine.errors import InputError, ModelFileError
 from graphengine_nodes.loaders import load_checkpoint, load_image
@@ -14,7 +15,7 @@ from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model, tiny_vae
 
 def test_checkpoint_gives_its_three_parts_by_name(tmp_path: Path) -> None:
     checkpoints.save(tmp_path / "tiny", model=tiny_model(), clip=tiny_clip(), vae=tiny_vae())
-    opened = load_checkpoint(tmp_path / "tiny")
+    opened = run_node(load_checkpoint, ckpt_name=tmp_path / "tiny")
     assert opened.model.latent_channels == 4
     assert opened.clip.encoders[0].tokenizer.model_max_length == 8
     assert opened.vae.source == "tiny"
@@ -22,7 +23,7 @@ def test_checkpoint_gives_its_three_parts_by_name(tmp_path: Path) -> None:
 
 
 def test_checkpoint_is_a_file_name_with_the_embedded_model_as_default() -> None:
-    (definition,) = load_checkpoint.definition.inputs
+    definition = load_checkpoint.definition.inputs[0]
     assert (definition.name, definition.files, definition.default) == ("ckpt_name", "checkpoints", "embedded")
 
 
@@ -39,4 +40,4 @@ def test_bad_files_name_themselves(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.png"):
         load_image(tmp_path / "a.png")
     with pytest.raises(ModelFileError, match="elsewhere"):
-        load_checkpoint(tmp_path / "elsewhere")
+        load_checkpoint(FakeContext(), tmp_path / "elsewhere")

@@ -1,0 +1,118 @@
+"""Write a checkpoint as a single safetensors file, in the names that other programs read.
+
+What a header can't tell other programs is written as they expect it: ``v_pred`` and ``ztsnr`` mark predictions of the
+velocity and zero terminal SNR. How the networks are built is noted besides, so that models of no known family open
+again here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+
+from graphengine.diffusion.families import METADATA_KEY, UNET_PREFIX, VAE_PREFIX, Config, layout_of
+from graphengine.diffusion.original_names import text_places, unet_places, vae_places, written_weights
+from graphengine.diffusion.safetensors_writing import write_safetensors
+from graphengine.diffusion.written_tokenizers import written_tokenizer
+from graphengine.errors import ModelFileError
+from graphengine.types import Clip, Model, TextEncoder, Vae
+
+_OWN_PREFIXES = ("cond_stage_model.transformer.", "conditioner.embedders.1.transformer.")
+
+
+def save_single_file(
+    path: Path, *, model: Model, clip: Clip, vae: Vae, dtype: torch.dtype | None = torch.float16
+) -> None:
+    """Write a checkpoint as one file. It appears complete or not at all; an earlier one is replaced.
+
+    Args:
+        path: Where; its folder is made.
+        dtype: Type of the weights; None leaves each as it is.
+
+    Raises:
+        ModelFileError: if a part has no place in such files, or writing fails (disk full).
+    """
+    if not isinstance(model.network, UNet2DConditionModel) or not isinstance(vae.autoencoder, AutoencoderKL):
+        kinds = f"{type(model.network).__name__} and {type(vae.autoencoder).__name__}"
+        raise ModelFileError(
+            f"{path}: {kinds} have no single-file layout\n  Only UNet2DConditionModel and AutoencoderKL have one."
+        )
+    tensors, notes = single_file_contents(model, clip, vae)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_safetensors(partial, tensors, {"format": "pt", METADATA_KEY: json.dumps(notes)}, dtype)
+        partial.replace(path)
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: the checkpoint couldn't be written: {error}\n"
+            "  Nothing was left behind. Free some space or choose another place."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def single_file_contents(
+    model: Model, clip: Clip, vae: Vae
+) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Any]]:  # Any: JSON values
+    """Give the tensors of a checkpoint's single file, and the notes on how its networks are built."""
+    unet, autoencoder = _config(model.network), _config(vae.autoencoder)
+    weights, vae_weights = model.network.state_dict(), vae.autoencoder.state_dict()
+    tensors = written_weights(unet_places(weights, unet, UNET_PREFIX), weights)
+    tensors |= written_weights(vae_places(vae_weights, autoencoder, VAE_PREFIX), vae_weights)
+    texts = []
+    for number, encoder in enumerate(clip.encoders):
+        text = _text_layout(clip, number, encoder)
+        places = text_places(encoder.network.state_dict(), text["form"], text["prefix"])
+        tensors |= written_weights(places, encoder.network.state_dict())
+        texts.append(text)
+    scheduler = dict(model.scheduler_config) | {"prediction_type": model.prediction}
+    if model.prediction == "v_prediction":
+        tensors["v_pred"] = _mark
+    if scheduler.get("rescale_betas_zero_snr"):
+        tensors["ztsnr"] = _mark
+    notes = {
+        "family": model.family,
+        "unet": unet,
+        "vae": autoencoder,
+        "scheduler": scheduler,
+        "text_encoders": texts,
+        "latent_rgb": model.latent_rgb,
+    }
+    return tensors, notes
+
+
+def _mark() -> Tensor:
+    return torch.zeros(0)
+
+
+def _text_layout(clip: Clip, number: int, encoder: TextEncoder) -> dict[str, Any]:  # Any: JSON values
+    """Describe a text encoder; where it lies is its family's choice."""
+    form, prefix = "clip", _OWN_PREFIXES[number]
+    if clip.family is not None:
+        known = layout_of(clip.family).text_encoders[number]
+        form, prefix = known["form"], known["prefix"]
+    network: Any = encoder.network  # Any: transformers' configuration, untyped
+    return {
+        "form": form,
+        "architecture": type(encoder.network).__name__,
+        "prefix": prefix,
+        "config": network.config.to_diff_dict(),
+        "hidden_layer": encoder.hidden_layer,
+        "final_norm": encoder.final_norm,
+        "pooled": encoder.pooled,
+        "pad_token": encoder.tokenizer.pad_token,
+        "tokenizer": written_tokenizer(encoder.tokenizer),
+    }
+
+
+def _config(network: Any) -> Config:  # Any: a diffusers network
+    config: dict[str, Any] = json.loads(network.to_json_string())  # Any: JSON values
+    return {name: value for name, value in config.items() if name == "_class_name" or not name.startswith("_")}
