@@ -32,7 +32,12 @@ export function placeOf({ node, input }: SweepTarget): string {
   return `${node}.${input}`;
 }
 
-/** Queue one job for each value or pair of values; what doesn't depend on them is computed once, as the server keeps it. */
+/**
+ * Queue one job for each value or pair of values.
+ *
+ * What doesn't depend on them is computed once, as workers keep it; where there are several, at most once in each, since
+ * none waits for another one's result.
+ */
 export async function startJobs(columns: Axis<SweepTarget>, rows: Axis<SweepTarget> | null): Promise<void> {
   const tab = activeTab(useEditor.getState());
   if (tab === undefined) return;
