@@ -34,11 +34,20 @@ __all__ = ["FactsCheck"]
 
 logger = logging.getLogger(__name__)
 
-_COMPARED = ("MODEL", "VAE", "CLIP", "LATENT", "CONDITIONING")  # of two that differ, the later one is to blame
-_MADE_FROM = {"CONDITIONING": ("CLIP",), "LATENT": ("VAE", "MODEL")}
+_COMPARED = (
+    "MODEL",
+    "GUIDER",
+    "VAE",
+    "CLIP",
+    "LATENT",
+    "CONDITIONING",
+)  # of two that differ, the later one is to blame
+_MADE_FROM = {"CONDITIONING": ("CLIP",), "GUIDER": ("MODEL",), "LATENT": ("VAE", "MODEL")}
+_HELD = {"GUIDER": "MODEL"}  # what there is to link in its place
 _OF_LATENTS = "latent_"  # begins the names of facts that a latent shares with the model or autoencoder it is made for
 _IN_WORDS = {
     "MODEL": "the denoiser of",
+    "GUIDER": "a guider with the denoiser of",
     "VAE": "the autoencoder of",
     "CLIP": "the text encoder of",
     "LATENT": "a latent of",
@@ -239,7 +248,7 @@ class FactsCheck:
         if fact.node == other.node:
             return f"The parts of {fact.source or fact.node!r} don't fit each other. Choose another."
         for each in self.kinds[fact.node].inputs:
-            if each.type == other_type and each.name not in self.links[fact.node]:
+            if each.type == _HELD.get(other_type, other_type) and each.name not in self.links[fact.node]:
                 return f"Link {each.name!r} of node {fact.node!r} too."
         for one, wanted in ((fact, other), (other, fact)):
             if name in self.kinds[one.node].inputs_by_name and name not in self.links[one.node]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graphengine.types import Clip, Image, Latent, Model, Recipe, Vae
+from graphengine.types import Clip, Guider, Image, Latent, Model, Recipe, Vae
 
-__all__ = ["decoding_memory", "encoding_memory", "sampling_memory", "training_memory"]
+__all__ = ["decoding_memory", "encoding_memory", "guided_memory", "sampling_memory", "training_memory"]
 
 _FEED_FORWARD_MAPS = 22
 """A transformer block widens its states eightfold, and holds that twice besides its own; of the finest level's size."""
@@ -32,6 +32,12 @@ def sampling_memory(model: Model, latent_image: Latent, cfg: float) -> int:
     skips = sum((layers + 1) * count / 4**level for level, count in enumerate(channels))
     cells = skips + _FEED_FORWARD_MAPS * channels[0]
     return int(batch * height * width * cells) * _element_bytes(model.network)
+
+
+def guided_memory(guider: Guider, latent_image: Latent) -> int:
+    """Estimate what one call of a guided denoiser takes, in bytes; of three prompts each has a call of its own."""
+    in_pairs = guider.negative is not None and guider.middle is None
+    return sampling_memory(guider.model, latent_image, guider.cfg if in_pairs else 1)
 
 
 def decoding_memory(samples: Latent, vae: Vae) -> int:

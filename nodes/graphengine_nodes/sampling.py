@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -54,11 +55,6 @@ def ksampler(
         return_with_leftover_noise: Keep the noise that is left at end_at_step, for the KSampler that goes on.
     """
     from graphengine.diffusion import sampling
-    from graphengine.diffusion.latent_preview import latent_picture
-
-    def on_step(done: int, total: int, denoised: Tensor) -> None:
-        ctx.report_progress(done, total)
-        ctx.preview(lambda: latent_picture(model, denoised))
 
     with ctx.loaded(model) as device:
         return sampling.sample(
@@ -78,7 +74,7 @@ def ksampler(
             return_with_leftover_noise=return_with_leftover_noise,
             device=device,
             sparing=ctx.settings.sparing,
-            on_step=on_step,
+            on_step=watched_by(ctx, model),
         )
 
 
@@ -91,3 +87,14 @@ def _(steps: int, start_at_step: int, end_at_step: int | None) -> None:
         raise InputError(
             "start_at_step", f"{start_at_step} leaves no step to run before step {end}.", f"Choose at most {end - 1}."
         )
+
+
+def watched_by(ctx: Context, model: Model) -> Callable[[int, int, Tensor], None]:
+    """Tell the user of each step, and show its estimate to one who watches."""
+    from graphengine.diffusion.latent_preview import latent_picture
+
+    def on_step(done: int, total: int, denoised: Tensor) -> None:
+        ctx.report_progress(done, total)
+        ctx.preview(lambda: latent_picture(model, denoised))
+
+    return on_step

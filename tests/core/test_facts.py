@@ -19,7 +19,7 @@ from graphengine.core.planner import Planner
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow
 from graphengine.errors import InputError, InvalidWorkflow, Problem
-from graphengine.types import Clip, Conditioning, Latent, Model, Vae
+from graphengine.types import Clip, Conditioning, Guider, Latent, Model, Vae
 from tests.drawn import Document, Drawing, document, drawn
 
 T = TypeVar("T")
@@ -69,6 +69,18 @@ def blank(latent_channels: int = 4, size: int = 8, model: Model | None = None) -
 def narrow() -> Clip:
     """Make a text encoder."""
     raise NotImplementedError
+
+
+@node("Guide", category="test")
+def guide(model: Model) -> Guider:
+    """Hold a model."""
+    raise NotImplementedError(model)
+
+
+@node("SampleGuided", category="test")
+def sample_guided(guider: Guider, latent: Latent) -> Latent:
+    """Sample."""
+    raise NotImplementedError(guider, latent)
 
 
 @node("Loud", category="test", refine=lambda _literals, facts: {"latent": {"latent_channels": facts["nothing"]}})
@@ -143,7 +155,24 @@ def twice(body: Subgraph, **inputs: object) -> Expansion:
     raise NotImplementedError
 
 
-NODES = (load, blank, narrow, loud, odd, at_least, read, sample, encode, decode, mix, either, gather, twice)
+NODES = (
+    load,
+    guide,
+    sample_guided,
+    blank,
+    narrow,
+    loud,
+    odd,
+    at_least,
+    read,
+    sample,
+    encode,
+    decode,
+    mix,
+    either,
+    gather,
+    twice,
+)
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +239,24 @@ def test_a_latent_whose_maker_could_follow_the_model_is_told_to(found: Found) ->
     assert str(problem) == (
         "node 'sampler' (Sample), input 'latent': a latent of node 'blank' (Blank), 4 latent channels; "
         "'model' is the denoiser of '768-16-8' (node 'a'), 16 latent channels.\n"
+        "  Link 'model' of node 'blank' too."
+    )
+    nodes["blank"] = ("Blank", {"model": "@a.model"})
+    assert found(nodes) == []
+
+
+def test_a_latent_is_measured_by_the_model_in_a_guider(found: Found) -> None:
+    """
+    a ──model──▶ guider ──▶ sampler ◀── blank, of another number of channels
+    """
+    nodes = {
+        "a": DEEPER, "guider": ("Guide", {"model": "@a.model"}), "blank": "Blank",
+        "sampler": ("SampleGuided", {"guider": "@guider.guider", "latent": "@blank.latent"}),
+    }  # fmt: skip
+    (problem,) = found(nodes)
+    assert str(problem) == (
+        "node 'sampler' (SampleGuided), input 'latent': a latent of node 'blank' (Blank), 4 latent channels; "
+        "'guider' is a guider with the denoiser of '768-16-8' (node 'a'), 16 latent channels.\n"
         "  Link 'model' of node 'blank' too."
     )
     nodes["blank"] = ("Blank", {"model": "@a.model"})

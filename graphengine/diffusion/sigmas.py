@@ -1,0 +1,111 @@
+"""Noise levels as values: made by hand or without a model, cut apart and turned round."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from graphengine.diffusion.schedules import (
+    FloatArray,
+    TrainedLevels,
+    exponential_between,
+    karras_between,
+    sampling_sigmas,
+)
+from graphengine.errors import InputError
+from graphengine.types import Model, ScheduleName, Sigmas
+
+FIRST_WALKING_UP = 0.001
+"""What stands for 0 where a walk up begins: too little noise to see, and a slope can be told."""
+
+
+def of_model(model: Model, scheduler: ScheduleName, steps: int, denoise: float) -> Sigmas:
+    """Give the levels that KSampler would visit; none at all for ``denoise`` 0.
+
+    Raises:
+        InputError: if a value can't be used.
+    """
+    if denoise == 0:
+        return Sigmas(torch.zeros(0))
+    return Sigmas(sampling_sigmas(TrainedLevels.of(model.scheduler_config), scheduler, steps=steps, denoise=denoise))
+
+
+def karras(steps: int, *, sigma_max: float, sigma_min: float, rho: float) -> Sigmas:
+    """Space levels densely near the data, then 0."""
+    return _ending_at_zero(karras_between(sigma_max, sigma_min, steps, rho=rho))
+
+
+def exponential(steps: int, *, sigma_max: float, sigma_min: float) -> Sigmas:
+    """Space levels evenly in log(sigma), then 0."""
+    return _ending_at_zero(exponential_between(sigma_max, sigma_min, steps))
+
+
+def parse(text: str) -> Sigmas:
+    """Read levels that are separated by commas, spaces or lines.
+
+    Raises:
+        InputError: quoting what is no level, or where they don't fall or rise steadily.
+    """
+    levels = [_level(word) for word in text.replace(",", " ").split()]
+    rising = [after - before for before, after in pairwise(levels)]
+    if not (all(step < 0 for step in rising) or all(step > 0 for step in rising)):
+        where = next(i for i, step in enumerate(rising) if step == 0 or (step > 0) != (rising[0] > 0))
+        raise InputError(
+            "sigmas",
+            f"{levels[where + 1]:g} doesn't go on from {levels[where]:g}: levels fall (or rise) from each to the next.",
+            "Write them from high to low, usually ending with 0.",
+        )
+    return Sigmas(torch.tensor(levels))
+
+
+def split(sigmas: Sigmas, step: int) -> tuple[Sigmas, Sigmas]:
+    """Cut after a step: both parts have the level in between.
+
+    Raises:
+        InputError: if there are not as many steps.
+    """
+    steps = max(len(sigmas) - 1, 0)
+    if not 0 <= step <= steps:
+        raise InputError("step", f"{step} is past the last of {steps} steps.", f"Choose at most {steps}.")
+    return Sigmas(sigmas[: step + 1]), Sigmas(sigmas[step:])
+
+
+def split_by_denoise(sigmas: Sigmas, denoise: float) -> tuple[Sigmas, Sigmas]:
+    """Cut so that this share of the steps, rounded, is in the second part."""
+    steps = max(len(sigmas) - 1, 0)
+    return split(sigmas, steps - round(steps * denoise))
+
+
+def flip(sigmas: Sigmas) -> Sigmas:
+    """Turn levels round, to walk from a picture to noise; a 0 becomes ``FIRST_WALKING_UP``.
+
+    Raises:
+        InputError: if that isn't below the next level.
+    """
+    turned = sigmas.flip(0)
+    if len(turned) and turned[0] == 0:
+        if len(turned) > 1 and turned[1] <= FIRST_WALKING_UP:
+            raise InputError(
+                "sigmas",
+                f"their last level above 0 is {turned[1]:.4g}, below the {FIRST_WALKING_UP} that stands for 0.",
+                "Leave out the smallest levels.",
+            )
+        turned[0] = FIRST_WALKING_UP
+    return Sigmas(turned)
+
+
+def _level(word: str) -> float:
+    try:
+        level = float(word)
+    except ValueError:
+        raise InputError("sigmas", f"{word!r} is not a number.", "Write levels such as 14.6, 5, 1.5, 0.") from None
+    if not math.isfinite(level) or level < 0:
+        raise InputError("sigmas", f"{word} is no noise level.", "Write numbers from 0 up.")
+    return level
+
+
+def _ending_at_zero(levels: FloatArray) -> Sigmas:
+    return Sigmas(torch.from_numpy(np.append(levels, 0.0)).float())
