@@ -172,7 +172,7 @@ def _place_of_a_node(page: Page) -> tuple[float, float]:
         for y in range(300, 360, 6):
             page.mouse.move(x, y)
             page.wait_for_timeout(30)
-            if page.locator(".overview.grab").count() > 0:
+            if page.locator(".canvas [data-over]").count() > 0:
                 return x, y
     raise RuntimeError("no node was found in the picture of all of them")
 

@@ -30,13 +30,13 @@ import { onNodeDoubleClick } from "./nodes/doubleClick";
 import { Frame } from "./nodes/Frame";
 import { NodeCard } from "./nodes/NodeCard";
 import { NoteCard } from "./nodes/NoteCard";
-import { Overview } from "./Overview";
+import { Overview } from "./overview/Overview";
 import { openAddPalette } from "./palette";
 import { hoverWire, leaveWire } from "./probeStore";
 import { socketColor } from "./socketLooks";
 import { ViewTools } from "./ViewTools";
-import { openAt } from "./view";
-import { MAX_ZOOM, MIN_ZOOM } from "./viewMath";
+import { focusCanvas, openAt } from "./view";
+import { MAX_ZOOM, MIN_ZOOM, OVERVIEW_ZOOM } from "./viewMath";
 import { refOf, WireTip } from "./WireTip";
 import { watchWires } from "./watchWires";
 import { socketsOf, sourceOf, typeOf } from "./wiring";
@@ -46,8 +46,6 @@ const EDGE_TYPES: EdgeTypes = { link: LinkEdge };
 const NO_NODES: FlowNode[] = [];
 const NO_EDGES: FlowEdge[] = [];
 const SNAP: [number, number] = [GRID, GRID];
-/** From further away than this, a large graph is one picture. */
-const OVERVIEW_ZOOM = 0.2;
 const LARGE_GRAPH = 200;
 const ADD_KEYS = ["Shift", "Control", "Meta"];
 
@@ -64,7 +62,6 @@ export function GraphView({ viewKey, tab, graph }: GraphViewProps) {
   const snap = useCanvas((state) => state.snap);
   const minimap = useCanvas((state) => state.minimap);
   const wire = useCanvas((state) => state.wire);
-  const isFar = useStore((state) => state.transform[2] < OVERVIEW_ZOOM);
   const dragging = useDragging();
   const [builder] = useState(() => new FlowBuilder());
   const { moving } = dragging;
@@ -72,8 +69,12 @@ export function GraphView({ viewKey, tab, graph }: GraphViewProps) {
     () => builder.build(tab, graph, definitions, { sizes, moving }, selectedLinks),
     [builder, tab, graph, definitions, sizes, moving, selectedLinks],
   );
-  const isOverview = isFar && flow.nodes.length > LARGE_GRAPH;
   const [known] = useState(() => knownView(viewKey, graph));
+  // React Flow takes the view after it has drawn once: a large graph is not to be drawn in full for that.
+  const isFar = useStore(
+    ({ panZoom, transform }) => (panZoom === null ? (known?.zoom ?? 1) : transform[2]) < OVERVIEW_ZOOM,
+  );
+  const isOverview = isFar && flow.nodes.length > LARGE_GRAPH;
   const set = useCanvas.getState().set;
 
   useEffect(() => {
@@ -181,11 +182,11 @@ export function GraphView({ viewKey, tab, graph }: GraphViewProps) {
         onEdgeMouseLeave={leaveWire}
         onMoveStart={leaveWire}
         onPaneContextMenu={openPaneMenu}
-        onPaneClick={() => document.querySelector<HTMLElement>(".canvas")?.focus({ preventScroll: true })}
+        onPaneClick={focusCanvas}
       >
         <Background gap={GRID * 2} size={1} />
         {minimap && !isOverview && <MiniMap pannable zoomable ariaLabel={t("editor.minimap")} />}
-        {isOverview && <Overview />}
+        {isOverview && <Overview nodes={flow.nodes} />}
         <WireTip />
       </ReactFlow>
       <Breadcrumb tab={tab} />

@@ -50,7 +50,7 @@ export function useDragging() {
 }
 
 /** Give what lies in frames, with the frame's own rectangle first. */
-function contentsOf(frames: readonly string[]): Map<string, Rectangle[]> {
+export function contentsOf(frames: readonly string[]): Map<string, Rectangle[]> {
   const now = current();
   const contents = new Map<string, Rectangle[]>();
   if (now === null || frames.length === 0) return contents;

@@ -65,7 +65,7 @@ function commands(...ids: string[]): MenuEntry[] {
 }
 
 /** Of a node, note or frame, or of all that are selected. */
-export function openNodeMenu(event: MouseEvent, node: FlowNode | null): void {
+export function openNodeMenu(event: AnyMouseEvent, node: FlowNode | null): void {
   if (node !== null && !selection().includes(node.id)) useEditor.getState().select([node.id]);
   const more = node?.type === "card" ? nodeEntries.flatMap((entries) => entries(node.data.fullId)) : [];
   const colors = TINTS.map(

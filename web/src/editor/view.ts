@@ -4,7 +4,7 @@ import { type Tab, useEditor } from "../stores/editorStore";
 import { current } from "./actions/current";
 import { boxesOf } from "./boxes";
 import { useCanvas } from "./canvasStore";
-import { openingView, viewOf } from "./viewMath";
+import { OVERVIEW_ZOOM, openingView, viewOf } from "./viewMath";
 
 /** A node is in view if this much of its corner is. */
 const SEEN = 80;
@@ -48,7 +48,7 @@ export function centerOfView(): { x: number; y: number } {
   return useCanvas.getState().flow?.screenToFlowPosition(center) ?? { x: 0, y: 0 };
 }
 
-/** Bring a node into view if it is out of it, select it and give it the focus. */
+/** Bring a node into view if it can't be seen, select it and give it the focus. */
 export function goToNode(id: string, { focus = true, select = true } = {}): void {
   const now = current();
   const flow = useCanvas.getState().flow;
@@ -58,13 +58,18 @@ export function goToNode(id: string, { focus = true, select = true } = {}): void
   const area = canvasArea();
   const { x, y, zoom } = flow.getViewport();
   const [left, top] = [box.x * zoom + x, box.y * zoom + y];
-  const isSeen = left >= 0 && top >= 0 && left + SEEN < area.width && top + SEEN < area.height;
+  const isSeen = zoom >= OVERVIEW_ZOOM && left >= 0 && top >= 0 && left + SEEN < area.width && top + SEEN < area.height;
   if (!isSeen) {
     const close = Math.max(zoom, 0.6);
     void flow.setCenter(box.x + box.width / 2, box.y + box.height / 2, { zoom: close });
   }
   if (select) useEditor.getState().select([id]);
   if (focus) focusWhenDrawn(id);
+}
+
+/** Give the focus to the canvas itself: keys then go to what is selected. */
+export function focusCanvas(): void {
+  document.querySelector<HTMLElement>(".canvas")?.focus({ preventScroll: true });
 }
 
 /** A node that was out of view is drawn some frames later. */

@@ -2,8 +2,10 @@
 import type { Viewport } from "@xyflow/react";
 import type { Rectangle } from "../graph/arrange";
 
-export const MIN_ZOOM = 0.05;
+export const MIN_ZOOM = 0.01;
 export const MAX_ZOOM = 2.5;
+/** From further away than this, a large graph is one picture. */
+export const OVERVIEW_ZOOM = 0.2;
 const MARGIN = 48;
 const LARGEST_FIT = 1;
 /** Workflows that would open smaller than this open close-up, at their beginning. */
