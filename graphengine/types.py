@@ -146,6 +146,40 @@ class InpaintingGuide:
     mask: Mask
 
 
+@dataclass(frozen=True)
+class ControlNet:
+    """A network that steers a denoiser by a picture.
+
+    Attributes:
+        network: A diffusers ``ControlNetModel``, ``ControlNetUnionModel`` or ``T2IAdapter``, in eval mode.
+        source: Where it came from, in the user's words.
+        kind: Which of a union's kinds of pictures it is given; None for networks of a single one.
+    """
+
+    socket: ClassVar[str] = "CONTROL_NET"
+
+    network: nn.Module
+    source: str = ""
+    kind: int | None = None
+
+
+@dataclass(frozen=True)
+class Control:
+    """A picture that steers.
+
+    Attributes:
+        control_net: What reads it.
+        image: As large as the result, or resized and cut to it.
+        strength: How much it counts, at least 0.
+        timesteps: When it counts, as shares of the way from pure noise (0) to the picture (1) in trained timesteps.
+    """
+
+    control_net: ControlNet
+    image: Image
+    strength: float = 1.0
+    timesteps: tuple[float, float] = (0.0, 1.0)
+
+
 StepRange = tuple[float, float]
 """From a step to before another, each a share of all steps if at most 1, else a number of steps; inf is the end."""
 
@@ -166,6 +200,7 @@ class ConditioningPart:
         steps: When it counts, in steps of the run; all of these must hold.
         size: For SDXL; the latent's own size if None.
         inpainting: For inpainting models.
+        controls: Pictures that steer while this prompt counts; what they say adds up.
     """
 
     embedding: Tensor
@@ -179,6 +214,7 @@ class ConditioningPart:
     steps: tuple[StepRange, ...] = ()
     size: PictureSize | None = None
     inpainting: InpaintingGuide | None = None
+    controls: tuple[Control, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def original_unet_names(network: Any) -> dict[str, str]:  # Any: a diffusers UNe
     if not isinstance(layers, int):
         return {}  # the original programs have one number for all levels
     names = [name for name, module in network.named_modules() if any(True for _ in module.parameters(recurse=False))]
-    attending = {level for level, block in enumerate(network.up_blocks) if hasattr(block, "attentions")}
+    attending = {level for level, block in enumerate(getattr(network, "up_blocks", ())) if hasattr(block, "attentions")}
     found = ((name, _original(name, layers, attending)) for name in names)
     return {name: original for name, original in found if original is not None}
 
