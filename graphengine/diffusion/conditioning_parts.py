@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphengine.errors import InputError
-from graphengine.types import Area, Conditioning, ConditioningPart, Mask, PictureSize
+from graphengine.types import Area, Conditioning, ConditioningPart, InpaintingGuide, Mask, PictureSize
 
 __all__ = [
     "average",
@@ -17,6 +17,7 @@ __all__ = [
     "concat",
     "lengthened",
     "set_area",
+    "set_inpainting",
     "set_mask",
     "set_size",
     "set_timesteps",
@@ -105,6 +106,11 @@ def set_mask(conditioning: Conditioning, mask: Mask, strength: float, *, crop: b
 def set_size(conditioning: Conditioning, size: PictureSize) -> Conditioning:
     """Say what size of picture an SDXL model should make it look like."""
     return _each(conditioning, lambda part: replace(part, size=size))
+
+
+def set_inpainting(conditioning: Conditioning, guide: InpaintingGuide) -> Conditioning:
+    """Show an inpainting model which part of which picture it repaints."""
+    return _each(conditioning, lambda part: replace(part, inpainting=guide))
 
 
 def set_timesteps(conditioning: Conditioning, start: float, end: float) -> Conditioning:

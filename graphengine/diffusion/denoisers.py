@@ -13,6 +13,7 @@ Source of v: Salimans & Ho 2022, arXiv:2202.00512.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
 from typing import Any
@@ -21,6 +22,8 @@ import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from torch import Tensor
 
+from graphengine.diffusion.model_prompts import ADDED_CONDITIONS, ModelPrompts, Moments
+from graphengine.diffusion.prompt_layout import Layout, Side
 from graphengine.diffusion.samplers import Ask
 from graphengine.diffusion.schedules import TrainedLevels
 from graphengine.errors import InputError
@@ -66,29 +69,44 @@ class NetworkInput:
     """One call of a network.
 
     Attributes:
-        x: ``[B, C, h, w]``, or ``[2 B, C, h, w]`` under guidance, in the network's dtype; scaled as it was trained.
+        x: ``[n B, C, h, w]``, in the network's dtype; scaled as it was trained, n the prompts that are asked about.
         timestep: What the network is told, for the whole batch; may lie between two trained timesteps.
-        context: Prompts ``[B or 2 B, T, D]``, negative ones first; None for an unconditional network.
+        conditions: What the network is given besides, by its name there, each ``[n B, ...]``.
     """
 
     x: Tensor
     timestep: Tensor
-    context: Tensor | None
+    conditions: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class RunSteps:
+    """Which steps a run takes of those that its schedule has.
+
+    Attributes:
+        first: Counted from 0.
+        total: Of the whole schedule.
+    """
+
+    first: int
+    total: int
 
 
 class Denoiser:
     """One model with its prompts: answers what a sampler asks.
 
-    Answering has three parts, ``prepare``, ``call`` and ``finish``, so that calls of several runs can be joined.
+    Answering has three parts, ``prepare``, ``call`` and ``finish``, so that calls of several runs can be joined. It
+    counts the steps that a run has taken, so it serves one run.
 
     Args:
         model: Predicting epsilon, v or the sample.
         positive: What is wanted; unconditional models ignore it.
-        negative: What is guided away from; as above.
+        negative: What is guided away from; as above. Where and when none of its parts counts there is no guidance.
         cfg: Guidance scale; 1 skips the negative prompt and halves the time.
         batch: Items in the latents.
         device: Where the answers are computed; the network is moved there if it is elsewhere.
         sparing: Call the network for one item at a time, which takes least memory.
+        steps: Which steps are asked about; prompts with schedules go by them.
 
     Raises:
         InputError: if the model is of another kind, or the prompts do not fit it or the batch.
@@ -104,6 +122,7 @@ class Denoiser:
         batch: int,
         device: torch.device | str = "cpu",
         sparing: bool = False,
+        steps: RunSteps | None = None,
     ) -> None:
         self._sparing = sparing
         check_can_be_sampled(model)
@@ -112,50 +131,60 @@ class Denoiser:
         weight = next(model.network.parameters())
         if weight.device != torch.device(device):  # else spare a walk over all modules
             model.network.to(device)
-        self._network: Any = model.network  # Any: its call differs between the two classes, see call()
+        self._network: Any = model.network  # Any: its call differs between the classes, see call()
         self._dtype = weight.dtype
-        self._context: Tensor | None = None
-        self._cfg = 1.0
-        if isinstance(model.network, UNet2DConditionModel):
-            self._cfg = cfg
-            prompts = {"positive": positive} if cfg == 1 else {"negative": negative, "positive": positive}
-            self._context = _context(model, prompts, batch).to(device, self._dtype)
+        self._cfg = cfg
+        sides: dict[Side, Conditioning] = (
+            {"positive": positive} if cfg == 1 else {"negative": negative, "positive": positive}
+        )
+        self._prompts = ModelPrompts(model, sides, batch=batch, device=device, dtype=weight.dtype)
+        self._moments = Moments(self._prompts.parts, self.levels, steps=1 if steps is None else steps.total)
+        self._step = -1 if steps is None else steps.first - 1
+        self._layouts: dict[object, Layout] = {}
 
     def __call__(self, ask: Ask) -> Tensor:
-        """Answer one request in one call of the network, in the request's dtype.
+        """Answer one request, in the request's dtype.
 
         Raises:
-            InputError: if the network gives something that is not a finite number.
+            InputError: if no positive prompt counts, or the network gives something that is not a finite number.
         """
-        return self.finish(ask, self.call(self.prepare(ask)))
+        layout, inputs = self.prepare(ask)
+        return self.finish(ask, layout, [self.call(given) for given in inputs])
 
-    def prepare(self, ask: Ask) -> NetworkInput:
-        """Lay out the network's input for a request."""
+    def prepare(self, ask: Ask) -> tuple[Layout, list[NetworkInput]]:
+        """Lay out the network's inputs for a request."""
+        if not ask.within_step:
+            self._step += 1
+        layout = self._layout(ask)
         x, timestep = ask.x, ask.timestep
         if ask.want == "denoised":
             x = x * (1 / sqrt(1 + ask.sigma**2))
         if timestep is None:
             timestep = torch.tensor(self.levels.timestep(ask.sigma), dtype=torch.float32)
-        x = x.to(self._dtype)
-        return NetworkInput(x if self._cfg == 1 else torch.cat([x, x]), timestep, self._context)
+        seen = layout.inputs(x.to(self._dtype))
+        return layout, [
+            NetworkInput(each, timestep, call.conditions) for each, call in zip(seen, layout.calls, strict=True)
+        ]
 
     def call(self, given: NetworkInput) -> Tensor:
         """Run the network."""
         if self._sparing and len(given.x) > 1:
-            count = len(given.x)
-            contexts = [None] * count if given.context is None else given.context.chunk(count)
-            items = zip(given.x.chunk(count), contexts, strict=True)
-            return torch.cat([self.call(NetworkInput(x, given.timestep, context)) for x, context in items])
-        named = {} if given.context is None else {"encoder_hidden_states": given.context}
+            return torch.cat([self.call(item) for item in _items(given)])
+        named: dict[str, object] = dict(given.conditions)
+        added = {name: named.pop(name) for name in ADDED_CONDITIONS if name in named}
+        if added:
+            named["added_cond_kwargs"] = added
         output: Tensor = self._network(given.x, given.timestep, **named, return_dict=False)[0]
         return output
 
-    def finish(self, ask: Ask, output: Tensor) -> Tensor:
-        """Guide the network's output, and give what was asked for."""
-        raw = output.to(ask.x.dtype)
-        if self._cfg != 1:
-            unconditional, conditional = raw.chunk(2)
-            raw = unconditional + self._cfg * (conditional - unconditional)
+    def finish(self, ask: Ask, layout: Layout, outputs: Sequence[Tensor]) -> Tensor:
+        """Join and guide the network's outputs, and give what was asked for."""
+        sides = layout.joined(outputs, ask.x)
+        raw = sides["positive"]
+        if layout.guided is not False:
+            unconditional = sides["negative"]
+            guided = unconditional + self._cfg * (raw - unconditional)
+            raw = guided if layout.guided is True else torch.where(layout.guided, guided, raw)
         if not isfinite(raw.sum().item()):  # one pass; a NaN or an infinity anywhere shows in the sum
             raise InputError(
                 "model",
@@ -164,6 +193,14 @@ class Denoiser:
                 "Otherwise its weights may be damaged, or cfg too large.",
             )
         return raw if ask.want == "raw" else raw_to_denoised(self.prediction, raw, ask.x, ask.sigma)
+
+    def _layout(self, ask: Ask) -> Layout:
+        """Give the layout of the parts that count at a request; it is made once."""
+        size = (ask.x.shape[-2], ask.x.shape[-1])
+        numbers = self._moments.at(ask.sigma, self._step)
+        if (numbers, size) not in self._layouts:
+            self._layouts[numbers, size] = self._prompts.layout(numbers, size)
+        return self._layouts[numbers, size]
 
     def preview(self, ask: Ask, answer: Tensor) -> Tensor:
         """Give the denoised estimate behind an answer, whatever was asked for."""
@@ -191,44 +228,26 @@ def check_can_be_sampled(model: Model) -> None:
             "Sampling works for UNet2DConditionModel and UNet2DModel.",
         )
     config: Any = model.network.config  # Any: diffusers builds configurations at run time
-    if (config.in_channels, config.out_channels) != (model.latent_channels, model.latent_channels):
+    if (config.in_channels, config.out_channels) != (
+        model.latent_channels + model.extra_channels,
+        model.latent_channels,
+    ) or model.extra_channels not in (0, model.latent_channels + 1):
         raise InputError(
             "model",
             f"its network takes {config.in_channels} channels and gives {config.out_channels}, "
             f"for latents of {model.latent_channels}.",
-            "Inpainting checkpoints and learned variances can't be sampled here; choose a plain checkpoint.",
+            "Models that learned variances, or that take other pictures besides the latents, can't be sampled here.",
         )
-    if config.get("addition_embed_type") not in (None, "text"):  # "text" pools the prompt itself
+    if config.get("addition_embed_type") not in (None, "text", "text_time"):  # "text" pools the prompt itself
         raise InputError(
             "model",
             f"its network wants more than the prompt (addition_embed_type {config.addition_embed_type!r}).",
-            "Choose a checkpoint of the Stable Diffusion 1 or 2 family.",
+            "Choose a checkpoint of the Stable Diffusion family.",
         )
 
 
-def _context(model: Model, prompts: dict[str, Conditioning], batch: int) -> Tensor:
-    """Join the prompts' embeddings, each repeated over the batch: ``[len(prompts) * B, T, D]``."""
-    config: Any = model.network.config  # Any: diffusers builds configurations at run time
-    width = config.cross_attention_dim
-    for name, prompt in prompts.items():
-        items, _, features = prompt.parts[0].embedding.shape
-        if isinstance(width, int) and features != width:
-            raise InputError(
-                name,
-                f"the prompt has {features} features a token, and the model takes {width}.",
-                "Encode it with the text encoder of the model's own checkpoint.",
-            )
-        if items not in (1, batch):
-            raise InputError(
-                name,
-                f"{items} prompts don't fit {batch} latents.",
-                f"Give one prompt for all, or {batch}.",
-            )
-    lengths = {name: prompt.parts[0].embedding.shape[1] for name, prompt in prompts.items()}
-    if len(set(lengths.values())) > 1:
-        raise InputError(
-            "negative",
-            f"it has {lengths['negative']} tokens, and the positive prompt {lengths['positive']}.",
-            "Encode both to the same length.",
-        )
-    return torch.cat([prompt.parts[0].embedding.expand(batch, -1, -1) for prompt in prompts.values()])
+def _items(given: NetworkInput) -> Iterator[NetworkInput]:
+    """Divide a call into one for each item."""
+    for number in range(len(given.x)):
+        one = slice(number, number + 1)
+        yield NetworkInput(given.x[one], given.timestep, {name: each[one] for name, each in given.conditions.items()})

@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from graphengine.diffusion.denoisers import Denoiser
+from graphengine.diffusion.denoisers import Denoiser, RunSteps
 from graphengine.diffusion.samplers import Ask
 from graphengine.diffusion.schedules import TrainedLevels
 from graphengine.types import Guider
@@ -37,26 +37,30 @@ class Answerer(Protocol):
         """Give the denoised estimate behind an answer, whatever was asked for."""
 
 
-def answerer_for(guider: Guider, *, batch: int, device: torch.device | str, sparing: bool) -> Answerer:
+def answerer_for(guider: Guider, *, batch: int, device: torch.device | str, sparing: bool, steps: RunSteps) -> Answerer:
     """Make ready what a guider describes, for a batch of latents.
 
     Raises:
         InputError: as ``Denoiser`` does.
     """
     if guider.middle is not None:
-        return DualDenoiser(guider, batch=batch, device=device, sparing=sparing)
+        return DualDenoiser(guider, batch=batch, device=device, sparing=sparing, steps=steps)
     negative = guider.positive if guider.negative is None else guider.negative
     cfg = 1.0 if guider.negative is None else guider.cfg
-    return Denoiser(guider.model, guider.positive, negative, cfg=cfg, batch=batch, device=device, sparing=sparing)
+    return Denoiser(
+        guider.model, guider.positive, negative, cfg=cfg, batch=batch, device=device, sparing=sparing, steps=steps
+    )
 
 
 class DualDenoiser:
     """A model guided by three prompts; answers with one call of the network for each."""
 
-    def __init__(self, guider: Guider, *, batch: int, device: torch.device | str, sparing: bool) -> None:
+    def __init__(
+        self, guider: Guider, *, batch: int, device: torch.device | str, sparing: bool, steps: RunSteps
+    ) -> None:
         assert guider.middle is not None and guider.negative is not None, "without them there is nothing dual"  # noqa: PT018 - one invariant
         self._negative, self._middle, self._positive = (
-            Denoiser(guider.model, prompt, prompt, cfg=1, batch=batch, device=device, sparing=sparing)
+            Denoiser(guider.model, prompt, prompt, cfg=1, batch=batch, device=device, sparing=sparing, steps=steps)
             for prompt in (guider.negative, guider.middle, guider.positive)
         )
         self._guider = guider

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from graphengine.diffusion.denoisers import check_can_be_sampled
+from graphengine.diffusion.denoisers import RunSteps, check_can_be_sampled
 from graphengine.diffusion.masking import latent_mask
 from graphengine.diffusion.noise import Noise
 from graphengine.diffusion.sampling_run import OnStep, Place, noised, run_sampler, run_scheduler, samples_for
@@ -87,7 +87,8 @@ def sample(
     sigmas = sampling_sigmas(levels, scheduler, steps=steps, denoise=denoise)[start_at_step : end + 1]
     if not return_with_leftover_noise:
         sigmas[-1] = 0
-    return run_sampler(guider, RunNoise(seed, add_noise), sampler_name, Sigmas(sigmas), latent, place).latent
+    noise, counted = RunNoise(seed, add_noise), RunSteps(start_at_step, steps)
+    return run_sampler(guider, noise, sampler_name, Sigmas(sigmas), latent, place, counted=counted).latent
 
 
 def add_noise(

@@ -18,6 +18,7 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
+from graphengine.diffusion.denoisers import RunSteps
 from graphengine.diffusion.guiders import Answerer, answerer_for
 from graphengine.diffusion.masking import KnownRegion, latent_mask
 from graphengine.diffusion.noise import Noise
@@ -60,7 +61,14 @@ class Place:
 
 
 def run_sampler(
-    guider: Guider, noise: RunNoise, sampler_name: str, sigmas: Sigmas, latent: Latent, place: Place
+    guider: Guider,
+    noise: RunNoise,
+    sampler_name: str,
+    sigmas: Sigmas,
+    latent: Latent,
+    place: Place,
+    *,
+    counted: RunSteps | None = None,
 ) -> Sampled:
     """Step one of our own samplers over noise levels.
 
@@ -69,6 +77,7 @@ def run_sampler(
         sigmas: From high to low; some samplers also go from low to high, which turns a picture into noise.
         latent: What is denoised; where its mask is 0 it is kept bit for bit. With fewer than two levels there is no
             step, and it stays as it is.
+        counted: Where its steps lie in a longer run; they are all of it if None.
 
     Raises:
         InputError: if a value can't be used, or the model gives NaN.
@@ -80,7 +89,7 @@ def run_sampler(
             f"Choose one of {', '.join(SAMPLERS)}; or {PREFIX!r} and the class of a diffusers scheduler.",
         )
     levels = check_sigmas(sigmas, sampler_name)
-    start = _Start.of(guider, noise, latent, place)
+    start = _Start.of(guider, noise, latent, place, counted or RunSteps(0, max(1, len(levels) - 1)))
     if len(levels) < 2:
         return Sampled(latent, latent)
     # drawn even if it is not added, so that the noise of the steps is the same either way
@@ -103,7 +112,7 @@ def run_scheduler(
     Raises:
         InputError: as ``run_sampler``.
     """
-    start = _Start.of(guider, RunNoise(seed), latent, place)
+    start = _Start.of(guider, RunNoise(seed), latent, place, RunSteps(first_step, run.steps))
     first_noise = start.noise()
     with torch.no_grad():
         x = run.start(start.samples.to(place.device), first_noise, first_step)
@@ -186,9 +195,9 @@ class _Start:
     place: Place
 
     @classmethod
-    def of(cls, guider: Guider, noise: RunNoise, latent: Latent, place: Place) -> _Start:
+    def of(cls, guider: Guider, noise: RunNoise, latent: Latent, place: Place, steps: RunSteps) -> _Start:
         samples = samples_for(guider.model, latent)
-        answerer = answerer_for(guider, batch=len(samples), device=place.device, sparing=place.sparing)
+        answerer = answerer_for(guider, batch=len(samples), device=place.device, sparing=place.sparing, steps=steps)
         drawn = Noise(noise.seed, samples.shape, device=place.device)
         return cls(answerer, latent, samples, latent_mask(latent), drawn, place)
 

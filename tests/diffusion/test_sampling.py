@@ -371,3 +371,30 @@ def test_sampling_sparingly_gives_the_same_up_to_rounding() -> None:
     latent = blank(3)
     usual, sparing = (run(latent, "euler", sparing=each) for each in (False, True))
     assert torch.allclose(usual, sparing, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["euler", "heun", "diffusers:EulerDiscreteScheduler", "diffusers:PNDMScheduler"])
+def test_scheduled_prompts_change_at_their_step(name: str) -> None:
+    """A prompt until step 3 of 6, then another: as the run with each, handed over there."""
+    first, second = prompts()["positive"].parts[0], prompts()["negative"].parts[0]
+    scheduled = Conditioning((replace(first, steps=((0, 0.5),)), replace(second, steps=((0.5, 1e9),))))
+    seen = prompts_at_each_step(name, scheduled)
+    expected = [float(part.embedding.mean()) for part in (first, second)]
+    assert seen == [*expected[:1] * 3, *expected[1:] * 3]
+    if name == "euler":
+        assert prompts_at_each_step(name, scheduled, start_at_step=2) == [*expected[:1], *expected[1:] * 3]
+
+
+def prompts_at_each_step(name: str, positive: Conditioning, **options: Any) -> list[float]:  # Any: as for run
+    """Give the mean of the context at the last evaluation of each step."""
+    model, given, steps = model_for(), [], []
+
+    def record(module: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:  # Any: a hook's
+        given.append(float(named["encoder_hidden_states"].mean()))
+
+    model.network.register_forward_pre_hook(record, with_kwargs=True)
+    run(
+        blank(1), name, model=model, positive=positive, cfg=1,
+        on_step=lambda done, total, denoised: steps.append(given[-1]), **options,
+    )  # fmt: skip
+    return steps
