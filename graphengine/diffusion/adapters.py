@@ -24,7 +24,7 @@ from graphengine.core.on_demand import OnDemand, held
 from graphengine.diffusion.lora_files import LayerChange, LoraFile
 from graphengine.diffusion.lora_names import Part, family_of
 from graphengine.diffusion.lora_updates import Update
-from graphengine.diffusion.original_layers import original_unet_names
+from graphengine.diffusion.original_names import unet_places
 from graphengine.errors import InputError
 from graphengine.types import Clip, Model, TextEncoder
 
@@ -203,8 +203,10 @@ def _base(owner: Model | TextEncoder) -> nn.Module:
 def _denoiser_names(network: Any) -> dict[str, str]:  # Any: a network of diffusers, untyped
     """Give each layer's name by its names in files, with underscores for dots."""
     names = {_underscored(name): name for name, _ in network.named_modules()}
-    if isinstance(network, UNet2DConditionModel):
-        names |= {_underscored(original): name for name, original in original_unet_names(network).items()}
+    if isinstance(network, UNet2DConditionModel) and isinstance(network.config.layers_per_block, int):
+        weights = [name for name in network.state_dict() if name.endswith(".weight")]
+        for name, place in unet_places(weights, network.config, prefix="").items():
+            names.setdefault(_underscored(place.name.removesuffix(".weight")), name.removesuffix(".weight"))
     return names
 
 

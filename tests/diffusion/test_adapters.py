@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from graphengine.core.on_demand import held
 from graphengine.diffusion import lora_files
 from graphengine.diffusion.adapters import with_lora, with_model_lora
-from graphengine.diffusion.original_layers import original_unet_names
+from graphengine.diffusion.original_names import unet_places
 from graphengine.errors import InputError
 from graphengine.types import Clip, Model, TextEncoder
 from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model
@@ -93,9 +93,14 @@ def test_all_programs_names_mean_the_same(tmp_path: Path, name: Callable[[str, s
 
 def test_the_original_programs_numbering_is_understood(tmp_path: Path) -> None:
     model = tiny_model()
-    original = original_unet_names(model.network)
     tensors = in_tensors(model.network, kohya("lora_unet"))
-    renamed = in_tensors(model.network, lambda layer, role: kohya("lora_unet")(original[layer], role))
+
+    def original(layer: str, role: str) -> str:
+        config: Any = model.network.config  # Any: diffusers' configuration, untyped
+        (place,) = unet_places([f"{layer}.weight"], config, prefix="").values()
+        return kohya("lora_unet")(place.name.removesuffix(".weight"), role)
+
+    renamed = in_tensors(model.network, original)
     one = applied(model, written(tmp_path / "a.safetensors", tensors))
     other = applied(model, written(tmp_path / "b.safetensors", renamed))
     assert any("input_blocks_3_1" in name for name in renamed)

@@ -8,7 +8,7 @@ import torch
 from diffusers import ControlNetModel, ControlNetUnionModel, T2IAdapter, UNet2DConditionModel
 from torch import Tensor, nn
 
-from graphengine.diffusion.original_layers import original_unet_names
+from graphengine.diffusion.original_names import unet_places
 from graphengine.types import Model
 from tests.diffusion.tiny_checkpoint import tiny_model
 
@@ -66,14 +66,21 @@ def stirred(network: Any) -> Any:  # Any: a diffusers network
 
 def in_original_names(network: Any) -> dict[str, Tensor]:  # Any: as above
     """Give a ControlNet's weights as the first program's files name them."""
-    names = original_unet_names(network)
-    hint = "controlnet_cond_embedding"
-    names |= {f"{hint}.conv_in": "input_hint_block.0", f"{hint}.conv_out": "input_hint_block.14"}
-    names |= {f"{hint}.blocks.{number}": f"input_hint_block.{2 * number + 2}" for number in range(6)}
-    names |= {f"controlnet_down_blocks.{n}": f"zero_convs.{n}.0" for n in range(len(network.controlnet_down_blocks))}
-    names |= {"controlnet_mid_block": "middle_block_out.0"}
-    return {
-        f"{names[layer]}.{kind}": tensor
-        for name, tensor in network.state_dict().items()
-        for layer, _, kind in [name.rpartition(".")]
-    }
+    weights = network.state_dict()
+    places = unet_places(weights, {"up_block_types": (), **network.config}, prefix="")
+    return {_in_controlnet(place.name): weights[name] for name, place in places.items()}
+
+
+def _in_controlnet(name: str) -> str:
+    """Rename what only ControlNets have."""
+    hint, middle, down = "controlnet_cond_embedding.", "controlnet_mid_block.", "controlnet_down_blocks."
+    if name.startswith(middle):
+        return f"middle_block_out.0.{name.removeprefix(middle)}"
+    if name.startswith(down):
+        number, kind = name.removeprefix(down).split(".")
+        return f"zero_convs.{number}.0.{kind}"
+    if name.startswith(hint):
+        *layer, kind = name.removeprefix(hint).split(".")
+        number = {"conv_in": 0, "conv_out": 14}.get(layer[0], 2 * int(layer[-1]) + 2 if len(layer) > 1 else 0)
+        return f"input_hint_block.{number}.{kind}"
+    return name
