@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.server.running import Server, workflow
 from tests.web.conftest import opened
-from tests.web.editing import Json, canvas, command, document, node, open_workflow, panel, run, tab
+from tests.web.editing import Json, canvas, command, document, node, open_workflow, panel, run, socket, tab
 
 pytestmark = pytest.mark.browser
 
@@ -58,6 +58,50 @@ def test_subgraph_and_undo_of_everything(page: Page) -> None:
     _undo_all(page)
     assert document(page) == start
     expect(tab(page).get_by_role("img", name="not saved yet")).to_be_attached()  # a dropped file is nowhere else
+
+
+def test_subgraphs_and_nodes_are_called_otherwise_and_give_their_outputs(page: Page) -> None:
+    open_workflow(page, SUM, "Sum")
+    _head(page, "two")
+    page.keyboard.press("Control+g")
+    page.get_by_role("button", name="Enter the sub-graph subgraph").click()
+    path = page.get_by_role("navigation", name="Sub-graphs")
+
+    path.get_by_role("button", name="subgraph", exact=True).click()
+    _answer(page, "Rename the sub-graph…", "plus two")
+    expect(page.get_by_role("region", name="Messages").get_by_role("alert")).to_contain_text("can't be a name")
+    page.get_by_role("button", name="Dismiss").click()
+    path.get_by_role("button", name="subgraph", exact=True).click()
+    _answer(page, "Rename the sub-graph…", "plus_two")
+    expect(path.get_by_role("button", name="plus_two")).to_be_visible()
+
+    _head(page, "two")
+    command(page, "Change the id…")
+    _answer(page, "Change the id…", "adder")
+    socket(page, "adder.sum", "Output").click(button="right")
+    expect(page.get_by_role("menuitem", name="Take “sum” off the outputs")).to_be_visible()
+    page.keyboard.press("Escape")
+    path.get_by_role("button", name="Sum").click()
+    socket(page, "three.sum", "Output").click(button="right")
+    page.get_by_role("menuitem", name="Take “total” off the outputs").click()
+    socket(page, "one.number", "Output").click(button="right")
+    page.get_by_role("menuitem", name="Make it a result of the workflow").click()
+
+    made = document(page)
+    assert made["outputs"] == {"number": {"from": "one.number"}}
+    assert made["nodes"]["subgraph"]["type"] == "subgraph:plus_two"
+    assert made["subgraphs"]["plus_two"]["outputs"] == {"sum": {"from": "adder.sum"}}
+    _head(page, "subgraph")
+    page.keyboard.press("Delete")
+    command(page, "Delete unused sub-graphs")
+    assert "subgraphs" not in document(page)
+
+
+def _answer(page: Page, question: str, name: str) -> None:
+    asked = page.get_by_role("dialog", name=question)
+    asked.get_by_role("textbox", name="Name").fill(name)
+    asked.get_by_role("button", name="Save").click()
+    expect(asked).to_be_hidden()
 
 
 def _undo_all(page: Page) -> None:

@@ -12,7 +12,6 @@ export type Queue = Schemas["QueueAnswer"];
 export type QueuedJob = Schemas["QueuedJob"];
 export type Saved = Schemas["Saved"];
 export type Asset = Schemas["AssetAnswer"];
-export type System = Schemas["SystemAnswer"];
 export type Revision = Schemas["RevisionAnswer"];
 export type Probed = Schemas["ProbeAnswer"];
 export type Trashed = Schemas["Trashed"];
@@ -55,8 +54,6 @@ export async function getDefinitions(): Promise<DefinitionsAnswer> {
   known = { etag: answer.headers.get("ETag") ?? "", answer: read };
   return read;
 }
-
-export const getSystem = () => call<System>("GET", "/system");
 
 export const getQueue = (signal?: AbortSignal) => call<Queue>("GET", "/queue", signal ? { signal } : {});
 export const pauseQueue = (paused: boolean) => call<null>("POST", paused ? "/queue/pause" : "/queue/resume");

@@ -1,6 +1,7 @@
 import { nameOf } from "../app/Tabs";
 import { t } from "../i18n";
 import { type Tab, useEditor } from "../stores/editorStore";
+import { renameSubgraph } from "./actions";
 
 /** The way back out of sub-graphs. */
 export function Breadcrumb({ tab }: { tab: Tab }) {
@@ -15,7 +16,15 @@ export function Breadcrumb({ tab }: { tab: Tab }) {
         {names.map((name, depth) => (
           <li key={[depth, name].join()}>
             {depth === names.length - 1 ? (
-              <span aria-current="page">{name}</span>
+              <button
+                type="button"
+                className="quiet"
+                aria-current="page"
+                title={t("editor.renameSubgraph")}
+                onClick={() => renameSubgraph(name)}
+              >
+                {name}
+              </button>
             ) : (
               <button type="button" className="quiet" onClick={() => leave(names.length - 1 - depth)}>
                 {name}

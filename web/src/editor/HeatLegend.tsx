@@ -18,7 +18,7 @@ export function HeatLegend() {
         {KINDS.map((each) => (
           <label key={each}>
             <input type="radio" name="heat" checked={each === kind} onChange={() => showHeat(each)} />
-            {t(`heat.${each}`)}
+            {t(`heat.kind_${each}`)}
           </label>
         ))}
       </fieldset>

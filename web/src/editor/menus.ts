@@ -1,5 +1,6 @@
 /** Context menus: the commands for what was clicked, and what can be done with a single input or link. */
 import type { MouseEvent } from "react";
+import { declaredFrom } from "../graph/declared";
 import type { InputDefinition } from "../graph/definitions";
 import { isLink } from "../graph/document";
 import { isScalar } from "../graph/sockets";
@@ -9,6 +10,7 @@ import { useEditor } from "../stores/editorStore";
 import { useUi } from "../stores/uiStore";
 import {
   addNoteHere,
+  declare,
   demote,
   disconnectEnds,
   paint,
@@ -17,7 +19,9 @@ import {
   resetValue,
   selection,
   toggleSocket,
+  undeclare,
 } from "./actions";
+import { current } from "./actions/current";
 import { useCanvas } from "./canvasStore";
 import { isEnabled, shownKeys, useCommands } from "./commands";
 import { rerouteAt } from "./edges/rerouteAt";
@@ -79,6 +83,7 @@ export function openNodeMenu(event: AnyMouseEvent, node: FlowNode | null): void 
       "graph.connect",
       "graph.showValue",
       "edit.rename",
+      "edit.changeId",
       "edit.mute",
       "edit.bypass",
       "edit.breakpoint",
@@ -91,9 +96,15 @@ export function openNodeMenu(event: AnyMouseEvent, node: FlowNode | null): void 
     "line",
     ...commands("edit.cut", "edit.copy", "edit.duplicate"),
     "line",
-    ...commands("graph.frame", "graph.makeSubgraph", "graph.unpack", ...(selection().length > 1 ? ARRANGING : [])),
+    ...commands(
+      "graph.frame",
+      "graph.makeSubgraph",
+      "graph.renameSubgraph",
+      "graph.unpack",
+      ...(selection().length > 1 ? ARRANGING : []),
+    ),
     "line",
-    { label: t("editor.nodeHelp"), keys: shownKeys("graph.help") ?? "", run: () => useUi.getState().showPanel("node") },
+    { label: t("editor.nodeHelp"), keys: shownKeys("panel.node") ?? "", run: () => useUi.getState().showPanel("node") },
     ...commands("edit.delete"),
   ]);
 }
@@ -122,7 +133,7 @@ export function openPaneMenu(event: MouseEvent | globalThis.MouseEvent): void {
     "line",
     ...commands("edit.undo", "edit.redo", "edit.selectAll"),
     "line",
-    ...commands("arrange.layout", "view.fit", "graph.leave", "view.outline", "view.commands"),
+    ...commands("arrange.layout", "view.fit", "graph.leave", "panel.outline", "view.commands"),
   ]);
 }
 
@@ -153,4 +164,22 @@ export function openInputMenu(event: MouseEvent, node: string, input: InputDefin
     entries.push({ label: t(inside ? "editor.promote" : "editor.addToForm"), run: () => promote(node, input) });
   }
   open(event, t("editor.inputMenu", { input: input.name }), entries);
+}
+
+/** Of one output of a node. */
+export function openOutputMenu(event: MouseEvent, node: string, output: string): void {
+  const now = current();
+  if (now === null) return;
+  const from = { node, output };
+  const name = declaredFrom(now.graph, from);
+  open(event, t("editor.outputMenu", { output }), [
+    { label: t("editor.connectTo"), run: () => openSocketPalette({ node, name: output, side: "output" }) },
+    { label: t("probe.show"), run: () => showValue(from, event.clientX, event.clientY, true) },
+    name === null
+      ? {
+          label: t(now.tab.path.length > 0 ? "editor.declareOutput" : "editor.declareResult"),
+          run: () => declare(from),
+        }
+      : { label: t("editor.undeclareOutput", { name }), run: () => undeclare(name) },
+  ]);
 }

@@ -13,7 +13,7 @@ export function factsOf(tensor: Tensor): readonly (readonly [string, string])[] 
   ];
   for (const name of ["minimum", "mean", "maximum"] as const) {
     const number = tensor[name];
-    if (number != null) facts.push([t(`probe.${name}`), numberText(number)]);
+    if (number != null) facts.push([t(`probe.fact_${name}`), numberText(number)]);
   }
   if (tensor.not_finite > 0) facts.push([t("probe.notFinite"), String(tensor.not_finite)]);
   return facts;

@@ -75,7 +75,7 @@ function Thumbnails({ pictures, chosen, choose, more }: ThumbnailsProps) {
   }, [isNearEnd, more]);
   return (
     <div ref={place} className="thumbnails">
-      <ul style={{ height: grid.height }} aria-label={t("data.gallery")}>
+      <ul style={{ height: grid.height }} aria-label={t("panels.gallery")}>
         {pictures.slice(grid.first, grid.end).map((picture, offset) => {
           const index = grid.first + offset;
           const isChosen = chosen?.includes(picture.asset) === true;

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { stopOf, toggleBreakpoints } from "./breakpoints";
+import { stopOf } from "./breakpoints";
 import type { GraphDoc, WorkflowDoc } from "./document";
-import { renameNode } from "./edits";
+import { renameNode, toggleLook } from "./edits";
 import { change, link, node, textToImage, workflow } from "./testing/world";
 
 /** checkpoint → positive, negative, latent → sampler → decode → save, stopping before these. */
 function stopping(...ids: string[]): WorkflowDoc {
-  return change(textToImage(), (draft) => toggleBreakpoints(draft as GraphDoc, ids));
+  return change(textToImage(), (draft) => toggleLook(draft as GraphDoc, ids, "breakpoint"));
 }
 
 /** A node `a` before the sub-graph's node `s`, with `first` and `second` in it, and `z` after it. */
@@ -68,15 +68,15 @@ test("what is off neither stops a run nor is run; what is bypassed is looked thr
 
 describe("sub-graphs", () => {
   test("a breakpoint inside stops before that node, wherever it is fed from", () => {
-    const second = nested((inner) => toggleBreakpoints(inner, ["second"]));
+    const second = nested((inner) => toggleLook(inner, ["second"], "breakpoint"));
     expect(stopOf(second, null)).toEqual({ before: ["s/second"], targets: ["s/first"] });
     expect(stopOf(second, ["s"])?.before).toEqual(["s/second"]);
-    const first = nested((inner) => toggleBreakpoints(inner, ["first"]));
+    const first = nested((inner) => toggleLook(inner, ["first"], "breakpoint"));
     expect(stopOf(first, null)).toEqual({ before: ["s/first"], targets: ["a"] });
   });
 
   test("one on the sub-graph's node stops before all of it, and one behind it at its inner end", () => {
-    const whole = nested((_inner, outer) => toggleBreakpoints(outer, ["s", "z"]));
+    const whole = nested((_inner, outer) => toggleLook(outer, ["s", "z"], "breakpoint"));
     expect(stopOf(whole, null)).toEqual({ before: ["s"], targets: ["a"] });
     expect(stopOf(whole, null, new Set(["s"]))).toEqual({ before: ["z"], targets: ["s/second"] });
     expect(stopOf(whole, ["s/second"])?.before).toEqual(["s"]);
@@ -85,7 +85,7 @@ describe("sub-graphs", () => {
   test("a sub-graph inside of itself is no endless way", () => {
     const endless = nested((inner) => {
       inner.nodes["again"] = node("subgraph:inner");
-      toggleBreakpoints(inner, ["second"]);
+      toggleLook(inner, ["second"], "breakpoint");
     });
     expect(stopOf(endless, null)?.before).toEqual(["s/second"]);
   });
@@ -93,15 +93,15 @@ describe("sub-graphs", () => {
 
 test("a cycle, which can't run, is no endless way either", () => {
   const nodes = { a: node("Blur", { image: link("b.image") }), b: node("Blur", { image: link("a.image") }) };
-  const document = change(workflow(nodes), (draft) => toggleBreakpoints(draft as GraphDoc, ["a"]));
+  const document = change(workflow(nodes), (draft) => toggleLook(draft as GraphDoc, ["a"], "breakpoint"));
   expect(stopOf(document, null)?.before).toEqual(["a"]);
 });
 
 test("it belongs to the node: it goes with it, and is taken off if all have one", () => {
   const renamed = change(stopping("sampler"), (draft) => renameNode(draft as GraphDoc, "sampler", "denoise"));
   expect(stopOf(renamed, null)?.before).toEqual(["denoise"]);
-  const both = change(stopping("sampler"), (draft) => toggleBreakpoints(draft as GraphDoc, ["sampler", "save"]));
+  const both = change(stopping("sampler"), (draft) => toggleLook(draft as GraphDoc, ["sampler", "save"], "breakpoint"));
   expect(both.ui?.nodes?.["save"]?.breakpoint).toBe(true);
-  const none = change(both, (draft) => toggleBreakpoints(draft as GraphDoc, ["sampler", "save"]));
+  const none = change(both, (draft) => toggleLook(draft as GraphDoc, ["sampler", "save"], "breakpoint"));
   expect(stopOf(none, null)).toBeNull();
 });

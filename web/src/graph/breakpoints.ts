@@ -5,7 +5,6 @@
  * goes on finds their results in the cache. Ids are full ones (`upscale/decode`).
  */
 import { type GraphDoc, isLink, type NodeDoc, splitReference, type WorkflowDoc } from "./document";
-import { lookOf } from "./frames";
 
 /** A run that stops, and what it is for. */
 export interface Stop {
@@ -13,16 +12,6 @@ export interface Stop {
   before: readonly string[];
   /** The nodes that feed them; none if there is nothing to run. */
   targets: readonly string[];
-}
-
-/** Set breakpoints on nodes, or if all have one, take them off. */
-export function toggleBreakpoints(graph: GraphDoc, nodes: Iterable<string>): void {
-  const looks = [...nodes].filter((id) => Object.hasOwn(graph.nodes, id)).map((id) => lookOf(graph, id));
-  const haveAll = looks.every((look) => look.breakpoint);
-  for (const look of looks) {
-    if (haveAll) delete look.breakpoint;
-    else look.breakpoint = true;
-  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bypassTarget, canConnect, compatibleKinds, connect, disconnect, fittingSockets, spliceInto } from "./connect";
+import { canConnect, compatibleKinds, connect, disconnect, fittingSockets, spliceInto } from "./connect";
 import { change, definitions, link, node, textToImage, workflow } from "./testing/world";
 
 const document = textToImage();
@@ -129,10 +129,4 @@ test("a node dropped on a wire goes between", () => {
   });
   expect(next.nodes["scale"]?.inputs).toEqual({ image: link("decode.image") });
   expect(next.nodes["save"]?.inputs).toEqual({ images: link("scale.image") });
-});
-
-test("a bypassed node lets the first input of the same type pass", () => {
-  const graph = workflow({ image: node("LoadImage"), scale: node("ImageScale", { image: link("image.image") }) });
-  expect(bypassTarget(graph, { node: "scale", output: "image" }, definitions, graph)).toBe("image");
-  expect(bypassTarget(graph, { node: "image", output: "mask" }, definitions, graph)).toBeNull();
 });

@@ -247,17 +247,3 @@ export function spliceInto(
   connect(graph, { node, output: point.output }, to);
   return true;
 }
-
-/** Give the input whose value a bypassed node lets pass to an output, or null: the first that is set and of its type. */
-export function bypassTarget(
-  graph: GraphDoc,
-  from: OutputEnd,
-  definitions: Definitions,
-  document: GraphDoc,
-): string | null {
-  const shape = shapesOf(graph, definitions, document).get(from.node);
-  const own = shape?.definition ?? shape;
-  const type = own?.outputs.find((output) => output.name === from.output)?.type;
-  const values = graph.nodes[from.node]?.inputs ?? {};
-  return own?.inputs.find((input) => input.type === type && (values[input.name] ?? null) !== null)?.name ?? null;
-}

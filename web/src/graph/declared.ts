@@ -74,16 +74,21 @@ export function undeclareInput(graph: GraphDoc, name: string): void {
 /** Declare an output; gives its name, made unique. */
 export function declareOutput(graph: GraphDoc, name: string, from: OutputEnd): string {
   graph.outputs ??= {};
-  const reference = `${from.node}.${from.output}`;
-  const before = Object.entries(graph.outputs).find(([, each]) => each.from === reference);
-  if (before !== undefined) return before[0];
+  const before = declaredFrom(graph, from);
+  if (before !== null) return before;
   const unique = uniqueName(nameFrom(name), (each) => Object.hasOwn(graph.outputs ?? {}, each));
-  graph.outputs[unique] = { from: reference };
+  graph.outputs[unique] = { from: `${from.node}.${from.output}` };
   return unique;
 }
 
 export function undeclareOutput(graph: GraphDoc, name: string): void {
   delete graph.outputs?.[name];
+}
+
+/** Give the declared output that an output is, if it is one. */
+export function declaredFrom(graph: GraphDoc, { node, output }: OutputEnd): string | null {
+  const found = Object.entries(graph.outputs ?? {}).find(([, { from }]) => from === `${node}.${output}`);
+  return found?.[0] ?? null;
 }
 
 /** Give the declared input that feeds an input, if one does. */

@@ -101,7 +101,7 @@ test("titles, modes, colours and looks", () => {
     edits.setTitle(draft, "nobody", "x");
     edits.setMode(draft, ["save", "nobody"], "muted");
     edits.setColor(draft, ["save", "group", "note"], "#123456");
-    edits.toggleCollapsed(draft, ["save", "decode"]);
+    edits.toggleLook(draft, ["save", "decode"], "collapsed");
     edits.toggleSocket(draft, "sampler", "seed");
     edits.toggleSocket(draft, "sampler", "steps");
     edits.toggleSocket(draft, "nobody", "steps");
@@ -124,7 +124,7 @@ test("titles, modes, colours and looks", () => {
     edits.setTitle(draft, "save", " ");
     edits.setMode(draft, ["save"], "normal");
     edits.setColor(draft, ["save", "group", "note"], null);
-    edits.toggleCollapsed(draft, ["save", "decode"]);
+    edits.toggleLook(draft, ["save", "decode"], "collapsed");
     edits.toggleSocket(draft, "sampler", "seed");
     edits.toggleSocket(draft, "sampler", "steps");
     edits.changeNote(draft, "nobody", { text: "D" });

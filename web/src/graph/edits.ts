@@ -140,13 +140,13 @@ export function setColor(graph: GraphDoc, ids: Iterable<string>, color: string |
   }
 }
 
-/** Collapse all, or open all if all are collapsed. */
-export function toggleCollapsed(graph: GraphDoc, nodes: Iterable<string>): void {
+/** Collapse nodes, or set breakpoints on them; undo it if all are so already. */
+export function toggleLook(graph: GraphDoc, nodes: Iterable<string>, what: "collapsed" | "breakpoint"): void {
   const looks = [...nodes].filter((id) => Object.hasOwn(graph.nodes, id)).map((id) => lookOf(graph, id));
-  const areCollapsed = looks.every((look) => look.collapsed);
+  const haveAll = looks.every((look) => look[what]);
   for (const look of looks) {
-    if (areCollapsed) delete look.collapsed;
-    else look.collapsed = true;
+    if (haveAll) delete look[what];
+    else look[what] = true;
   }
 }
 

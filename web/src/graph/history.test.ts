@@ -29,7 +29,7 @@ const recipes: ((graph: GraphDoc, a: number, b: number) => Recipe)[] = [
     connect(draft, { node: pick(graph, a), output: "image" }, { node: pick(graph, b), input: "image" }),
   (graph, a) => (draft) => disconnect(draft, { node: pick(graph, a), input: "image" }),
   (graph, a) => (draft) => edits.setMode(draft, [pick(graph, a)], "muted"),
-  (graph, a) => (draft) => edits.toggleCollapsed(draft, [pick(graph, a)]),
+  (graph, a) => (draft) => edits.toggleLook(draft, [pick(graph, a)], "collapsed"),
   (graph, a, b) => (draft) => void edits.duplicate(draft, [pick(graph, a), pick(graph, b)]),
   (graph, a) => (draft) => {
     if (graph.nodes[`n${a}`] === undefined && graph.nodes[pick(graph, a)])

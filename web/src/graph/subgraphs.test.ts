@@ -150,9 +150,8 @@ test("renaming follows every use", () => {
 });
 
 test("what nothing uses can be deleted", () => {
-  const next = change(nested(), (draft) => {
-    expect(subgraphs.deleteUnusedSubgraphs(draft)).toEqual(["unused", "shadow"]);
-  });
+  expect(subgraphs.unusedSubgraphs(nested())).toEqual(["unused", "shadow"]);
+  const next = change(nested(), (draft) => subgraphs.deleteUnusedSubgraphs(draft));
   expect(Object.keys(next.subgraphs ?? {})).toEqual(["one", "two"]);
   const none = change(workflow({}, { subgraphs: { x: { nodes: {} } } }), (draft) => {
     subgraphs.deleteUnusedSubgraphs(draft);

@@ -47,21 +47,17 @@ function isNameTaken(graph: GraphDoc, name: string): boolean {
   return Object.hasOwn(subgraphs, name) || Object.values(subgraphs).some((inner) => isNameTaken(inner, name));
 }
 
-/** Delete a graph's sub-graphs that nothing uses; gives their names. */
-export function deleteUnusedSubgraphs(graph: GraphDoc): string[] {
-  const used = new Set<string>();
-  const follow = (names: string[]) => {
-    for (const name of names) {
-      if (used.has(name)) continue;
-      used.add(name);
-      follow(namesWithin(graph.subgraphs?.[name]));
-    }
-  };
-  follow(Object.values(graph.nodes).flatMap(subgraphsUsed));
-  const unused = Object.keys(graph.subgraphs ?? {}).filter((name) => !used.has(name));
-  for (const name of unused) delete graph.subgraphs?.[name];
-  if (unused.length > 0 && Object.keys(graph.subgraphs ?? {}).length === 0) delete graph.subgraphs;
-  return unused;
+/** Give the names of a graph's sub-graphs that nothing uses. */
+export function unusedSubgraphs(graph: GraphDoc): string[] {
+  const used = new Set(Object.values(graph.nodes).flatMap(subgraphsUsed)); // it grows on the way
+  for (const name of used) for (const each of namesWithin(graph.subgraphs?.[name])) used.add(each);
+  return Object.keys(graph.subgraphs ?? {}).filter((name) => !used.has(name));
+}
+
+/** Delete a graph's sub-graphs that nothing uses. */
+export function deleteUnusedSubgraphs(graph: GraphDoc): void {
+  for (const name of unusedSubgraphs(graph)) delete graph.subgraphs?.[name];
+  if (Object.keys(graph.subgraphs ?? {}).length === 0) delete graph.subgraphs;
 }
 
 /** Give all names that a sub-graph uses, those of its own sub-graphs included. */

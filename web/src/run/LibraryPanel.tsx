@@ -201,7 +201,7 @@ function Versions({ saved, back }: { saved: api.Saved; back(): void }) {
   return (
     <div className="panelbody">
       <button type="button" className="link" onClick={back}>
-        ‹ {t("data.library")}
+        ‹ {t("panels.library")}
       </button>
       <h3>
         {saved.name}: {t("data.versions")}

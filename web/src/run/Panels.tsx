@@ -70,7 +70,7 @@ function putAway(error: Error): void {
 
 function SidePanel({ panel }: { panel: Panel }) {
   const Content = PANELS[panel];
-  const name = t(`data.${panel}`);
+  const name = t(`panels.${panel}`);
   return (
     <aside
       className="panel"
@@ -107,8 +107,8 @@ function Rail({ panel }: { panel: Panel | null }) {
           key={each}
           id={`rail-${each}`}
           type="button"
-          aria-label={t(`data.${each}`)}
-          title={t(`data.${each}`)}
+          aria-label={t(`panels.${each}`)}
+          title={t(`panels.${each}`)}
           aria-pressed={panel === each}
           onClick={() => useUi.getState().togglePanel(each)}
         >

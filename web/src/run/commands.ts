@@ -9,7 +9,17 @@ import { stoppedIn } from "./stops";
 import { cancelTab, goOn, openJobs, run, runSelection, selectedNodes } from "./submit";
 import { withFiles } from "./withFiles";
 
-const PANELS: readonly Panel[] = ["library", "form", "outline", "node", "gallery", "queue", "history", "plots"];
+/** With the keys that show or hide them. */
+const PANELS: readonly (readonly [Panel, ...string[]])[] = [
+  ["library"],
+  ["form"],
+  ["outline", "o"],
+  ["node", "F1"],
+  ["gallery"],
+  ["queue"],
+  ["history"],
+  ["plots"],
+];
 
 export function runCommands(): Command[] {
   const hasNodes = () => Object.keys(activeTab(useEditor.getState())?.history.present.nodes ?? {}).length > 0;
@@ -61,10 +71,11 @@ export function runCommands(): Command[] {
     },
     ...fileCommands(hasNodes),
     ...PANELS.map(
-      (panel): Command => ({
+      ([panel, ...keys]): Command => ({
         id: `panel.${panel}`,
-        label: t("data.showPanel", { panel: t(`data.${panel}`) }),
+        label: t("data.showPanel", { panel: t(`panels.${panel}`) }),
         section: "view",
+        keys,
         run: () => useUi.getState().togglePanel(panel),
       }),
     ),
@@ -72,9 +83,9 @@ export function runCommands(): Command[] {
 }
 
 function fileCommands(enabled: () => boolean): Command[] {
-  const command = (id: string, work: Parameters<typeof withFiles>[0], keys?: string[]): Command => ({
+  const command = (id: string, label: string, work: Parameters<typeof withFiles>[0], keys?: string[]): Command => ({
     id: `file.${id}`,
-    label: t(`data.${id}` as Parameters<typeof t>[0]),
+    label,
     section: "file",
     enabled: id === "openFile" ? () => true : enabled,
     ...(keys && { keys, whileTyping: true }),
@@ -96,11 +107,11 @@ function fileCommands(enabled: () => boolean): Command[] {
       enabled: () => activeTab(useEditor.getState()) !== undefined,
       run: () => useEditor.getState().close(useEditor.getState().active),
     },
-    command("openFile", (files) => files.chooseFile(), ["$mod+o"]),
-    command("save", (files) => files.save(), ["$mod+s"]),
-    command("saveAs", (files) => files.saveAs(), ["$mod+Shift+s"]),
-    command("exportFile", (files) => files.exportFile()),
-    command("exportImage", (files) => files.exportImage()),
-    command("copyCommand", (files) => files.copyCommand()),
+    command("openFile", t("data.openFile"), (files) => files.chooseFile(), ["$mod+o"]),
+    command("save", t("data.save"), (files) => files.save(), ["$mod+s"]),
+    command("saveAs", t("data.saveAs"), (files) => files.saveAs(), ["$mod+Shift+s"]),
+    command("exportFile", t("data.exportFile"), (files) => files.exportFile()),
+    command("exportImage", t("data.exportImage"), (files) => files.exportImage()),
+    command("copyCommand", t("data.copyCommand"), (files) => files.copyCommand()),
   ];
 }

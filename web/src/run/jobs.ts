@@ -16,8 +16,6 @@ let pending = new Map<string, JobEvent[]>();
 let frame: number | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let queueTimer: ReturnType<typeof setTimeout> | undefined;
-/** Jobs that ended, and what is to be done then; for who waits for one. */
-const waiting = new Map<string, ((job: JobView) => void)[]>();
 let onEnded: (job: JobView) => void = () => {};
 
 /** Hear of all jobs until the returned function is called. */
@@ -74,13 +72,6 @@ function pointTo({ id, tab }: JobView): void {
   if (tab !== null) useRun.setState({ jobOfTab: { ...useRun.getState().jobOfTab, [tab]: id } });
 }
 
-/** Wait for a job's end. */
-export function whenEnded(id: string): Promise<JobView> {
-  const job = useRun.getState().jobs[id];
-  if (job !== undefined && isOver(job)) return Promise.resolve(job);
-  return new Promise((resolve) => waiting.set(id, [...(waiting.get(id) ?? []), resolve]));
-}
-
 function put(event: JobEvent): void {
   const events = pending.get(event.job);
   if (events === undefined) pending.set(event.job, [event]);
@@ -120,8 +111,6 @@ function takeIn(id: string, events: JobEvent[]): void {
 function ending(job: JobView): void {
   useData.getState().set({ ended: useData.getState().ended + 1 });
   refreshQueueSoon();
-  for (const resolve of waiting.get(job.id) ?? []) resolve(job);
-  waiting.delete(job.id);
   onEnded(job);
 }
 

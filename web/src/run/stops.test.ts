@@ -1,7 +1,7 @@
 // @vitest-environment jsdom
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { toggleBreakpoints } from "../graph/breakpoints";
 import { type GraphDoc, parseJson } from "../graph/document";
+import { toggleLook } from "../graph/edits";
 import { change, definitions, textToImage } from "../graph/testing/world";
 import { activeTab, useEditor } from "../stores/editorStore";
 import { useRun } from "../stores/runStore";
@@ -20,7 +20,9 @@ beforeEach(() => {
     return new Response(JSON.stringify({ job: { ...job, created: 1 }, is_new: true, warnings: [] }), { status: 201 });
   });
   useEditor.getState().setDefinitions(definitions);
-  useEditor.getState().open(change(textToImage(), (draft) => toggleBreakpoints(draft as GraphDoc, ["decode", "save"])));
+  useEditor
+    .getState()
+    .open(change(textToImage(), (draft) => toggleLook(draft as GraphDoc, ["decode", "save"], "breakpoint")));
 });
 afterEach(() => vi.unstubAllGlobals());
 

@@ -4,6 +4,7 @@ import { create } from "zustand";
 import type { Definitions } from "../graph/definitions";
 import { emptyWorkflow, type GraphDoc, type WorkflowDoc } from "../graph/document";
 import * as log from "../graph/history";
+import { subgraphsUsed } from "../graph/scopes";
 
 /** A sub-graph that was entered, and the node it was entered through. */
 export interface Entered {
@@ -85,17 +86,13 @@ export const useEditor = create<EditorState>()((set, get) => {
     activate: (id) => set({ active: id }),
     noteSaved: (id, document, name, version) => change(id, () => ({ saved: document, name, version })),
     edit: (label, recipe, merge) =>
-      change(get().active, (tab) => ({
-        history: log.edit(
-          tab.history,
-          label,
-          (document) => {
-            const graph = graphAt(document as WorkflowDoc, tab.path);
-            if (graph !== null) recipe(graph as Draft<GraphDoc>, document);
-          },
-          merge ?? null,
-        ),
-      })),
+      change(get().active, (tab) => {
+        const made = (document: Draft<WorkflowDoc>) => {
+          const graph = graphAt(document as WorkflowDoc, tab.path);
+          if (graph !== null) recipe(graph as Draft<GraphDoc>, document);
+        };
+        return withPath(tab, log.edit(tab.history, label, made, merge ?? null));
+      }),
     endGesture: () => change(get().active, (tab) => ({ history: log.closeGesture(tab.history) })),
     undo: () => change(get().active, (tab) => withPath(tab, log.undo(tab.history))),
     redo: () => change(get().active, (tab) => withPath(tab, log.redo(tab.history))),
@@ -135,9 +132,16 @@ export function isUnsaved(tab: Tab): boolean {
   return tab.history.present !== tab.saved;
 }
 
-/** Undoing may take away the sub-graph that is shown: then the one around it is. */
-function withPath(tab: Tab, history: log.History<WorkflowDoc>): Partial<Tab> {
-  let path = tab.path;
-  while (graphAt(history.present, path) === null) path = path.slice(0, -1);
+/** A change may rename the sub-graph that is shown, or take it away: then the one around it is shown. */
+function withPath(tab: Tab, history: log.History<WorkflowDoc>): Pick<Tab, "history" | "path"> {
+  if (graphAt(history.present, tab.path) !== null) return { history, path: tab.path };
+  let path: Entered[] = [];
+  for (const { subgraph, node } of tab.path) {
+    const entrance = graphAt(history.present, path)?.nodes[node];
+    const names = [subgraph, ...(entrance === undefined ? [] : subgraphsUsed(entrance))];
+    const name = names.find((each) => graphAt(history.present, [...path, { subgraph: each, node }]) !== null);
+    if (name === undefined) break;
+    path = [...path, { subgraph: name, node }];
+  }
   return { history, path };
 }

@@ -1,7 +1,7 @@
-import { toggleBreakpoints } from "../../graph/breakpoints";
 import type { Json, Mode } from "../../graph/document";
 import * as edits from "../../graph/edits";
 import { t } from "../../i18n";
+import { askName } from "../../run/askStore";
 import { activeTab, graphAt, useEditor } from "../../stores/editorStore";
 import { useUi } from "../../stores/uiStore";
 import { useCanvas } from "../canvasStore";
@@ -98,12 +98,12 @@ export function toggleBreakpoint(ids: readonly string[] = selectedCards()): void
     ids.length === 1
       ? t(haveAll ? "breakpoints.removed" : "breakpoints.added", { node: titleOf(graph, ids[0] ?? "") })
       : t(haveAll ? "breakpoints.someRemoved" : "breakpoints.someAdded", { count: ids.length });
-  change(label, (draft) => toggleBreakpoints(draft, ids));
+  change(label, (draft) => edits.toggleLook(draft, ids, "breakpoint"));
   announce(label);
 }
 
 export function toggleCollapsed(): void {
-  change(t("editor.collapse"), (graph) => edits.toggleCollapsed(graph, selectedCards()));
+  change(t("editor.collapse"), (graph) => edits.toggleLook(graph, selectedCards(), "collapsed"));
 }
 
 export function paint(color: string | null): void {
@@ -114,6 +114,18 @@ export function rename(id: string, title: string): void {
   const graph = current()?.graph;
   if (graph === undefined || titleOf(graph, id) === title) return;
   change(t("editor.rename"), (draft) => edits.setTitle(draft, id, title));
+}
+
+/** Ask for another id of the selected node, by which links, commands and results name it. */
+export async function changeId(): Promise<void> {
+  const [id] = selectedCards();
+  if (id === undefined) return;
+  const next = await askName(t("editor.changeId"), id);
+  if (next === null || next === id) return;
+  const label = t("editor.didRename", { from: id, to: next });
+  if (!change(label, (graph) => edits.renameNode(graph, id, next))) return;
+  useEditor.getState().select([next]);
+  announce(label);
 }
 
 /** Put things where they were dragged to. */

@@ -1,8 +1,11 @@
-import { declareInput, undeclareInput } from "../../graph/declared";
+import { declareInput, declareOutput, undeclareInput, undeclareOutput } from "../../graph/declared";
 import type { InputDefinition } from "../../graph/definitions";
+import type { OutputEnd } from "../../graph/links";
 import { shapeOf } from "../../graph/resolve";
+import { findSubgraph, scopesOf } from "../../graph/scopes";
 import * as subgraphs from "../../graph/subgraphs";
 import { t } from "../../i18n";
+import { askName } from "../../run/askStore";
 import { activeTab, useEditor } from "../../stores/editorStore";
 import { announce, change, current, titleOf } from "./current";
 import { selectedCards } from "./selection";
@@ -78,4 +81,48 @@ export function promote(node: string, input: InputDefinition): void {
 
 export function demote(name: string): void {
   change(t("editor.didDemote", { name }), (graph) => undeclareInput(graph, name));
+}
+
+/** Make an output one of the sub-graph's, or a result of the whole workflow. */
+export function declare(from: OutputEnd): void {
+  const now = current();
+  if (now === null) return;
+  const label = t("editor.didPromote", { input: `${titleOf(now.graph, from.node)}.${from.output}` });
+  change(label, (graph) => void declareOutput(graph, from.output, from));
+  announce(label);
+}
+
+export function undeclare(name: string): void {
+  change(t("editor.undeclareOutput", { name }), (graph) => undeclareOutput(graph, name));
+}
+
+/** Give the sub-graph that is meant: the selected node's, or else the one that is shown. */
+export function meantSubgraph(): string | null {
+  const [only, ...more] = selectedCards();
+  if (only !== undefined) return more.length > 0 ? null : subgraphOf(only);
+  return activeTab(useEditor.getState())?.path.at(-1)?.subgraph ?? null;
+}
+
+/** Ask for another name of a sub-graph, and give it that wherever it is used. */
+export async function renameSubgraph(name: string | null = meantSubgraph()): Promise<void> {
+  if (name === null) return;
+  const next = await askName(t("editor.renameSubgraph"), name);
+  if (next === null || next === name) return;
+  const done = change(t("editor.didRename", { from: name, to: next }), (graph, document) => {
+    const holder = findSubgraph(name, scopesOf(graph, document))?.scopes.at(-2);
+    if (holder !== undefined) subgraphs.renameSubgraph(holder, name, next);
+  });
+  if (done) announce(t("editor.didRename", { from: name, to: next }));
+}
+
+/** Give the workflow's sub-graphs that nothing uses. */
+export function unused(): string[] {
+  const document = current()?.document;
+  return document === undefined ? [] : subgraphs.unusedSubgraphs(document);
+}
+
+export function deleteUnused(): void {
+  const label = t("editor.didDeleteUnused", { names: unused().join(", ") });
+  change(label, (_graph, document) => subgraphs.deleteUnusedSubgraphs(document));
+  announce(label);
 }

@@ -1,6 +1,7 @@
 import { t } from "../../i18n";
 import { activeTab, useEditor } from "../../stores/editorStore";
 import {
+  changeId,
   copySelection,
   cutSelection,
   duplicateSelection,
@@ -96,6 +97,13 @@ export const editCommands: readonly Command[] = [
     keys: ["F2"],
     enabled: () => selection().length === 1,
     run: () => useCanvas.getState().set({ renaming: selection()[0] ?? null }),
+  },
+  {
+    id: "edit.changeId",
+    label: t("editor.changeId"),
+    section: "edit",
+    enabled: () => selectedCards().length === 1,
+    run: () => void changeId(),
   },
   {
     id: "edit.mute",

@@ -1,18 +1,21 @@
 import { t } from "../../i18n";
 import { activeTab, useEditor } from "../../stores/editorStore";
-import { useUi } from "../../stores/uiStore";
 import {
   addFrame,
   addNoteHere,
+  deleteUnused,
   enterSelected,
   isSubgraphNode,
   leaveSubgraph,
   makeSubgraphOfSelection,
   meantOutput,
+  meantSubgraph,
+  renameSubgraph,
   selectedCards,
   selection,
   showMeantValue,
   unpackSelected,
+  unused,
 } from "../actions";
 import type { Command } from "../commands";
 import { openAddPalette, openConnectPalette } from "../palette";
@@ -67,18 +70,25 @@ export const graphCommands: readonly Command[] = [
   },
   { id: "graph.enter", label: t("editor.enter"), section: "graph", enabled: oneSubgraph, run: enterSelected },
   {
+    id: "graph.renameSubgraph",
+    label: t("editor.renameSubgraph"),
+    section: "graph",
+    enabled: () => meantSubgraph() !== null,
+    run: () => void renameSubgraph(),
+  },
+  {
+    id: "graph.deleteUnused",
+    label: t("editor.deleteUnused"),
+    section: "graph",
+    enabled: () => unused().length > 0,
+    run: deleteUnused,
+  },
+  {
     id: "graph.leave",
     label: t("editor.leave"),
     section: "graph",
     keys: ["u"],
     enabled: () => (activeTab(useEditor.getState())?.path.length ?? 0) > 0,
     run: leaveSubgraph,
-  },
-  {
-    id: "graph.help",
-    label: t("editor.nodeHelp"),
-    section: "graph",
-    keys: ["F1"],
-    run: () => useUi.getState().togglePanel("node"),
   },
 ];

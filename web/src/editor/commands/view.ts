@@ -29,13 +29,6 @@ export const viewCommands: readonly Command[] = [
     keys: ["Shift+?"],
     run: () => useUi.getState().showDialog("keys"),
   },
-  {
-    id: "view.outline",
-    label: t("editor.outline"),
-    section: "view",
-    keys: ["o"],
-    run: () => useUi.getState().togglePanel("outline"),
-  },
   { id: "view.fit", label: t("editor.fit"), section: "view", keys: ["Shift+!", "."], run: () => fitView() },
   {
     id: "view.fitSelection",

@@ -10,6 +10,7 @@ import { widgetFor } from "../../widgets/registry";
 import { setValue } from "../actions";
 import type { CardNode } from "../flow";
 import { openInputMenu } from "../menus";
+import { DeclaredMark } from "./DeclaredMark";
 import { Socket } from "./Socket";
 
 interface InputRowProps {
@@ -58,12 +59,12 @@ export function InputRow({ node, data, input, problem }: InputRowProps) {
       {Widget === null ? (
         <span className="card-row-label" style={label} title={why}>
           {input.name}
-          {promoted !== undefined && <PromotedMark name={promoted.name} />}
+          {promoted !== undefined && <DeclaredMark label={t("editor.promotedAs", { name: promoted.name })} />}
         </span>
       ) : (
         <label className="card-row-label" style={label} htmlFor={id} title={why}>
           {input.name}
-          {promoted !== undefined && <PromotedMark name={promoted.name} />}
+          {promoted !== undefined && <DeclaredMark label={t("editor.promotedAs", { name: promoted.name })} />}
         </label>
       )}
       {Widget !== null && (
@@ -83,16 +84,5 @@ export function InputRow({ node, data, input, problem }: InputRowProps) {
         </div>
       )}
     </div>
-  );
-}
-
-/** Says that the workflow, or the sub-graph, has this as an input of its own. */
-function PromotedMark({ name }: { name: string }) {
-  const label = t("editor.promotedAs", { name });
-  return (
-    <svg className="card-row-promoted" viewBox="0 0 10 10" role="img" aria-label={label}>
-      <title>{label}</title>
-      <path d="M1 5 H7 M4.5 2 L8 5 L4.5 8" fill="none" stroke="currentColor" strokeWidth="1.5" />
-    </svg>
   );
 }
