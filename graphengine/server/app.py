@@ -20,6 +20,7 @@ from graphengine.server import (
     routes_probe,
     routes_system,
     routes_wiring,
+    routes_words,
     routes_workflows,
 )
 from graphengine.server.calls import MOST_BODY_BYTES, bind, catch_errors
@@ -39,6 +40,7 @@ API = (
     *routes_probe.ROUTES,
     *routes_nodes.ROUTES,
     *routes_files.ROUTES,
+    *routes_words.ROUTES,
     *routes_assets.ROUTES,
     *routes_system.ROUTES,
 )

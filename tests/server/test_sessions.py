@@ -85,7 +85,11 @@ def test_a_bad_login_gets_no_cookie(
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [(gzip.compress(b'{"token": "wrong"}', mtime=0), 401), (b"not compressed", 400), (gzip.compress(b" " * 10_000_000), 413)],
+    [
+        (gzip.compress(b'{"token": "wrong"}', mtime=0), 401),
+        (b"not compressed", 400),
+        (gzip.compress(b" " * 10_000_000), 413),
+    ],
 )
 def test_a_compressed_login_is_judged_by_what_it_holds(locked: SecurityPolicy, body: bytes, status: int) -> None:
     async def use(client: Client) -> int:

@@ -558,6 +558,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/words": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Give the words that models are known to understand, and those learned by textual inversion */
+        get: operations["get_words"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/workflows": {
         parameters: {
             query?: never;
@@ -1612,6 +1629,26 @@ export interface components {
             };
         };
         /**
+         * WordsAnswer
+         * @description Words and phrases, the best known of each model first; learned words as prompts have them.
+         */
+        WordsAnswer: {
+            /** Words */
+            words: string[];
+        };
+        /**
+         * WordsQuery
+         * @description Whose words are asked for.
+         */
+        WordsQuery: {
+            /**
+             * Of
+             * @description Model files as ``KIND/NAME``, such as ``checkpoints/embedded``; may be given several times.
+             * @default []
+             */
+            of: string[];
+        };
+        /**
          * WorkerAnswer
          * @description A worker and what it is doing.
          */
@@ -2663,6 +2700,33 @@ export interface operations {
             409: components["responses"]["Problem"];
             421: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_words: {
+        parameters: {
+            query?: {
+                of?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WordsAnswer"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            421: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
