@@ -12,7 +12,15 @@ from typing import Any
 
 from graphengine.types import Clip, Guider, Image, Latent, Model, Recipe, Vae
 
-__all__ = ["decoding_memory", "encoding_memory", "guided_memory", "sampling_memory", "training_memory"]
+__all__ = [
+    "decoding_memory",
+    "encoding_memory",
+    "guided_memory",
+    "sampling_memory",
+    "tiled_decoding_memory",
+    "tiled_encoding_memory",
+    "training_memory",
+]
 
 _FEED_FORWARD_MAPS = 22
 """A transformer block widens its states eightfold, and holds that twice besides its own; of the finest level's size."""
@@ -48,7 +56,7 @@ def decoding_memory(samples: Latent, vae: Vae) -> int:
     channels = _config(vae.autoencoder).get("block_out_channels")
     if not channels:
         return 0
-    height, width = (side * 2 ** (len(channels) - 1) for side in samples.samples.shape[-2:])
+    height, width = _picture_sides(samples, vae)
     finest, next_finest = channels[0], channels[min(1, len(channels) - 1)]
     return int(height * width * max(5.1 * finest, 3.1 * next_finest)) * _element_bytes(vae.autoencoder)
 
@@ -60,6 +68,26 @@ def encoding_memory(pixels: Image, vae: Vae) -> int:
         return 0
     height, width = pixels.shape[1:3]
     return int(height * width * 5 * (channels[0] + 3)) * _element_bytes(vae.autoencoder)
+
+
+def tiled_decoding_memory(samples: Latent, vae: Vae, tile_size: int) -> int:
+    """Estimate what decoding in tiles takes, in bytes: that of one tile."""
+    return _in_a_tile(decoding_memory(samples, vae), _picture_sides(samples, vae), tile_size)
+
+
+def tiled_encoding_memory(pixels: Image, vae: Vae, tile_size: int) -> int:
+    """Estimate what encoding in tiles takes, in bytes: that of one tile."""
+    return _in_a_tile(encoding_memory(pixels, vae), tuple(pixels.shape[1:3]), tile_size)
+
+
+def _picture_sides(samples: Latent, vae: Vae) -> tuple[int, ...]:
+    factor = 2 ** (len(_config(vae.autoencoder).get("block_out_channels", [0])) - 1)
+    return tuple(side * factor for side in samples.samples.shape[-2:])
+
+
+def _in_a_tile(whole: int, sides: tuple[int, ...], tile_size: int) -> int:
+    height, width = sides
+    return int(whole * min(height, tile_size) * min(width, tile_size) / (height * width))
 
 
 def training_memory(model: Model | Vae | Clip, recipe: Recipe) -> int:

@@ -6,13 +6,15 @@ equals the same item alone, bit for bit, which one batched convolution doesn't p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from diffusers import AutoencoderTiny
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor
 
+from graphengine.diffusion.tiling import Tiles, in_tiles
 from graphengine.errors import InputError
 from graphengine.types import Image, Latent, Vae
 
@@ -29,7 +31,7 @@ def encode(
     *,
     generators: Sequence[torch.Generator] | None = None,
     device: torch.device | str = "cpu",
-    tiled: bool = False,
+    tiles: Tiles | None = None,
 ) -> Latent:
     """Encode pictures into latents of about unit variance.
 
@@ -37,7 +39,7 @@ def encode(
         pixels: [B, H, W, 3]; H and W have to be multiples of the factor, for cropping silently would shift masks.
         generators: One CPU generator for each item, to draw from the posterior; None takes its mean.
         device: Where to compute; the autoencoder is moved there.
-        tiled: Go through large pictures in overlapping tiles, which takes less memory and changes them a little.
+        tiles: Go through large pictures in overlapping tiles, which takes less memory and changes them a little.
 
     Returns:
         ``samples`` [B, C, H/f, W/f] as ``(z - shift_factor) * scaling_factor``.
@@ -54,24 +56,34 @@ def encode(
     dtype = next(vae.autoencoder.parameters()).dtype
     scale, shift = _scaling(vae)
     latents = []
-    with torch.no_grad(), _tiling(autoencoder, tiled):
+
+    def encoded(planes: Tensor) -> Tensor:
+        x = (planes * 2 - 1).to(device, dtype)
+        if isinstance(autoencoder, AutoencoderTiny):
+            z: Tensor = autoencoder.encode(x, return_dict=False)[0]
+            return z
+        moments: Tensor = autoencoder.encode(x).latent_dist.parameters  # mean and log variance, [1, 2 C, h, w]
+        return moments
+
+    with torch.no_grad():
         for index, picture in enumerate(pixels):
             # contiguous: convolutions round differently on other memory layouts
             planes = picture.permute(2, 0, 1).contiguous()[None]  # [1, 3, H, W]
-            x = (planes * 2 - 1).to(device, dtype)
-            posterior = autoencoder.encode(x).latent_dist
-            z = posterior.sample(generators[index]) if generators else posterior.mode()  # [1, C, h, w]
+            z = encoded(planes) if tiles is None else in_tiles(planes, encoded, tile=tiles.size, overlap=tiles.overlap)
+            if not isinstance(autoencoder, AutoencoderTiny):
+                posterior: Any = DiagonalGaussianDistribution(z)  # Any: untyped
+                z = posterior.sample(generators[index]) if generators else posterior.mode()  # [1, C, h, w]
             latents.append(((z - shift) * scale).to("cpu", torch.float32))
     return Latent(samples=torch.cat(latents))
 
 
-def decode(vae: Vae, latent: Latent, *, device: torch.device | str = "cpu", tiled: bool = False) -> Image:
+def decode(vae: Vae, latent: Latent, *, device: torch.device | str = "cpu", tiles: Tiles | None = None) -> Image:
     """Decode latents into pictures, clamped to 0…1; the same numbers as StableDiffusionPipeline's.
 
     Args:
         latent: Its mask, if it has one, plays no part.
         device: Where to compute; the autoencoder is moved there.
-        tiled: As for ``encode``.
+        tiles: As for ``encode``.
 
     Returns:
         float32 [B, H, W, 3] on the CPU.
@@ -89,24 +101,22 @@ def decode(vae: Vae, latent: Latent, *, device: torch.device | str = "cpu", tile
         )
     dtype = next(autoencoder.to(device).parameters()).dtype
     scale, shift = _scaling(vae)
+    factor = latent_factor(vae)
     pictures = []
-    with torch.no_grad(), _tiling(autoencoder, tiled):
+
+    def decoded(z: Tensor) -> Tensor:
+        x: Tensor = autoencoder.decode(z.to(device, dtype) / scale + shift, return_dict=False)[0]
+        return x / 2 + 0.5  # [1, 3, H, W]
+
+    with torch.no_grad():
         for sample in latent.samples:
-            z = sample[None].to(device, dtype) / scale + shift
-            x: Tensor = autoencoder.decode(z, return_dict=False)[0]  # [1, 3, H, W] in -1…1
-            pictures.append((x / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).to("cpu", torch.float32))
+            z = sample[None]
+            if tiles is None:
+                x = decoded(z)
+            else:
+                x = in_tiles(z, decoded, tile=max(tiles.size // factor, 1), overlap=tiles.overlap // factor)
+            pictures.append(x.clamp(0, 1).permute(0, 2, 3, 1).to("cpu", torch.float32))
     return Image(torch.cat(pictures).contiguous())
-
-
-@contextmanager
-def _tiling(autoencoder: Any, tiled: bool) -> Iterator[None]:  # Any: as above
-    """Have an autoencoder work in tiles within the block, or not, and leave it as it was."""
-    before = autoencoder.use_tiling
-    autoencoder.use_tiling = tiled or before
-    try:
-        yield
-    finally:
-        autoencoder.use_tiling = before
 
 
 def _scaling(vae: Vae) -> tuple[float, float]:

@@ -7,10 +7,18 @@ from typing import Annotated
 from pydantic import Field
 
 from graphengine import Context, InputError, node
-from graphengine.diffusion.memory import decoding_memory, encoding_memory
+from graphengine.diffusion.memory import (
+    decoding_memory,
+    encoding_memory,
+    tiled_decoding_memory,
+    tiled_encoding_memory,
+)
 from graphengine.diffusion.options import Crop, Resampling
 from graphengine.types import Image, Latent, Mask, Model, ScheduleName, Vae
 from graphengine_nodes.inputs import Seed, Share, Side, SideOrZero, Steps
+
+TileSize = Annotated[int, Field(ge=64, le=4096, multiple_of=32)]
+Overlap = Annotated[int, Field(ge=0, le=2048, multiple_of=32)]
 
 
 @node(
@@ -59,11 +67,13 @@ def vae_encode(ctx: Context, pixels: Image, vae: Vae, seed: Seed | None = None) 
         seed: Leave open for the most faithful latent; a seed draws a slightly varied one.
     """
     from graphengine.diffusion import vae as autoencoder
+    from graphengine.diffusion.tiling import Tiles
 
     count = pixels.shape[0]
     generators = None if seed is None else [ctx.generator((seed + index) % 2**64) for index in range(count)]
     with ctx.loaded(vae) as device:
-        return autoencoder.encode(vae, pixels, generators=generators, device=device, tiled=ctx.settings.sparing)
+        tiles = Tiles() if ctx.settings.sparing else None
+        return autoencoder.encode(vae, pixels, generators=generators, device=device, tiles=tiles)
 
 
 @node("VAEDecode", category="latent", device="gpu", memory=decoding_memory)
@@ -75,9 +85,58 @@ def vae_decode(ctx: Context, samples: Latent, vae: Vae) -> Image:
         vae: From LoadCheckpoint, of the checkpoint that made the latent.
     """
     from graphengine.diffusion import vae as autoencoder
+    from graphengine.diffusion.tiling import Tiles
 
     with ctx.loaded(vae) as device:
-        return autoencoder.decode(vae, samples, device=device, tiled=ctx.settings.sparing)
+        tiles = Tiles() if ctx.settings.sparing else None
+        return autoencoder.decode(vae, samples, device=device, tiles=tiles)
+
+
+@node("VAEEncodeTiled", category="latent", device="gpu", memory=tiled_encoding_memory)
+def vae_encode_tiled(ctx: Context, pixels: Image, vae: Vae, tile_size: TileSize = 512, overlap: Overlap = 64) -> Latent:
+    """Turn a large picture into a latent tile by tile, for when the memory is too small for the whole.
+
+    Args:
+        pixels: The picture; its sides must be multiples of 8 for Stable Diffusion. ImageScale brings it there.
+        vae: From LoadCheckpoint.
+        tile_size: Of a tile, in pixels along a side.
+        overlap: Pixels that neighbouring tiles share, over which they fade into each other.
+    """
+    from graphengine.diffusion import vae as autoencoder
+    from graphengine.diffusion.tiling import Tiles
+
+    with ctx.loaded(vae) as device:
+        return autoencoder.encode(vae, pixels, device=device, tiles=Tiles(tile_size, overlap))
+
+
+@node("VAEDecodeTiled", category="latent", device="gpu", memory=tiled_decoding_memory)
+def vae_decode_tiled(
+    ctx: Context, samples: Latent, vae: Vae, tile_size: TileSize = 512, overlap: Overlap = 64
+) -> Image:
+    """Turn a large latent into its picture tile by tile, for when the memory is too small for the whole.
+
+    Args:
+        samples: From KSampler.
+        vae: From LoadCheckpoint, of the checkpoint that made the latent.
+        tile_size: Of a tile, in pixels along a side; larger ones differ less from the whole.
+        overlap: Pixels that neighbouring tiles share, over which they fade into each other.
+    """
+    from graphengine.diffusion import vae as autoencoder
+    from graphengine.diffusion.tiling import Tiles
+
+    with ctx.loaded(vae) as device:
+        return autoencoder.decode(vae, samples, device=device, tiles=Tiles(tile_size, overlap))
+
+
+def _check_overlap(tile_size: int, overlap: int) -> None:
+    if overlap > tile_size // 2:
+        raise InputError(
+            "overlap", f"{overlap} is more than half of a tile of {tile_size}.", f"Choose at most {tile_size // 2}."
+        )
+
+
+vae_encode_tiled.check(_check_overlap)
+vae_decode_tiled.check(_check_overlap)
 
 
 @node("AddNoise", category="latent")

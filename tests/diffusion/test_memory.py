@@ -13,9 +13,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from graphengine.diffusion import vae as autoencoding
-from graphengine.diffusion.memory import decoding_memory, encoding_memory, sampling_memory, training_memory
+from graphengine.diffusion.memory import (
+    decoding_memory,
+    encoding_memory,
+    guided_memory,
+    sampling_memory,
+    tiled_decoding_memory,
+    tiled_encoding_memory,
+    training_memory,
+)
 from graphengine.diffusion.walkthrough import BasicUNet
-from graphengine.types import Image, Latent, Model, Recipe, Vae
+from graphengine.types import Conditioning, Guider, Image, Latent, Model, Recipe, Vae
+from tests.diffusion.tiny_checkpoint import tiny_model, tiny_vae
 
 
 class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types there
@@ -96,6 +105,22 @@ def test_decoding_and_encoding_take_about_what_is_estimated(channels: tuple[int,
         autoencoding.decode(vae, latent)
     assert encoding.peak_bytes <= encoding_memory(pixels, vae) <= 1.4 * encoding.peak_bytes
     assert decoding.peak_bytes <= decoding_memory(latent, vae) <= 1.2 * decoding.peak_bytes
+
+
+def test_in_tiles_no_more_is_claimed_than_for_a_picture_of_a_tiles_size() -> None:
+    vae, large, small = tiny_vae(), Image(torch.zeros(1, 256, 128, 3)), Image(torch.zeros(1, 64, 64, 3))
+    latents = [Latent(torch.zeros(1, 4, each.shape[1] // 2, each.shape[2] // 2)) for each in (large, small)]
+    assert tiled_encoding_memory(large, vae, 64) == encoding_memory(small, vae)
+    assert tiled_decoding_memory(latents[0], vae, 64) == decoding_memory(latents[1], vae)
+    assert tiled_encoding_memory(large, vae, 512) == encoding_memory(large, vae)
+
+
+def test_guiding_by_three_prompts_calls_for_one_at_a_time() -> None:
+    prompt, latent, model = Conditioning.of(torch.zeros(1, 8, 16)), Latent(torch.zeros(1, 4, 8, 8)), tiny_model()
+    one = guided_memory(Guider(model, prompt), latent)
+    assert one > 0
+    assert guided_memory(Guider(model, prompt, prompt, 7.0), latent) == 2 * one
+    assert guided_memory(Guider(model, prompt, prompt, 7.0, prompt, 3.0), latent) == one
 
 
 def test_nothing_is_claimed_of_a_network_of_unknown_structure() -> None:

@@ -5,16 +5,21 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 from diffusers.image_processor import VaeImageProcessor
 
 import graphengine
 from graphengine.diffusion import checkpoints
 from graphengine.diffusion import vae as codec
+from graphengine.diffusion.images import load
+from graphengine.diffusion.tiling import Tiles
 from graphengine.errors import InputError
-from graphengine.types import Image, Latent
+from graphengine.types import Image, Latent, Vae
 from tests.diffusion.tiny_checkpoint import tiny_vae
 
 EMBEDDED = Path(graphengine.__file__).parent / "models" / "checkpoints" / "embedded"
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
 
 
 def pictures(count: int, height: int = 8, width: int = 6) -> Image:
@@ -79,13 +84,41 @@ def test_latents_of_another_model_are_refused() -> None:
 
 
 def test_tiles_change_a_large_picture_a_little_and_a_small_one_not_at_all() -> None:
+    """Two pictures side by side, in tiles as large as one: nowhere far from the whole, and no seam where tiles meet."""
     _model, _clip, vae = checkpoints.load(EMBEDDED)
-    latents = [Latent(torch.randn(1, 4, side, side, generator=torch.Generator().manual_seed(3))) for side in (16, 40)]
-    (small, small_tiled), (large, large_tiled) = (
-        [codec.decode(vae, latent, tiled=tiled) for tiled in (False, True)] for latent in latents
-    )
-    assert torch.equal(small, small_tiled)
-    assert 0 < (large - large_tiled).abs().mean() < 0.03
-    assert torch.equal(codec.decode(vae, latents[1]), large)  # the model is as it was
-    back, back_tiled = (codec.encode(vae, large, tiled=tiled).samples for tiled in (False, True))
-    assert 0 < (back - back_tiled).abs().mean() < 0.3
+    square, _ = load(WORKFLOWS / "inputs" / "blue_square.png")
+    latent, tiles = codec.encode(vae, Image(torch.cat([square, square], dim=2))), Tiles(128, 32)
+    whole, tiled = (codec.decode(vae, latent, tiles=each) for each in (None, tiles))
+    assert 0 < (whole - tiled).abs().mean() < 0.002
+    background = tiled[0, 4, 90:200]
+    assert background.diff(dim=0).abs().max() < 0.005
+    small = Latent(latent.samples[..., :16])
+    assert torch.equal(codec.decode(vae, small), codec.decode(vae, small, tiles=tiles))
+    back, back_tiled = (codec.encode(vae, whole, tiles=each).samples for each in (None, tiles))
+    assert 0 < (back - back_tiled).abs().mean() < 0.03
+
+
+def test_a_varied_latent_is_drawn_from_the_same_noise_in_tiles() -> None:
+    vae, image = tiny_vae(), pictures(1, 32, 32)
+    drawn = [
+        codec.encode(vae, image, generators=[torch.Generator().manual_seed(1)], tiles=tiles).samples
+        for tiles in (None, Tiles(16, 8))
+    ]
+    mean = codec.encode(vae, image).samples
+    assert (drawn[0] - drawn[1]).abs().mean() < 0.2 * (drawn[0] - mean).abs().mean()
+
+
+def test_a_tiny_autoencoder_takes_the_place_of_a_large_one() -> None:
+    torch.manual_seed(3)
+    tiny = Vae(
+        AutoencoderTiny(
+            encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8), num_encoder_blocks=(1, 1),
+            num_decoder_blocks=(1, 1), latent_channels=4,
+        ).eval()
+    )  # fmt: skip
+    latent = codec.encode(tiny, pictures(2))
+    assert latent.samples.shape == (2, 4, 4, 3)
+    with torch.no_grad():
+        expected = tiny.autoencoder.decode(latent.samples[:1]).sample  # type: ignore[operator]  # a module's methods are untyped
+    assert torch.allclose(codec.decode(tiny, latent)[:1], (expected / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1))
+    assert codec.decode(tiny, latent, tiles=Tiles(4, 2)).shape == (2, 8, 6, 3)

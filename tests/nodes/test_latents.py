@@ -68,12 +68,28 @@ def test_mask_and_size_are_passed_on() -> None:
     assert nodes.latent_upscale(masked, "bilinear", 64, 0).samples.shape == (1, 4, 8, 8)
 
 
+def test_a_large_picture_goes_through_in_tiles(tmp_path: Path) -> None:
+    run, vae = Run(tmp_path), tiny_vae()
+    large = Image(torch.rand(1, 96, 64, 3, generator=torch.Generator().manual_seed(0)))
+    latent = nodes.vae_encode_tiled(run.context, large, vae, 64, 32)
+    assert torch.allclose(latent.samples, nodes.vae_encode(run.context, large, vae).samples, atol=0.3)
+    tiled = nodes.vae_decode_tiled(run.context, latent, vae, 64, 32)
+    whole = nodes.vae_decode(run.context, latent, vae)
+    assert 0 < (tiled - whole).abs().mean() < 0.05
+    for node in (nodes.vae_encode_tiled, nodes.vae_decode_tiled):
+        (check,) = node.checks
+        with pytest.raises(InputError, match="more than half"):
+            check(64, 64)
+
+
 @pytest.mark.parametrize(
     ("function", "inputs"),
     [
         (nodes.empty_latent, "width height batch_size model"),
         (nodes.vae_encode, "pixels vae seed"),
         (nodes.vae_decode, "samples vae"),
+        (nodes.vae_encode_tiled, "pixels vae tile_size overlap"),
+        (nodes.vae_decode_tiled, "samples vae tile_size overlap"),
         (nodes.add_noise, "model latent_image seed steps scheduler denoise"),
         (nodes.set_latent_noise_mask, "samples mask"),
         (nodes.latent_upscale, "samples upscale_method width height crop"),
