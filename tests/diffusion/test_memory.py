@@ -111,7 +111,7 @@ def test_in_tiles_no_more_is_claimed_than_for_a_picture_of_a_tiles_size() -> Non
     vae, large, small = tiny_vae(), Image(torch.zeros(1, 256, 128, 3)), Image(torch.zeros(1, 64, 64, 3))
     latents = [Latent(torch.zeros(1, 4, each.shape[1] // 2, each.shape[2] // 2)) for each in (large, small)]
     assert tiled_encoding_memory(large, vae, 64) == encoding_memory(small, vae)
-    assert tiled_decoding_memory(latents[0], vae, 64) == decoding_memory(latents[1], vae)
+    assert tiled_decoding_memory(latents[0], vae, 64) == pytest.approx(decoding_memory(latents[1], vae), rel=1e-4)
     assert tiled_encoding_memory(large, vae, 512) == encoding_memory(large, vae)
 
 
