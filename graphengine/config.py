@@ -23,7 +23,9 @@ class Settings:
         data: Folder for what outlives a run: resumable work, cached definitions, users' models and inputs.
         output: Folder for what nodes save.
         device: A torch device, such as "cpu", "cuda:0" or "mps".
-        cache_bytes: Budget of the memory cache.
+        cache_bytes: Budget of the memory cache for results without models.
+        model_bytes: Its budget for models; half of the machine's memory if None. Files are mapped, not read, where
+            their number format fits; they count nevertheless.
         disk_cache_bytes: Budget of the cache on disk, which outlives the program; 0 for none.
         asset_bytes: Budget of the copies of saved pictures that show them again when nothing has to run.
         roots: Folders with one subfolder a kind of file: ``<root>/checkpoints/<name>``. Searched in order.
@@ -39,6 +41,7 @@ class Settings:
     output: Path
     device: str = "cpu"
     cache_bytes: int = 2 * 1024**3
+    model_bytes: int | None = None
     disk_cache_bytes: int = 4 * 1024**3
     asset_bytes: int = 4 * 1024**3
     roots: tuple[Path, ...] = field(default=(_PACKAGED_MODELS,))

@@ -39,7 +39,7 @@ class Engine:
         self.environment = numeric_environment(settings.device, settings.precision)
         self.use(registry)
         self._disk_cache = DiskCache(settings.cache_folder, settings.disk_cache_bytes)
-        self._memory_cache = MemoryCache(settings.cache_bytes)
+        self._memory_cache = MemoryCache(settings.cache_bytes, _model_bytes(settings))
         self.cache: Cache = TieredCache(self._memory_cache, self._disk_cache)
         self._kept: dict[str, object] = {}
         self._device_memory = DeviceMemory()
@@ -160,6 +160,15 @@ class Engine:
 
     def _executor(self, cache: Cache) -> Executor:
         return Executor(self.registry, cache, environment=self.environment)
+
+
+def _model_bytes(settings: Settings) -> int:
+    """Give the budget for models."""
+    if settings.model_bytes is not None:
+        return settings.model_bytes
+    import psutil
+
+    return int(psutil.virtual_memory().total // 2)
 
 
 @lru_cache

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from graphengine.engine.assets import Asset
-from graphengine.engine.sizes import size_bytes
+from graphengine.engine.sizes import sizes_of
 
 __all__ = ["Cache", "MemoryCache", "Result", "Shown", "TieredCache"]
 
@@ -62,78 +63,153 @@ class Cache(Protocol):
 class MemoryCache:
     """Keeps results up to a budget of bytes, and drops those first that are quickest to compute again per byte.
 
+    Results that hold networks have a budget of their own: a checkpoint is larger than all pictures of a day, and has to
+    stay for the next run nevertheless. A weight that several of them share counts once.
+
+    Args:
+        budget_bytes: For results without networks.
+        model_bytes: For results with networks; as ``budget_bytes`` if None.
+    """
+
+    def __init__(self, budget_bytes: int, model_bytes: int | None = None) -> None:
+        self._plain = _Shelf(budget_bytes)
+        self._models = _Shelf(budget_bytes if model_bytes is None else model_bytes)
+
+    @property
+    def used_bytes(self) -> int:
+        """How much is held."""
+        return self._plain.used_bytes + self._models.used_bytes
+
+    def __len__(self) -> int:
+        return len(self._plain.entries) + len(self._models.entries)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._plain.entries or key in self._models.entries
+
+    def get(self, key: bytes) -> Result | None:
+        """Give the result kept under this key, and mark it as used."""
+        return self._plain.get(key) or self._models.get(key)
+
+    def peek(self, key: bytes) -> Result | None:
+        """Give the result kept under this key and leave its worth as it is, so that any thread may look."""
+        entry = self._plain.entries.get(key) or self._models.entries.get(key)
+        return entry.result if entry is not None else None
+
+    def put(self, key: bytes, result: Result) -> None:
+        """Keep a result; one larger than the whole budget is not kept."""
+        self.drop(key)
+        sizes = sizes_of(result.values)
+        if sizes.weights:
+            self._models.put(key, result, {key: sizes.own, **sizes.weights})
+        else:
+            self._plain.put(key, result, {key: sizes.own})
+
+    def drop(self, key: bytes) -> None:
+        """Forget a result."""
+        self._plain.drop(key)
+        self._models.drop(key)
+
+    def clear(self) -> None:
+        """Forget all results."""
+        self._plain.clear()
+        self._models.clear()
+
+
+class _Entry(NamedTuple):
+    """A result on a shelf.
+
+    Attributes:
+        pieces: What it holds, which others may hold as well: size by identity.
+        added: Bytes that nothing else held when it came.
+    """
+
+    result: Result
+    pieces: Mapping[Any, int]  # Any: whatever tells pieces apart
+    added: int
+    worth: float
+
+
+class _Shelf:
+    """Results within one budget.
+
     What was used since ages slower: the worth of each entry is counted from a clock that rises to the worth of what
     was dropped last (GreedyDual-Size, Cao & Irani 1997).
     """
 
     def __init__(self, budget_bytes: int) -> None:
-        self.budget_bytes = budget_bytes
+        self._budget_bytes = budget_bytes
         self.used_bytes = 0
-        self._entries: dict[bytes, tuple[Result, int, float]] = {}
+        self.entries: dict[bytes, _Entry] = {}
+        self._holders: Counter[object] = Counter()
         self._queue: list[tuple[float, bytes]] = []
         self._clock = 0.0
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._entries
-
     def get(self, key: bytes) -> Result | None:
-        """Give the result kept under this key, and mark it as used."""
-        entry = self._entries.get(key)
+        entry = self.entries.get(key)
         if entry is None:
             return None
-        result, size, _ = entry
-        self._entries[key] = (result, size, self._worth(result, size))
-        return result
+        self.entries[key] = entry._replace(worth=self._worth(entry.result, entry.added))
+        return entry.result
 
-    def peek(self, key: bytes) -> Result | None:
-        """Give the result kept under this key and leave its worth as it is, so that any thread may look."""
-        entry = self._entries.get(key)
-        return entry[0] if entry is not None else None
-
-    def put(self, key: bytes, result: Result) -> None:
-        """Keep a result; one larger than the whole budget is not kept."""
-        size = size_bytes(result.values)
-        self.drop(key)
-        if size > self.budget_bytes:
+    def put(self, key: bytes, result: Result, pieces: Mapping[Any, int]) -> None:  # Any: as above
+        if sum(pieces.values()) > self._budget_bytes:
             return
-        worth = self._worth(result, size)
-        self._entries[key] = (result, size, worth)
-        self.used_bytes += size
+        added = sum(size for piece, size in pieces.items() if not self._holders[piece])
+        self._holders.update(pieces.keys())
+        self.used_bytes += added
+        worth = self._worth(result, added)
+        self.entries[key] = _Entry(result, pieces, added, worth)
         heappush(self._queue, (worth, key))
-        while self.used_bytes > self.budget_bytes:
-            self._evict()
-        if len(self._queue) > 2 * len(self._entries) + 64:  # entries that were dropped or put again leave a trace
-            self._queue = [(worth, key) for key, (_, _, worth) in self._entries.items()]
+        if self.used_bytes > self._budget_bytes:
+            self._make_room()
+        if len(self._queue) > 2 * len(self.entries) + 64:  # entries that were dropped or put again leave a trace
+            self._queue = [(entry.worth, key) for key, entry in self.entries.items()]
             heapify(self._queue)
 
     def drop(self, key: bytes) -> None:
-        """Forget a result."""
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            self.used_bytes -= entry[1]
+        entry = self.entries.pop(key, None)
+        if entry is None:
+            return
+        for piece, size in entry.pieces.items():
+            self._holders[piece] -= 1
+            if not self._holders[piece]:
+                del self._holders[piece]
+                self.used_bytes -= size
 
     def clear(self) -> None:
-        """Forget all results."""
-        self._entries.clear()
+        self.entries.clear()
+        self._holders.clear()
         self._queue.clear()
         self.used_bytes = 0
 
     def _worth(self, result: Result, size: int) -> float:
         return self._clock + result.seconds / max(size, 1)
 
-    def _evict(self) -> None:
-        worth, key = heappop(self._queue)
-        entry = self._entries.get(key)
-        if entry is None:
-            return
-        if entry[2] > worth:  # used since it was queued
-            heappush(self._queue, (entry[2], key))
-            return
-        self._clock = worth
-        self.drop(key)
+    def _make_room(self) -> None:
+        """Drop what is worth least; what frees nothing, as others hold its weights too, only if nothing else does."""
+        useless: list[tuple[float, bytes]] = []
+        while self.used_bytes > self._budget_bytes:
+            if not self._queue:  # only traces of what was dropped were left
+                self._queue, useless = useless, []
+            worth, key = heappop(self._queue)
+            entry = self.entries.get(key)
+            if entry is None:
+                continue
+            if entry.worth > worth:  # used since it was queued
+                heappush(self._queue, (entry.worth, key))
+            elif self._queue and self._frees_nothing(key, entry):
+                useless.append((worth, key))
+            else:
+                self._clock = worth
+                self.drop(key)
+                for each in useless:
+                    heappush(self._queue, each)
+                useless = []
+        for each in useless:
+            heappush(self._queue, each)
+
+    def _frees_nothing(self, key: bytes, entry: _Entry) -> bool:
+        return len(entry.pieces) > 1 and all(self._holders[piece] > 1 for piece in entry.pieces if piece != key)
 
 
 class TieredCache:

@@ -5,35 +5,56 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import BaseModel
 
 from graphengine.core.on_demand import held
 
-__all__ = ["size_bytes"]
+__all__ = ["Sizes", "size_bytes", "sizes_of"]
 
 _SMALL = 64  # what a reference, or an object that isn't looked into, counts
 _SCALARS = frozenset({bool, int, float, type(None)})
 
 
+@dataclass
+class Sizes:
+    """What a value holds, in bytes.
+
+    Attributes:
+        own: All but networks' weights.
+        weights: Each weight's size by its identity, which is the same in all networks that share it.
+    """
+
+    own: int = 0
+    weights: dict[int, int] = field(default_factory=dict)
+
+
 def size_bytes(value: object) -> int:
+    """Add up all that a value holds; see ``sizes_of``."""
+    sizes = sizes_of(value)
+    return sizes.own + sum(sizes.weights.values())
+
+
+def sizes_of(value: object) -> Sizes:
     """Add up tensors, buffers, texts and a little for each part of a value; what it holds twice counts once.
 
     Objects of unknown classes count a token amount: what they share with the rest of the process can't be known.
     """
-    total = 0
+    sizes = Sizes()
     seen: set[int] = set()
     stack = [value]
     while stack:
         each = stack.pop()
-        total += _SMALL
+        sizes.own += _SMALL
         if type(each) in _SCALARS or id(each) in seen:
             continue
         seen.add(id(each))
         if isinstance(each, tuple | list | set | frozenset):
             stack.extend(each)
         elif isinstance(each, str | bytes | bytearray):
-            total += sys.getsizeof(each)
+            sizes.own += sys.getsizeof(each)
         elif isinstance(each, Mapping):
             stack.extend(each.keys())
             stack.extend(each.values())
@@ -42,31 +63,32 @@ def size_bytes(value: object) -> int:
         elif dataclasses.is_dataclass(each) and not isinstance(each, type):
             stack.extend(held(each, field.name) for field in dataclasses.fields(each))
         else:
-            total += _tensors(each, seen)
-    return total
+            _add_tensors(sizes, each, seen)
+    return sizes
 
 
-def _tensors(value: object, seen: set[int]) -> int:
+def _add_tensors(sizes: Sizes, value: object, seen: set[int]) -> None:
     """Count a tensor or a module of tensors, without importing torch: where there are any, it is loaded."""
     torch = sys.modules.get("torch")
     if torch is None:
-        return _buffer(value)
-    if isinstance(value, torch.nn.Module):
-        tensors = [*value.parameters(), *value.buffers()]
+        sizes.own += _buffer(value)
+    elif isinstance(value, torch.nn.Module):
+        sizes.weights.update((id(weight), weight.nbytes) for weight in value.parameters())
+        sizes.own += sum(_tensor(tensor, seen) for tensor in value.buffers())
     elif isinstance(value, torch.Tensor):
-        tensors = [value]
+        sizes.own += _tensor(value, seen)
     else:
-        return _buffer(value)
-    total = 0
-    for tensor in tensors:
-        if tensor.layout is not torch.strided:  # a sparse tensor has no single storage
-            total += tensor.element_size() * tensor._nnz()
-            continue
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in seen:
-            seen.add(storage.data_ptr())
-            total += storage.nbytes()
-    return total
+        sizes.own += _buffer(value)
+
+
+def _tensor(tensor: Any, seen: set[int]) -> int:  # Any: a tensor; torch isn't imported here
+    if str(tensor.layout) != "torch.strided":  # a sparse tensor has no single storage
+        return int(tensor.element_size() * tensor._nnz())
+    storage = tensor.untyped_storage()
+    if storage.data_ptr() in seen:
+        return 0
+    seen.add(storage.data_ptr())
+    return int(storage.nbytes())
 
 
 def _buffer(value: object) -> int:

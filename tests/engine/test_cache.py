@@ -210,3 +210,48 @@ def test_a_peek_finds_a_result_and_doesnt_keep_it_longer() -> None:
     cache.put(key(3), result(1000))
     assert len(cache) == 2
     assert cache.peek(key(1)) is None
+
+
+# Memory, for networks
+
+
+def network(kilobytes: int) -> torch.nn.Module:
+    return torch.nn.ParameterList([torch.nn.Parameter(torch.zeros(256)) for _ in range(kilobytes)])
+
+
+def test_networks_do_not_crowd_out_other_results() -> None:
+    cache = MemoryCache(10_000, 100_000)
+    cache.put(key(1), result(5000))
+    cache.put(key(2), Result([network(80)], seconds=1))
+    assert key(1) in cache
+    assert key(2) in cache
+    cache.put(key(3), Result([network(200)], seconds=1))
+    assert key(3) not in cache
+    assert cache.used_bytes > 85_000
+
+
+def test_weights_that_results_share_count_once() -> None:
+    cache = MemoryCache(10_000, 100_000)
+    base = network(80)
+    for number in range(10):
+        cache.put(key(number), Result([torch.nn.ModuleList([base, network(1)])], seconds=1))
+    assert len(cache) == 10
+    assert cache.used_bytes < 100_000
+    for number in range(9):
+        cache.drop(key(number))
+    assert 80_000 < cache.used_bytes < 90_000
+    cache.drop(key(9))
+    assert cache.used_bytes == 0
+
+
+def test_a_network_that_others_are_made_of_goes_last() -> None:
+    """A checkpoint is quick to open per byte, but dropping it frees nothing while models with a LoRA share it."""
+    cache = MemoryCache(10_000, 100_000)
+    base = network(80)
+    cache.put(key(0), Result([base], seconds=0.001))
+    cache.put(key(1), Result([torch.nn.ModuleList([base, network(10)])], seconds=1))
+    cache.put(key(2), Result([torch.nn.ModuleList([base, network(10)])], seconds=2))
+    assert [number for number in range(3) if key(number) in cache] == [0, 2]
+    cache.put(key(3), Result([network(90)], seconds=100))
+    assert [number for number in range(4) if key(number) in cache] == [3]
+    assert cache.used_bytes < 100_000
