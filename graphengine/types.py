@@ -255,6 +255,7 @@ class Model:
         family: What it is one of; None for others, such as a model trained from scratch.
         extra_channels: What its network takes beside the latents: 5 for an inpainting model, the mask and the latents
             of the picture without what it covers.
+        differential: Whether a latent mask's grades say from when a cell is repainted, instead of how much.
     """
 
     network: nn.Module
@@ -266,6 +267,7 @@ class Model:
     latent_rgb: LatentRgb | None = None
     family: Family | None = None
     extra_channels: int = 0
+    differential: bool = False
 
 
 @made_on_demand("network")

@@ -22,11 +22,21 @@ class KnownRegion:
         samples: The clean latents, ``[B, C, h, w]``.
         mask: ``[B or 1, 1, h, w]`` in 0…1; 1 is repainted, 0 keeps its latent.
         noise: ``[B, C, h, w]``, the noise that the kept part is shown through, the same at every level.
+        share_left: If given, the mask's grades say from when each cell is repainted, instead of how much: a cell is
+            repainted wholly while at most its grade is left of the run, which this tells at a noise level. Source:
+            Differential Diffusion, Levin & Fried 2023, arXiv:2306.00950.
     """
 
     samples: Tensor
     mask: Tensor
     noise: Tensor
+    share_left: Callable[[float], float] | None = None
+
+    def mask_at(self, sigma: float) -> Tensor:
+        """Give how much of each cell is repainted at a noise level."""
+        if self.share_left is None:
+            return self.mask
+        return ((self.mask >= self.share_left(sigma)) & (self.mask > 0)).to(self.mask.dtype)
 
     def around(self, answer: Callable[[Ask], Tensor]) -> Callable[[Ask], Tensor]:
         """Show the model the known part in every request, and put it into every answer.
@@ -35,8 +45,9 @@ class KnownRegion:
         """
 
         def answer_around(ask: Ask) -> Tensor:
-            shown = torch.lerp(self.samples + self.noise * ask.sigma, ask.x, self.mask)
-            return torch.lerp(self.samples, answer(replace(ask, x=shown)), self.mask)
+            mask = self.mask_at(ask.sigma)
+            shown = torch.lerp(self.samples + self.noise * ask.sigma, ask.x, mask)
+            return torch.lerp(self.samples, answer(replace(ask, x=shown)), mask)
 
         return answer_around
 

@@ -98,7 +98,7 @@ def run_sampler(
     if noise.is_added:
         # On the CPU like the function add_noise, so that both give the same bits on every device.
         x = noised(x, first_noise.cpu(), float(levels[0]), start.answerer.levels)
-    known = start.known(first_noise, is_clean=noise.is_added)
+    known = start.known(first_noise, float(levels[0]), is_clean=noise.is_added)
     answer = start.answerer if known is None else known.around(start.answerer)
     steps = SAMPLERS[sampler_name](x.to(place.device), levels, start.noise)
     return start.finish(steps, answer, len(levels) - 1)
@@ -116,7 +116,8 @@ def run_scheduler(
     first_noise = start.noise()
     with torch.no_grad():
         x = run.start(start.samples.to(place.device), first_noise, first_step)
-    known = start.known(first_noise, is_clean=True)
+    first_level = start.answerer.levels.sigma(run.first_timestep(first_step))
+    known = start.known(first_noise, first_level, is_clean=True)
     steps = run.sampler(x, start.noise, levels=start.answerer.levels, first_step=first_step, known=known)
     return start.finish(steps, start.answerer, run.steps - first_step)
 
@@ -193,20 +194,29 @@ class _Start:
     mask: Tensor | None
     noise: Noise
     place: Place
+    differential: bool
 
     @classmethod
     def of(cls, guider: Guider, noise: RunNoise, latent: Latent, place: Place, steps: RunSteps) -> _Start:
         samples = samples_for(guider.model, latent)
         answerer = answerer_for(guider, batch=len(samples), device=place.device, sparing=place.sparing, steps=steps)
         drawn = Noise(noise.seed, samples.shape, device=place.device)
-        return cls(answerer, latent, samples, latent_mask(latent), drawn, place)
+        return cls(answerer, latent, samples, latent_mask(latent), drawn, place, guider.model.differential)
 
-    def known(self, first_noise: Tensor, *, is_clean: bool) -> KnownRegion | None:
+    def known(self, first_noise: Tensor, first_level: float, *, is_clean: bool) -> KnownRegion | None:
         """Give the part that is kept; under noise, partly selected cells count as selected."""
         if self.mask is None:
             return None
         mask = self.mask if is_clean else (self.mask > 0).float()
-        return KnownRegion(self.samples.to(self.place.device), mask.to(self.place.device), first_noise)
+        levels = self.answerer.levels
+        first = levels.timestep(first_level)
+
+        def share_left(sigma: float) -> float:
+            return levels.timestep(sigma) / first if sigma > 0 < first else 0.0
+
+        device = self.place.device
+        share = share_left if self.differential else None
+        return KnownRegion(self.samples.to(device), mask.to(device), first_noise, share)
 
     def finish(self, sampler: Sampler, answer: Callable[[Ask], Tensor], total: int) -> Sampled:
         """Step the sampler, and bring what it gives to the CPU; what the mask keeps is as it was."""

@@ -84,6 +84,10 @@ class SchedulerRun:
                 "sampler_name", f"{class_name} refused the model or {steps} steps: {error}", "Choose another sampler."
             ) from error
 
+    def first_timestep(self, first_step: int) -> float:
+        """Give the timestep that a step begins at."""
+        return float(self._scheduler.timesteps[first_step * self._scheduler.order])
+
     def start(self, samples: Tensor, noise: Tensor, first_step: int) -> Tensor:
         """Give x to begin with: pure noise at step 0, else the latents with the noise of that step's timestep."""
         if first_step == 0:
@@ -123,7 +127,7 @@ class SchedulerRun:
             if known is not None:
                 is_last = i + 1 == len(timesteps)
                 kept = known.samples if is_last else self._noised(known.samples, known.noise, timesteps[i + 1])
-                x = torch.lerp(kept, x, known.mask)
+                x = torch.lerp(kept, x, known.mask_at(0.0 if is_last else levels.sigma(float(timesteps[i + 1]))))
         return x
 
     def _step(self, raw: Tensor, timestep: Tensor, x: Tensor, options: dict[str, object]) -> Tensor:

@@ -8,6 +8,7 @@ pack = NodePack(
         "graphengine_nodes.loaders",
         "graphengine_nodes.adapters",
         "graphengine_nodes.conditioning",
+        "graphengine_nodes.inpainting",
         "graphengine_nodes.latents",
         "graphengine_nodes.latent_operations",
         "graphengine_nodes.latent_files",

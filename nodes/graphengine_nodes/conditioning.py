@@ -9,7 +9,7 @@ from pydantic import Field
 from graphengine import Context, InputError, Widget, node
 from graphengine.diffusion.options import PromptWeighting
 from graphengine.types import Area, Clip, Conditioning, Mask, PictureSize
-from graphengine_nodes.inputs import Share, Side, Text
+from graphengine_nodes.inputs import Seed, Share, Side, Text
 
 Strength = Annotated[float, Field(ge=0, le=10), Widget("number", step=0.01)]
 Pixels = Annotated[int, Field(ge=0, le=16384)]
@@ -250,6 +250,22 @@ def conditioning_set_timestep_range(conditioning: Conditioning, start: Share = 0
 def _(start: float, end: float) -> None:
     if start >= end:
         raise InputError("end", f"from {start:g} to {end:g} there is nothing.", "Choose an end after the start.")
+
+
+@node("Wildcards", category="conditioning", outputs="text", aliases=("dynamic prompts",))
+def wildcards(ctx: Context, text: Text = "", seed: Seed = 0) -> str:
+    r"""Draw one of several choices in a prompt.
+
+    {red|green} is one of the two, {3::red|green} red three times as often, __colours__ a line of the file colours.txt
+    in the wildcards folder. Choices may hold choices. \{ and \} are plain braces.
+
+    Args:
+        text: A prompt with choices.
+        seed: The same seed draws the same choices.
+    """
+    from graphengine.diffusion.wildcards import expand, lines_in
+
+    return expand(text, seed, lines_in(ctx.settings))
 
 
 def _encoded(ctx: Context, clip: Clip, text: str | tuple[str, str], weighting: PromptWeighting) -> Conditioning:

@@ -398,3 +398,40 @@ def prompts_at_each_step(name: str, positive: Conditioning, **options: Any) -> l
         on_step=lambda done, total, denoised: steps.append(given[-1]), **options,
     )  # fmt: skip
     return steps
+
+
+@pytest.mark.parametrize("name", ["euler", "heun", "diffusers:EulerDiscreteScheduler", "diffusers:DDIMScheduler"])
+def test_grades_of_a_mask_say_from_when_each_cell_is_repainted(name: str) -> None:
+    """Columns of grades 1, 0.5, 0.25 and 0."""
+    latent = replace(encoded(1), noise_mask=Mask(torch.tensor([[[1, 0.5, 0.25, 0.0]] * 4])))
+    model = replace(model_for(), differential=True)
+    result = run(latent, name, model=model, cfg=1, steps=8, scheduler="sgm_uniform")
+    whole = run(replace(latent, noise_mask=None), name, model=model, cfg=1, steps=8, scheduler="sgm_uniform")
+    assert torch.equal(result[..., 3], latent.samples[..., 3])
+    torch.testing.assert_close(result[..., 0], whole[..., 0])
+    changes = [float((result - latent.samples)[..., column].abs().mean()) for column in range(4)]
+    assert changes[3] == 0 < changes[2] < changes[1]
+
+
+def test_grades_begin_where_as_much_of_the_way_is_left() -> None:
+    """The network is asked about cells of grade 0.5 as they were, with noise, until half of the timesteps are left."""
+    mask = torch.full((1, 4, 4), 0.5)
+    mask[..., :2] = 1
+    latent = replace(encoded(1), noise_mask=Mask(mask))
+    model = replace(model_for(), differential=True)
+    levels = TrainedLevels.of(model.scheduler_config)
+    asked: list[tuple[float, Tensor]] = []
+
+    def record(module: nn.Module, given: tuple[Any, ...]) -> None:  # Any: a hook's
+        asked.append((float(given[1]), given[0]))
+
+    model.network.register_forward_pre_hook(record)
+    run(latent, "euler", model=model, cfg=1, steps=8, scheduler="sgm_uniform")
+    first_noise = None
+    for timestep, seen in asked:
+        sigma = levels.sigma(timestep)
+        x = seen * (1 + sigma**2) ** 0.5
+        noise = (x - latent.samples)[..., 2:] / sigma
+        first_noise = noise if first_noise is None else first_noise
+        is_kept = torch.allclose(noise, first_noise, atol=1e-3)
+        assert is_kept == (timestep > asked[0][0] / 2)
