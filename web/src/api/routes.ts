@@ -121,6 +121,9 @@ export async function uploadAsset(file: Blob, name: string): Promise<Asset> {
   form.append("file", file, name);
   return (await send("POST", "/assets", {}, form)).json() as Promise<Asset>;
 }
+/** Words that model files (`KIND/NAME`) know, and those that were learned beside them. */
+export const getWords = (of: readonly string[]) =>
+  call<{ words: string[] }>("GET", `/words?${new URLSearchParams(of.map((each) => ["of", each]))}`);
 export const listFiles = (kind: string) => call<{ names: string[] }>("GET", `/files/${encodeURIComponent(kind)}`);
 
 /** Where the picture is that an input names; with a size, a small one of it. */

@@ -1,4 +1,4 @@
-import { type KeyboardEvent, useLayoutEffect, useRef, useState } from "react";
+import { type KeyboardEvent, useLayoutEffect, useRef } from "react";
 import { troubleWith } from "../graph/literals";
 import { t } from "../i18n";
 import { Popup } from "./Popup";
@@ -6,23 +6,19 @@ import { Trouble } from "./Trouble";
 import { textOf } from "./texts";
 import type { WidgetProps } from "./types";
 import { useTyping } from "./useTyping";
-import { complete, knownWords, learnWords, wordBefore } from "./words";
+import { useWords, type WordOffer } from "./useWords";
+import { learnWords } from "./words";
 
-interface Offer {
-  start: number;
-  end: number;
-  words: readonly string[];
-  /** The one that Enter takes; -1 while none was chosen, so that Enter is a new line. */
-  active: number;
-}
+/** They leave the word that is being written. */
+const CARET_KEYS = new Set(["ArrowLeft", "ArrowRight", "Home", "End", "PageUp", "PageDown"]);
 
-/** Several lines of text; words used before are offered while typing. */
+/** Several lines of text; words used before, and those that its model knows, are offered while typing. */
 export function PromptField(props: WidgetProps) {
-  const { id, input, value, disabled } = props;
+  const { id, node, input, value, disabled } = props;
   const area = useRef<HTMLTextAreaElement>(null);
   const caret = useRef<number | null>(null);
   const typing = useTyping(props);
-  const [offer, setOffer] = useState<Offer | null>(null);
+  const { offer, begin, write, move, leave } = useWords(node, input);
   const trouble = troubleWith(input, value);
   const text = textOf(value);
 
@@ -33,36 +29,28 @@ export function PromptField(props: WidgetProps) {
     caret.current = null;
   });
 
-  function onType(next: string, at: number): void {
-    typing.type(next);
-    const word = wordBefore(next, at);
-    const words = word === null ? [] : complete(word.prefix, knownWords(input));
-    setOffer(word === null || words.length === 0 ? null : { start: word.start, end: at, words, active: -1 });
-  }
-
   function take(word: string | undefined): void {
     if (offer === null || word === undefined) return;
     caret.current = offer.start + word.length;
     typing.type(text.slice(0, offer.start) + word + text.slice(offer.end));
-    setOffer(null);
+    leave();
   }
 
   function onKeyDown(event: KeyboardEvent<HTMLTextAreaElement>): void {
     if (event.key === "Escape") {
       if (offer === null ? typing.restore() : true) event.stopPropagation();
-      setOffer(null);
+      leave();
       return;
     }
     if (offer === null || event.ctrlKey || event.metaKey) return;
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (by !== undefined) {
       event.preventDefault();
-      const count = offer.words.length + 1;
-      setOffer({ ...offer, active: ((offer.active + 1 + by + count) % count) - 1 });
+      move(by);
     } else if ((event.key === "Enter" || event.key === "Tab") && offer.active >= 0) {
       event.preventDefault();
       take(offer.words[offer.active]);
-    }
+    } else if (CARET_KEYS.has(event.key)) leave();
   }
 
   return (
@@ -80,36 +68,49 @@ export function PromptField(props: WidgetProps) {
         aria-autocomplete="list"
         aria-controls={offer === null ? undefined : `${id}-words`}
         aria-activedescendant={offer === null || offer.active < 0 ? undefined : `${id}-word${offer.active}`}
-        onFocus={typing.begin}
+        onFocus={() => {
+          begin();
+          typing.begin();
+        }}
+        onClick={leave}
         onBlur={() => {
           if (typing.end()) learnWords(text);
-          setOffer(null);
+          leave();
         }}
-        onChange={(event) => onType(event.target.value, event.target.selectionStart)}
+        onChange={(event) => {
+          typing.type(event.target.value);
+          write(event.target.value, event.target.selectionStart);
+        }}
         onKeyDown={onKeyDown}
       />
       {offer !== null && (
-        <Popup anchor={area} className="w-list w-words" onLeave={() => setOffer(null)}>
-          <div id={`${id}-words`} role="listbox" aria-label={t("widgets.words")}>
-            {offer.words.map((word, at) => (
-              // biome-ignore lint/a11y/useKeyWithClickEvents: the text's keys choose, the focus stays there
-              // biome-ignore lint/a11y/useFocusableInteractive: as above
-              <div
-                key={word}
-                id={`${id}-word${at}`}
-                role="option"
-                aria-selected={at === offer.active}
-                data-active={at === offer.active || undefined}
-                onMouseDown={(event) => event.preventDefault()}
-                onClick={() => take(word)}
-              >
-                {word}
-              </div>
-            ))}
-          </div>
+        <Popup anchor={area} className="w-list w-words" onLeave={leave}>
+          <WordList id={id} offer={offer} onTake={take} />
         </Popup>
       )}
       <Trouble id={`${id}-trouble`} anchor={area} text={trouble} />
+    </div>
+  );
+}
+
+function WordList({ id, offer, onTake }: { id: string; offer: WordOffer; onTake(word: string): void }) {
+  return (
+    <div id={`${id}-words`} role="listbox" aria-label={t("widgets.words")}>
+      {offer.words.map((word, at) => (
+        // biome-ignore lint/a11y/useKeyWithClickEvents: the text's keys choose, the focus stays there
+        // biome-ignore lint/a11y/useFocusableInteractive: as above
+        <div
+          key={word}
+          id={`${id}-word${at}`}
+          role="option"
+          aria-selected={at === offer.active}
+          data-active={at === offer.active || undefined}
+          onMouseDown={(event) => event.preventDefault()}
+          onClick={() => onTake(word)}
+        >
+          {word}
+        </div>
+      ))}
     </div>
   );
 }

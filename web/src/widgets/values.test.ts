@@ -122,6 +122,28 @@ describe("words", () => {
   });
 });
 
+describe("words that models know", () => {
+  const known = ["triangle", "tricky", "red", "long exposure", "embedding:Dusk_v2"];
+
+  it("follow those that were used, in the order in which they are known, each once", () => {
+    expect(complete("tr", {}, known)).toEqual(["triangle", "tricky"]);
+    expect(complete("tr", { tricky: 3, trio: 1 }, known)).toEqual(["tricky", "trio", "triangle"]);
+    expect(complete("triangle", {}, known)).toEqual([]);
+    expect(complete("lo", {}, known)).toEqual(["long exposure"]);
+  });
+
+  it("are never more than a glance takes in", () => {
+    const many = Array.from({ length: 50 }, (_, place) => `word${place}`);
+    expect(complete("wo", { world: 1 }, many)).toEqual(["world", "word0", "word1", "word2", "word3", "word4"]);
+  });
+
+  it("are found by their own names where they were learned, and replace all that was written of them", () => {
+    expect(complete("du", {}, known)).toEqual(["embedding:Dusk_v2"]);
+    expect(wordBefore("a embedding:Du", 14)).toEqual({ start: 2, prefix: "embedding:Du" });
+    expect(complete("embedding:Du", {}, known)).toEqual(["embedding:Dusk_v2"]);
+  });
+});
+
 describe("options", () => {
   it("are found by each word, and those that begin so come first", () => {
     const options = ["deep red", "red", "blue"].map((value) => ({ value, label: value }));
