@@ -10,7 +10,6 @@ made from one base only the one read last is kept, so memory holds a second copy
 
 from __future__ import annotations
 
-import copy
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from graphengine.core.on_demand import OnDemand, held
 from graphengine.diffusion.lora_files import LayerChange, LoraFile
 from graphengine.diffusion.lora_names import Part, family_of
 from graphengine.diffusion.lora_updates import Update
+from graphengine.diffusion.network_copies import with_weights
 from graphengine.diffusion.original_names import unet_places
 from graphengine.errors import InputError
 from graphengine.types import Clip, Model, TextEncoder
@@ -91,18 +91,15 @@ def merged(base: nn.Module, adapters: Sequence[Adapter]) -> nn.Module:
     Each weight is computed in float32 where the base has it, and rounded once to its type.
     """
     parameters = dict(base.named_parameters())
-    shared: dict[int, Any] = {
-        id(tensor): tensor for tensor in (*parameters.values(), *base.buffers())
-    }  # Any: deepcopy's
+    changed = {}
     with torch.no_grad():
         for name in dict.fromkeys(name for adapter in adapters for name in adapter.updates):
-            original = parameters[name]
-            weight = original.detach().float()
+            weight = parameters[name].detach().float()
             for adapter in adapters:
                 if name in adapter.updates:
                     weight = adapter.updates[name].added_to(weight, adapter.strength)
-            shared[id(original)] = nn.Parameter(weight.to(original.dtype), requires_grad=False)
-    return copy.deepcopy(base, shared)
+            changed[name] = weight.to(parameters[name].dtype)
+    return with_weights(base, changed)
 
 
 def with_lora(

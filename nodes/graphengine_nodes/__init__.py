@@ -14,6 +14,7 @@ pack = NodePack(
         "graphengine_nodes.latent_files",
         "graphengine_nodes.sampling",
         "graphengine_nodes.sampling_parts",
+        "graphengine_nodes.merging",
         "graphengine_nodes.masks",
         "graphengine_nodes.images",
         "graphengine_nodes.image_geometry",
