@@ -13,8 +13,11 @@ import torch
 from graphengine.config import Precision
 from graphengine.diffusion.checkpoint_writing import save
 from graphengine.diffusion.diffusers_folders import DiffusersFolder
+from graphengine.diffusion.options import ClipKind, LatentKind
+from graphengine.diffusion.part_files import PartFiles
 from graphengine.diffusion.single_file_writing import save_single_file
 from graphengine.diffusion.single_files import SingleFile
+from graphengine.diffusion.weights_files import WeightsFile
 from graphengine.types import Clip, Model, Vae
 
 __all__ = ["load", "load_clip", "load_model", "load_vae", "save", "save_single_file"]
@@ -36,33 +39,44 @@ def load(path: Path, *, precision: Precision = "auto", device: torch.device | st
 
 
 def load_model(path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> Model:
-    """Open only the denoiser of a checkpoint, such as the folder of an unconditional DDPM.
+    """Open only a denoiser: of a checkpoint, of an unconditional DDPM's folder, or in a file or folder of its own.
 
     Raises:
         ModelFileError: if it is missing, damaged or of an unknown kind.
     """
-    return _opened(path, precision, device).model()
+    return PartFiles(precision=precision, device=device).denoiser(path)
 
 
-def load_clip(path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> Clip:
-    """Open only the text encoders and tokenizers of a checkpoint.
+def load_clip(
+    *paths: Path, kind: ClipKind = "auto", precision: Precision = "auto", device: torch.device | str = "cpu"
+) -> Clip:
+    """Open only text encoders and tokenizers: of a checkpoint, or from a file for each encoder.
+
+    Args:
+        kind: Whose they are, which decides what is read of them; a checkpoint tells that itself.
 
     Raises:
         ModelFileError: if they are missing, damaged or of an unknown kind.
+        InputError: if they are too few or too many for their kind.
     """
-    return _opened(path, precision, device).clip()
+    return PartFiles(precision=precision, device=device).clip(paths, kind)
 
 
-def load_vae(path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> Vae:
-    """Open only the autoencoder of a checkpoint.
+def load_vae(
+    path: Path, *, latents: LatentKind = "auto", precision: Precision = "auto", device: torch.device | str = "cpu"
+) -> Vae:
+    """Open only an autoencoder: of a checkpoint, or in a file or folder of its own.
+
+    Args:
+        latents: Whose latents a file's autoencoder makes.
 
     Raises:
         ModelFileError: if it is missing, damaged or of an unknown kind.
     """
-    return _opened(path, precision, device).vae()
+    return PartFiles(precision=precision, device=device).vae(path, latents)
 
 
 def _opened(path: Path, precision: Precision, device: torch.device | str) -> SingleFile | DiffusersFolder:
     if path.is_file():
-        return SingleFile(path, precision=precision, device=device)
+        return SingleFile(WeightsFile(path, precision=precision, device=device))
     return DiffusersFolder(path, precision=precision, device=device)

@@ -10,27 +10,22 @@ state; where a denoiser also takes a pooled prompt, all CLIP encoders give the s
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-import diffusers
 import torch
-import transformers
 from diffusers import AutoencoderKL, AutoencoderTiny
-from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoTokenizer, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
 
 from graphengine.config import Precision
-from graphengine.diffusion.checkpoint_writing import NETWORKS, WEIGHTS_STEM
+from graphengine.diffusion.checkpoint_writing import NETWORKS
 from graphengine.diffusion.families import family_of_folder, layout_of
 from graphengine.diffusion.latent_preview import fit_latent_rgb
-from graphengine.diffusion.model_files import find_weights, read_header, read_json
-from graphengine.diffusion.precision import STORED, weights_dtype
+from graphengine.diffusion.model_files import read_json
+from graphengine.diffusion.pretrained import Opener, load_tokenizer
 from graphengine.errors import ModelFileError
 from graphengine.types import Clip, Family, Model, Prediction, TextEncoder, Vae
 
@@ -70,7 +65,7 @@ class DiffusersFolder:
         read_json(folder / "model_index.json")
         self.folder = folder
         self.denoiser = "transformer" if (folder / "transformer").is_dir() else "unet"
-        self._precision, self._device = precision, device
+        self._opener = Opener(precision, device)
 
     def load(self) -> tuple[Model, Clip, Vae]:
         """Open all three parts.
@@ -154,7 +149,7 @@ class DiffusersFolder:
         if config["model_type"] == "t5":
             kind = "T5EncoderModel"
         network = self._text_network(TEXT_ENCODERS[kind], part)
-        tokenizer = _load_tokenizer(self.folder / _tokenizer_of(part), kind)
+        tokenizer = load_tokenizer(self.folder / _tokenizer_of(part), kind)
         if kind == "T5EncoderModel":
             return TextEncoder(network, tokenizer, pooled=None)
         if not reads_pooled:
@@ -180,31 +175,59 @@ class DiffusersFolder:
         return int(2 ** (len(blocks) - 1))
 
     def _network(self, kind: Any, part: str) -> nn.Module:  # Any: a diffusers class, untyped
-        stored, variant = _stored(self.folder / part, WEIGHTS_STEM)
-        dtype = weights_dtype(self._precision, self._device, self._family(), stored, vae=part == "vae")
-
-        def opened() -> tuple[nn.Module, Mapping[str, Any]]:  # Any: diffusers' loading report
-            network, report = kind.from_pretrained(
-                self.folder / part, variant=variant, torch_dtype=dtype, ignore_mismatched_sizes=True,
-                output_loading_info=True, local_files_only=True, use_safetensors=True,
-            )  # fmt: skip
-            return network, report
-
-        return _open(self.folder / part, opened)
+        return self._opener.diffusers(kind, self.folder / part, self._family(), is_vae=part == "vae")
 
     def _text_network(self, kind: Any, part: str) -> nn.Module:  # Any: a transformers class, untyped
-        stored, variant = _stored(self.folder / part, "model")
-        dtype = weights_dtype(self._precision, self._device, self._family(), stored)
+        return self._opener.transformers(kind, self.folder / part, self._family())
 
-        def opened() -> tuple[nn.Module, Mapping[str, Any]]:  # Any: transformers' loading report
-            loaded: Any = kind.from_pretrained(  # Any: with output_loading_info it is a pair, which isn't declared
-                self.folder / part, variant=variant, dtype=dtype, ignore_mismatched_sizes=True,
-                output_loading_info=True, local_files_only=True, use_safetensors=True,
-            )  # fmt: skip
-            text_encoder, report = loaded
-            return text_encoder, report
 
-        return _open(self.folder / part, opened)
+class PartFolder:
+    """A folder that holds one network with its configuration, as diffusers' ``save_pretrained`` writes it.
+
+    Args: as for ``DiffusersFolder``.
+    """
+
+    def __init__(self, folder: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> None:
+        self.folder = folder
+        self._config = read_json(folder / "config.json")
+        self._opener = Opener(precision, device)
+
+    def denoiser(self) -> Model:
+        """Open a denoiser of a known family, whose noise levels are known.
+
+        Raises:
+            ModelFileError: if it is none.
+        """
+        family = family_of_folder(self._config)
+        if self._config.get("_class_name") != "UNet2DConditionModel" or family is None:
+            raise ModelFileError(
+                f"{self.folder}: a {self._config.get('_class_name')!r} whose noise levels aren't known\n"
+                "  Choose the complete folder, with model_index.json, unet and scheduler in it."
+            )
+        layout = layout_of(family)
+        takes, gives = _size(self._config.get("in_channels")) or 4, _size(self._config.get("out_channels")) or 4
+        return Model(
+            network=self._opener.diffusers(NETWORKS["UNet2DConditionModel"], self.folder, family),
+            prediction=layout.scheduler["prediction_type"],
+            scheduler_config=layout.scheduler,
+            latent_channels=min(takes, gives),
+            source=self.folder.name,
+            latent_rgb=layout.latent_rgb,
+            family=family,
+            extra_channels=max(0, takes - gives),
+        )
+
+    def vae(self) -> Vae:
+        """Open an autoencoder.
+
+        Raises:
+            ModelFileError: if it is none.
+        """
+        kind = self._config.get("_class_name")
+        if not isinstance(kind, str) or kind not in AUTOENCODERS:
+            raise _unknown(self.folder / "config.json", "autoencoder", kind, AUTOENCODERS)
+        family: Family | None = "sdxl" if self._config.get("force_upcast") else None
+        return Vae(self._opener.diffusers(AUTOENCODERS[kind], self.folder, family, is_vae=True), self.folder.name)
 
 
 def _projects(config: Mapping[str, object]) -> bool:
@@ -254,67 +277,3 @@ def _check_fit(folder: Path, model: Model, clip: Clip, vae: Vae) -> None:
             f" the unet makes {model.latent_channels}\n"
             "  These parts come from different checkpoints; use those that were trained together."
         )
-
-
-def _stored(part: Path, stem: str) -> tuple[torch.dtype, str | None]:
-    """Check a part's weights and tell in which format most of them are, and their variant."""
-    files, variant = find_weights(part, stem)
-    sizes: Counter[str] = Counter()
-    for file in files:
-        for entry in read_header(file).values():
-            sizes[entry.dtype] += entry.end - entry.begin
-    kinds = [STORED[name] for name, _size in sizes.most_common() if name in STORED]
-    return (kinds[0] if kinds else torch.float32), variant
-
-
-def _open(part: Path, opened: Callable[[], tuple[nn.Module, Mapping[str, Any]]]) -> nn.Module:  # Any: a loading report
-    """Load a part, insist that every weight fitted, and freeze it."""
-    try:
-        with _quiet_libraries():
-            network, report = opened()
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
-        # Both libraries raise any of these when a configuration contradicts itself.
-        raise ModelFileError(f"{part}: can't be opened: {error}\n  Copy the checkpoint again.") from error
-    problems = {"missing_keys": "lack", "unexpected_keys": "have", "mismatched_keys": "have in other sizes"}
-    for problem, what in problems.items():
-        names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in report.get(problem) or ())
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise ModelFileError(
-                f"{part}: wrong architecture: the weights {what} {names[0]!r}{more}, compared with config.json\n"
-                "  Weights and configuration come from different models; copy the checkpoint again."
-            )
-    return network.eval().requires_grad_(False)
-
-
-def _load_tokenizer(folder: Path, kind: str) -> Any:  # Any: tokenizers' own methods are untyped
-    if not folder.is_dir():
-        raise ModelFileError(f"{folder}: no such folder\n  Copy the checkpoint again, completely.")
-    if not (folder / "tokenizer.json").exists():
-        for name in ("spiece.model",) if kind == "T5EncoderModel" else ("vocab.json", "merges.txt"):
-            if not (folder / name).exists():
-                raise ModelFileError(f"{folder / name}: no such file\n  Copy the checkpoint again, completely.")
-    try:
-        if kind == "T5EncoderModel":
-            tokenizer: Any = AutoTokenizer  # Any: its function isn't typed
-            return tokenizer.from_pretrained(folder, local_files_only=True)
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # tokenizers, written in Rust, raises bare Exception for a damaged file
-        raise ModelFileError(f"{folder}: can't be opened: {error}\n  Copy the checkpoint again.") from error
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keep progress bars and reports of the libraries off the terminal: what matters is raised."""
-    libraries: tuple[Any, Any] = (transformers.utils.logging, diffusers.utils.logging)  # Any: untyped functions
-    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
-    for library in libraries:
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, (verbosity, bars) in zip(libraries, before, strict=True):
-            library.set_verbosity(verbosity)
-            if bars:
-                library.enable_progress_bar()

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphengine.diffusion.families import NAMES, family_of_folder, recognise
-from graphengine.diffusion.model_files import read_header_and_metadata, read_json
+from graphengine.diffusion.families import CHECKPOINT_PREFIXES, NAMES, family_of_folder, recognise
+from graphengine.diffusion.model_files import read_header, read_header_and_metadata, read_json
+from graphengine.diffusion.options import LatentKind
+from graphengine.diffusion.part_layouts import denoiser_layout, text_layout, vae_layout
 from graphengine.errors import ModelFileError
 from graphengine.types import Family
 
-__all__ = ["checkpoint_facts", "factor_of_levels"]
+__all__ = ["checkpoint_facts", "clip_facts", "denoiser_facts", "factor_of_levels", "vae_facts"]
 
 _TEXT_PARTS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
@@ -33,6 +35,53 @@ def checkpoint_facts(path: Path) -> dict[str, Facts]:
     unet, vae = _config(path / denoiser / "config.json"), _config(path / "vae" / "config.json")
     texts = [_config(path / part / "config.json") for part in _TEXT_PARTS if (path / part).is_dir()]
     return _facts(unet, vae, texts, family_of_folder(unet))
+
+
+def denoiser_facts(path: Path) -> dict[str, Facts]:
+    """Give the facts of ``model``, a denoiser in a checkpoint or alone, as above."""
+    try:
+        if path.is_file():
+            header, metadata = read_header_and_metadata(path)
+            layout, _naming, _prefix = denoiser_layout(path, header, metadata)
+            return {"model": _facts(_object(layout.unet), _object(layout.vae), [], layout.family)["model"]}
+    except (ModelFileError, OSError):
+        return {}
+    if (path / "config.json").exists():
+        unet = _config(path / "config.json")
+        return {"model": {**_facts(unet, {}, [], family_of_folder(unet))["model"], "latent_factor": 8}}
+    return {"model": checkpoint_facts(path)["model"]}
+
+
+def vae_facts(path: Path, latents: LatentKind) -> dict[str, Facts]:
+    """Give the facts of ``vae``, an autoencoder in a checkpoint or alone, as above."""
+    try:
+        if path.is_file():
+            header, metadata = read_header_and_metadata(path)
+            vae = vae_layout(path, header, metadata, latents)
+            levels = {"block_out_channels": [64] * 4} if vae.kind == "AutoencoderTiny" else {}
+            return {"vae": _facts({}, {**levels, **vae.config}, [], None)["vae"]}
+    except (ModelFileError, OSError):
+        return {}
+    if (path / "config.json").exists():
+        return {"vae": _facts({}, _config(path / "config.json"), [], None)["vae"]}
+    return {"vae": checkpoint_facts(path)["vae"]}
+
+
+def clip_facts(paths: Sequence[Path]) -> dict[str, Facts]:
+    """Give the facts of ``clip``, text encoders in a checkpoint or alone, as above."""
+    if len(paths) == 1 and paths[0].is_dir():
+        return {"clip": checkpoint_facts(paths[0])["clip"]}
+    texts = []
+    try:
+        for path in paths:
+            header = read_header(path)
+            if any(name.startswith(CHECKPOINT_PREFIXES) for name in header):
+                return {"clip": checkpoint_facts(path)["clip"]}
+            texts.append(text_layout(path, header).config)
+    except (ModelFileError, OSError):
+        return {}
+    wide = [text["d_model"] for text in texts if "d_model" in text]  # others are filled up to T5's width
+    return {"clip": {"context_width": wide[0] if wide else _text_width(texts)}}
 
 
 def _single_file_facts(path: Path) -> dict[str, Facts]:

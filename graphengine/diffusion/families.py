@@ -30,6 +30,7 @@ Header = Mapping[str, TensorEntry]
 
 UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIX = "first_stage_model."
+CHECKPOINT_PREFIXES = (UNET_PREFIX, VAE_PREFIX, "cond_stage_model.", "conditioner.")
 METADATA_KEY = "graphengine"
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -103,34 +104,39 @@ def recognise(path: Path, header: Header, metadata: Mapping[str, str]) -> Layout
     if written is not None:
         return written
     if UNET_PREFIX + "input_blocks.0.0.weight" not in header:
-        raise ModelFileError(f"{path}: not a checkpoint: {_what_else(header)}")
+        raise ModelFileError(f"{path}: not a checkpoint: {what_else(header)}")
     return unet_layout(path, header, UNET_PREFIX)
 
 
-def unet_layout(path: Path, header: Header, prefix: str) -> Layout:
-    """Tell the family from a denoiser in the original names.
+def unet_layout(
+    path: Path, header: Header, prefix: str, *, first: str = "input_blocks.0.0", adding: str = "label_emb.0.0"
+) -> Layout:
+    """Tell the family from a denoiser.
+
+    Args:
+        prefix: What comes before its tensors' names.
+        first: The layer that reads latents.
+        adding: The layer that reads sizes.
 
     Raises:
         ModelFileError: if it is none of the known ones.
     """
-    first = _shape(header, prefix + "input_blocks.0.0.weight")
-    blocks = (f"{prefix}input_blocks.{number}.1.transformer_blocks.0.attn2.to_k.weight" for number in (1, 2, 4, 5))
-    reading = next((_shape(header, name) for name in blocks if name in header), ())
-    adding = _shape(header, prefix + "label_emb.0.0.weight")
-    if len(first) != 4:
-        raise damaged(path, f"tensor '{prefix}input_blocks.0.0.weight' has the shape {list(first)}")
-    signature = (first[0], _last(reading), _last(adding))
-    family = _FAMILIES.get(signature)
+    sizes = _shape(header, f"{prefix}{first}.weight")
+    if len(sizes) != 4:
+        raise damaged(path, f"tensor '{prefix}{first}.weight' has the shape {list(sizes)}")
+    reading = (name for name in header if name.startswith(prefix) and name.endswith(".attn2.to_k.weight"))
+    reads = _last(_shape(header, next(reading, "")))
+    family = _FAMILIES.get((sizes[0], reads, _last(_shape(header, f"{prefix}{adding}.weight"))))
     if family is None:
-        reads = f"{signature[1]} wide" if signature[1] else "not read"
-        raise _unknown(path, f"{signature[0]} channels at first, prompts {reads}")
+        prompts = f"{reads} wide" if reads else "not read"
+        raise _unknown(path, f"{sizes[0]} channels at first, prompts {prompts}")
     layout = layout_of(family)
-    if first[1] == 4:
+    if sizes[1] == 4:
         return layout
-    if first[1] == 4 + _INPAINTING_CHANNELS:
-        return replace(layout, name=f"{layout.name} inpainting", unet={**layout.unet, "in_channels": first[1]})
-    kind = {8: "instruct-pix2pix", 5: "depth-conditioned", 7: "an upscaler"}.get(first[1], "unknown")
-    raise _unknown(path, f"{layout.name} with {first[1]} input channels, {kind}")
+    if sizes[1] == 4 + _INPAINTING_CHANNELS:
+        return replace(layout, name=f"{layout.name} inpainting", unet={**layout.unet, "in_channels": sizes[1]})
+    kind = {8: "instruct-pix2pix", 5: "depth-conditioned", 7: "an upscaler"}.get(sizes[1], "unknown")
+    raise _unknown(path, f"{layout.name} with {sizes[1]} input channels, {kind}")
 
 
 def family_of_folder(config: Config) -> Family | None:
@@ -196,7 +202,7 @@ _OTHER_KINDS: tuple[tuple[str, str, str], ...] = (
 _ONLY_LORA = (".lora_up.weight", ".lora_A.weight", ".lora.up.weight", ".lora_B.weight", ".hada_w1_a", ".lokr_w1")
 
 
-def _what_else(header: Header) -> str:
+def what_else(header: Header) -> str:
     """Say what a file is that is no checkpoint, and what to do with it."""
     if any(name.endswith(_ONLY_LORA) for name in header):
         return "it is a LoRA\n  Load it with LoadLora, on top of a checkpoint."

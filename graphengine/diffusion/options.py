@@ -20,6 +20,12 @@ Flip = Literal["x-axis: vertically", "y-axis: horizontally"]
 Rotation = Literal["none", "90 degrees", "180 degrees", "270 degrees"]
 """Clockwise."""
 
+LatentKind = Literal["auto", "sd", "sdxl", "sd3", "flux"]
+"""Whose latents an autoencoder makes: Stable Diffusion 1 and 2, XL, 3, or Flux."""
+
+ClipKind = Literal["auto", "sd1", "sd2", "sdxl", "sdxl_refiner", "sd3"]
+"""Whose text encoders these are."""
+
 Axis = Literal["x", "-x", "y", "-y", "t", "-t"]
 """Across, down, or along the batch; with a minus sign in the other order."""
 

@@ -1,58 +1,44 @@
 """Open single-file checkpoints: one safetensors file with denoiser, text encoders and autoencoder.
 
-The header tells how the networks are built (``families``). They are made without weights, and each weight becomes a
-view of the mapped file, where its format is the wanted one: nothing is read until it is computed with.
+The header tells how the networks are built (``families``), and what is written nowhere is found out from the weights.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from graphengine.config import Precision
 from graphengine.diffusion.clip_vocabulary import clip_tokenizer
-from graphengine.diffusion.families import UNET_PREFIX, VAE_PREFIX, Config, Header, recognise
-from graphengine.diffusion.model_files import PICKLE_SUFFIXES, pickle_error, read_header_and_metadata
-from graphengine.diffusion.original_names import Places, read_weight, text_places, unet_places, vae_places
-from graphengine.diffusion.precision import STORED, weights_dtype
+from graphengine.diffusion.families import UNET_PREFIX, VAE_PREFIX, Config, Header, Layout, recognise
+from graphengine.diffusion.original_names import Place, Places, text_places, unet_places, vae_places
+from graphengine.diffusion.weights_files import WeightsFile
 from graphengine.diffusion.written_tokenizers import read_tokenizer
 from graphengine.errors import ModelFileError
-from graphengine.types import Clip, Model, TextEncoder, Vae
+from graphengine.types import Clip, Family, Model, TextEncoder, Vae
 
-_TEXT_MODELS: Mapping[str, Any] = {  # Any: transformers leaves constructors untyped
+TEXT_MODELS: Mapping[str, Any] = {  # Any: transformers leaves constructors untyped
     "CLIPTextModel": CLIPTextModel,
     "CLIPTextModelWithProjection": CLIPTextModelWithProjection,
 }
-_SD2_V_MARK = f"{UNET_PREFIX}output_blocks.11.1.transformer_blocks.0.norm1.bias"
+_SD2_V_MARK = "up_blocks.3.attentions.2.transformer_blocks.0.norm1.bias"
 
 
 class SingleFile:
-    """A single-file checkpoint whose header was read and found sound.
-
-    Args:
-        path: The file.
-        precision: In which format weights are wanted.
-        device: Where the networks will run, which ``auto`` goes by.
+    """A single-file checkpoint of a known kind.
 
     Raises:
-        ModelFileError: if it is missing, damaged, a pickle, or of an unknown kind.
+        ModelFileError: if it is of another.
     """
 
-    def __init__(self, path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> None:
-        if path.suffix in PICKLE_SUFFIXES:
-            raise pickle_error(path)
-        self.path = path
-        self.header, self.metadata = read_header_and_metadata(path)
-        self.layout = recognise(path, self.header, self.metadata)
-        self._precision, self._device = precision, device
+    def __init__(self, file: WeightsFile) -> None:
+        self.file = file
+        self.path = file.path
+        self.layout = recognise(file.path, file.header, file.metadata)
 
     def load(self) -> tuple[Model, Clip, Vae]:
         """Open all three parts.
@@ -61,9 +47,7 @@ class SingleFile:
             ModelFileError: if one is missing or incomplete.
         """
         parts = {"text encoder": [str(each["prefix"]) for each in self.layout.text_encoders], "vae": [VAE_PREFIX]}
-        missing = [
-            part for part, prefixes in parts.items() if not all(_has(self.header, prefix) for prefix in prefixes)
-        ]
+        missing = [part for part, prefixes in parts.items() if not all(self.file.has(prefix) for prefix in prefixes)]
         if missing:
             raise ModelFileError(
                 f"{self.path}: this checkpoint has no {', no '.join(missing)}\n"
@@ -73,28 +57,16 @@ class SingleFile:
 
     def model(self) -> Model:
         """Open the denoiser."""
-        config = self.layout.unet
-        network = self._network(
-            lambda: UNet2DConditionModel(**_arguments(config)), lambda names: unet_places(names, config, UNET_PREFIX)
-        )
-        scheduler = self._scheduler()
-        return Model(
-            network=network,
-            prediction=scheduler["prediction_type"],
-            scheduler_config=scheduler,
-            latent_channels=int(config["out_channels"]),
-            latent_factor=2 ** (len(self.layout.vae["block_out_channels"]) - 1),
-            source=self.path.name,
-            latent_rgb=self.layout.latent_rgb,
-            family=self.layout.family,
-            extra_channels=self.layout.extra_channels,
-        )
+        return read_denoiser(self.file, self.layout, UNET_PREFIX)
 
     def vae(self) -> Vae:
         """Open the autoencoder."""
         config = self.layout.vae
-        network = self._network(
-            lambda: AutoencoderKL(**_arguments(config)), lambda names: vae_places(names, config, VAE_PREFIX), vae=True
+        network = self.file.network(
+            lambda: AutoencoderKL(**_arguments(config)),
+            lambda names: vae_places(names, config, VAE_PREFIX),
+            family=self.layout.family,
+            is_vae=True,
         )
         return Vae(network, source=self.path.name)
 
@@ -105,11 +77,10 @@ class SingleFile:
 
     def _text_encoder(self, layout: Config) -> TextEncoder:
         prefix, form = layout["prefix"], layout["form"]
-        network = self._network(
-            lambda: _TEXT_MODELS[layout["architecture"]](CLIPTextConfig(**layout["config"])),
-            lambda names: _as_stored(text_places(names, form, prefix), self.header),
-        )
-        _recreate_positions(network)
+        network = read_text_encoder(
+            self.file, TEXT_MODELS[layout["architecture"]], layout["config"],
+            lambda names: text_places(names, form, prefix), family=self.layout.family,
+        )  # fmt: skip
         written = layout.get("tokenizer")
         return TextEncoder(
             network=network,
@@ -119,69 +90,76 @@ class SingleFile:
             pooled=layout["pooled"],
         )
 
-    def _network(
-        self, make: Callable[[], nn.Module], places_of: Callable[[list[str]], Places], *, vae: bool = False
-    ) -> nn.Module:
-        with torch.device("meta"):
-            network = make()
-        shapes = {name: weight.shape for name, weight in network.state_dict().items()}
-        places = places_of(list(shapes))
-        _check_all_there(self.path, places, self.header)
-        stored = _stored_dtype(self.path, places, self.header)
-        dtype = weights_dtype(self._precision, self._device, self.layout.family, stored, vae=vae)
-        network.load_state_dict(self._weights(places, shapes, dtype), assign=True)
-        return network.eval().requires_grad_(False)
 
-    def _weights(self, places: Places, shapes: Mapping[str, torch.Size], dtype: torch.dtype) -> dict[str, Tensor]:
-        try:
-            with safe_open(self.path, "pt") as file:
-                return {
-                    name: read_weight(place, file.get_tensor(place.name), shapes[name]).to(dtype)
-                    for name, place in places.items()
-                }
-        except ValueError as error:
-            raise ModelFileError(
-                f"{self.path}: wrong architecture: {error}, which doesn't fit {self.layout.name}\n"
-                "  The file is damaged, or a variant of that family which can't be read."
-            ) from error
-        except (SafetensorError, OSError) as error:
-            raise ModelFileError(f"{self.path}: can't be opened: {error}\n  Download or copy it again.") from error
+def read_denoiser(file: WeightsFile, layout: Layout, prefix: str | None) -> Model:
+    """Read a denoiser.
 
-    def _scheduler(self) -> dict[str, Any]:  # Any: a diffusers configuration, of JSON values
-        scheduler = dict(self.layout.scheduler)
-        if any(name in self.header for name in ("edm_mean", "edm_vpred.sigma_max")):
-            raise ModelFileError(
-                f"{self.path}: this model was trained with the noise levels of EDM, which aren't supported\n"
-                "  Choose a checkpoint that was trained as Stable Diffusion XL was."
-            )
-        if self.layout.is_written:
-            return scheduler
-        if self._predicts_v():
-            scheduler["prediction_type"] = "v_prediction"
-        if "ztsnr" in self.header:
-            scheduler |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    Args:
+        prefix: What comes before the original names of its weights; None if they have diffusers' names.
+    """
+    config = layout.unet
+
+    def places_of(names: list[str]) -> Places:
+        return {name: Place(name) for name in names} if prefix is None else unet_places(names, config, prefix)
+
+    network = file.network(lambda: UNet2DConditionModel(**_arguments(config)), places_of, family=layout.family)
+    scheduler = found_scheduler(file, layout, places_of([_SD2_V_MARK])[_SD2_V_MARK].name)
+    return Model(
+        network=network,
+        prediction=scheduler["prediction_type"],
+        scheduler_config=scheduler,
+        latent_channels=int(config["out_channels"]),
+        latent_factor=2 ** (len(layout.vae["block_out_channels"]) - 1),
+        source=file.path.name,
+        latent_rgb=layout.latent_rgb,
+        family=layout.family,
+        extra_channels=layout.extra_channels,
+    )
+
+
+def found_scheduler(file: WeightsFile, layout: Layout, mark: str) -> dict[str, Any]:  # Any: JSON values
+    """Give the configuration of a model's noise levels, as far as it can be found out.
+
+    Args:
+        mark: The name of the tensor that tells which Stable Diffusion 2 it is: those that predict v spread these
+            weights more than 0.09. Measured on the published models, and used by other programs as well.
+    """
+    scheduler = dict(layout.scheduler)
+    if any(name in file.header for name in ("edm_mean", "edm_vpred.sigma_max")):
+        raise ModelFileError(
+            f"{file.path}: this model was trained with the noise levels of EDM, which aren't supported\n"
+            "  Choose a checkpoint that was trained as Stable Diffusion XL was."
+        )
+    if layout.is_written:
         return scheduler
-
-    def _predicts_v(self) -> bool:
-        """Tell by the marks that are in use; a file says nothing of it otherwise.
-
-        Source of the one for Stable Diffusion 2: measured on the published models, whose weights there differ so much
-        that ComfyUI and others go by it as well.
-        """
-        if "v_pred" in self.header or self.metadata.get("modelspec.prediction_type") == "v":
-            return True
-        if self.layout.family != "sd2" or _SD2_V_MARK not in self.header:
-            return False
-        with safe_open(self.path, "pt") as file:
-            return bool(file.get_tensor(_SD2_V_MARK).float().std(unbiased=False) > 0.09)
-
-
-def _has(header: Header, prefix: str) -> bool:
-    return any(name.startswith(prefix) for name in header)
+    says_v = "v_pred" in file.header or file.metadata.get("modelspec.prediction_type") == "v"
+    if layout.family == "sd2" and mark in file.header:
+        says_v = says_v or bool(file.tensor(mark).float().std(unbiased=False) > 0.09)
+    if says_v:
+        scheduler["prediction_type"] = "v_prediction"
+    if "ztsnr" in file.header:
+        scheduler |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return scheduler
 
 
 def _arguments(config: Config) -> dict[str, Any]:  # Any: JSON values
     return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def read_text_encoder(
+    file: WeightsFile,
+    kind: Any,  # Any: transformers leaves constructors untyped
+    config: Config,
+    places_of: Callable[[list[str]], Places],
+    *,
+    family: Family | None,
+) -> nn.Module:
+    """Read a CLIP text encoder."""
+    network = file.network(
+        lambda: kind(CLIPTextConfig(**config)), lambda names: _as_stored(places_of(names), file.header), family=family
+    )
+    _recreate_positions(network)
+    return network
 
 
 def _as_stored(places: Places, header: Header) -> Places:
@@ -189,30 +167,6 @@ def _as_stored(places: Places, header: Header) -> Places:
     if any(place.name in header for place in places.values()):
         return places
     return {name: place._replace(name=place.name.replace("text_model.", "")) for name, place in places.items()}
-
-
-def _check_all_there(path: Path, places: Places, header: Header) -> None:
-    missing = sorted({place.name for place in places.values()} - header.keys())
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ModelFileError(
-            f"{path}: wrong architecture: the file lacks {missing[0]!r}{more}\n"
-            "  It is incomplete, or a variant of its family which can't be read, such as a distilled one."
-        )
-
-
-def _stored_dtype(path: Path, places: Places, header: Header) -> torch.dtype:
-    """Tell in which format most of a network's weights are."""
-    sizes: Counter[str] = Counter()
-    for name in {place.name for place in places.values()}:
-        sizes[header[name].dtype] += header[name].end - header[name].begin
-    unknown = sizes.keys() - STORED.keys()
-    if unknown:
-        raise ModelFileError(
-            f"{path}: weights of the type {min(unknown)} can't be used\n"
-            "  Choose a file with weights in float32, float16 or bfloat16."
-        )
-    return STORED[sizes.most_common(1)[0][0]]
 
 
 def _recreate_positions(network: Any) -> None:  # Any: a transformers model, with and without a projection

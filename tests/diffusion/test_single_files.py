@@ -20,9 +20,10 @@ from graphengine.diffusion import checkpoints
 from graphengine.diffusion.clip_vocabulary import clip_tokenizer
 from graphengine.diffusion.facts import checkpoint_facts
 from graphengine.diffusion.families import UNET_PREFIX, family_of_folder, layout_of, recognise
-from graphengine.diffusion.model_files import TensorEntry, read_header
+from graphengine.diffusion.model_files import TensorEntry
 from graphengine.diffusion.original_names import unet_places, written_weights
-from graphengine.diffusion.single_files import SingleFile
+from graphengine.diffusion.single_files import found_scheduler
+from graphengine.diffusion.weights_files import WeightsFile
 from graphengine.errors import ModelFileError
 from graphengine.types import Family
 from tests.diffusion.original_layouts import (
@@ -237,10 +238,9 @@ def test_autoencoders_attention_may_be_written_as_a_matrix(first: Path, tmp_path
 def detected(path: Path, header: dict[str, TensorEntry], tensors: dict[str, Tensor]) -> Any:  # Any: a configuration
     """Give the noise levels that are found in a file of so many tensors with the header of a full-size denoiser."""
     save_file(tensors, path)
-    file = object.__new__(SingleFile)
-    file.path, file.metadata, file.header = path, {}, header | read_header(path)
-    file.layout = recognise(path, file.header, {})
-    return file._scheduler()
+    file = WeightsFile(path)
+    file.header |= header
+    return found_scheduler(file, recognise(path, file.header, {}), MARK)
 
 
 MARK = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
