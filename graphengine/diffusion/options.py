@@ -26,6 +26,9 @@ LatentKind = Literal["auto", "sd", "sdxl", "sd3", "flux"]
 ClipKind = Literal["auto", "sd1", "sd2", "sdxl", "sdxl_refiner", "sd3"]
 """Whose text encoders these are."""
 
+PredictionChoice = Literal["unchanged", "epsilon", "v_prediction", "sample", "flow"]
+"""What a model's raw output is taken to mean; see ``Prediction``."""
+
 Axis = Literal["x", "-x", "y", "-y", "t", "-t"]
 """Across, down, or along the batch; with a minus sign in the other order."""
 

@@ -13,6 +13,7 @@ pack = NodePack(
         "graphengine_nodes.latent_operations",
         "graphengine_nodes.latent_files",
         "graphengine_nodes.sampling",
+        "graphengine_nodes.model_sampling",
         "graphengine_nodes.sampling_parts",
         "graphengine_nodes.merging",
         "graphengine_nodes.masks",
