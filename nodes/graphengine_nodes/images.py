@@ -17,7 +17,7 @@ def save_image(
     ctx: Context,
     images: Image,
     filename_prefix: FileNamePrefix = "image",
-    format: Literal["png", "jpeg", "webp"] = "png",
+    format: Annotated[Literal["png", "jpeg", "webp"], Widget("select", advanced=True)] = "png",
     quality: Annotated[int, Field(ge=1, le=100), Widget("slider", advanced=True)] = 90,
 ) -> Image:
     """Save pictures with their workflow inside, and pass them on.

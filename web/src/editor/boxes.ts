@@ -1,11 +1,11 @@
 /** Where everything on the canvas is, without asking React Flow, which knows only what was drawn. */
 import type { Rectangle } from "../graph/arrange";
 import type { GraphDoc } from "../graph/document";
-import { type Size, sizeOf } from "../graph/layout";
+import { cardShape, type Size, sizeOf } from "../graph/layout";
 import { type Shape, shapesOf } from "../graph/resolve";
 import type { Current } from "./actions/current";
 import { useCanvas } from "./canvasStore";
-import { withoutWidget } from "./flow";
+import { inUse, withoutWidget } from "./flow";
 
 interface Known {
   from: readonly unknown[];
@@ -36,7 +36,9 @@ function findBoxes(
     if (shape === undefined) continue;
     const look = graph.ui?.nodes?.[id] ?? {};
     const [x, y] = look.pos ?? [0, 0];
-    boxes.push({ id, x, y, ...(measured.get(id) ?? sizeOf(shape, look, withoutWidget(id, node, look))) });
+    const unwidgeted = withoutWidget(id, node, look);
+    const computed = () => sizeOf(cardShape(shape, look, inUse(node, unwidgeted, [])), look, unwidgeted);
+    boxes.push({ id, x, y, ...(measured.get(id) ?? computed()) });
   }
   for (const { id, pos, size } of [...(graph.ui?.groups ?? []), ...(graph.ui?.notes ?? [])]) {
     boxes.push({ id, x: pos[0], y: pos[1], width: size[0], height: size[1] });

@@ -2,7 +2,7 @@
 import { type Edge, type Node, type NodeHandle, Position } from "@xyflow/react";
 import type { Definitions } from "../graph/definitions";
 import type { GraphDoc, Group, Json, NodeDoc, NodeLook, Note, WorkflowDoc } from "../graph/document";
-import { rowsOf, type Size, sizeOf } from "../graph/layout";
+import { type CardShape, cardShape, rowsOf, type Size, sizeOf } from "../graph/layout";
 import { linksInto, linksOf } from "../graph/links";
 import { type Shape, shapesOf } from "../graph/resolve";
 import { t } from "../i18n";
@@ -21,6 +21,8 @@ export interface CardData extends Record<string, unknown> {
   node: NodeDoc;
   look: NodeLook;
   shape: Shape;
+  /** What of it shows. */
+  shown: CardShape;
   /** What its kind is called. */
   name: string;
   /** Outputs that feed something. */
@@ -198,7 +200,8 @@ interface CardParts {
 /** Until a card was measured, its size and sockets are computed: so far-away ones can be linked and fitted unseen. */
 function cardNode({ id, tab, node, look, shape, x, y, selected, size, promoted, outputs }: CardParts): CardNode {
   const unwidgeted = withoutWidget(id, node, look);
-  const computed = size ?? sizeOf(shape, look, unwidgeted);
+  const shown = cardShape(shape, look, inUse(node, unwidgeted, promoted.keys()));
+  const computed = size ?? sizeOf(shown, look, unwidgeted);
   const card: CardNode = {
     id,
     type: "card",
@@ -213,19 +216,25 @@ function cardNode({ id, tab, node, look, shape, x, y, selected, size, promoted, 
       node,
       look,
       shape,
+      shown,
       name: shape.label,
       linked: outputs,
       sockets: new Set(look.sockets),
       promoted,
     },
   };
-  if (size === undefined) card.handles = handlesOf(shape, look, unwidgeted, computed.width);
+  if (size === undefined) card.handles = handlesOf(shown, look, unwidgeted, computed.width);
   return card;
 }
 
 /** Give the inputs whose rows show no widget. */
 export function withoutWidget(id: string, node: NodeDoc, look: NodeLook): ReadonlySet<string> {
   return new Set([...linksInto(id, node).map((link) => link.to.input), ...(look.sockets ?? [])]);
+}
+
+/** Give the inputs that always show. */
+export function inUse(node: NodeDoc, unwidgeted: ReadonlySet<string>, promoted: Iterable<string>): ReadonlySet<string> {
+  return new Set([...Object.keys(node.inputs ?? {}), ...unwidgeted, ...promoted]);
 }
 
 function handlesOf(shape: Shape, look: NodeLook, unwidgeted: ReadonlySet<string>, width: number): NodeHandle[] {

@@ -87,6 +87,7 @@ export function openNodeMenu(event: AnyMouseEvent, node: FlowNode | null): void 
       "edit.mute",
       "edit.bypass",
       "edit.breakpoint",
+      "edit.advanced",
       "edit.collapse",
     ),
     {

@@ -40,6 +40,8 @@ export interface NodeLook {
   pos?: [number, number];
   size?: [number, number];
   collapsed?: boolean;
+  /** Advanced inputs show as well. */
+  advanced?: boolean;
   color?: string;
   /** Inputs shown as sockets though they have a widget. */
   sockets?: string[];

@@ -141,7 +141,11 @@ export function setColor(graph: GraphDoc, ids: Iterable<string>, color: string |
 }
 
 /** Collapse nodes, or set breakpoints on them; undo it if all are so already. */
-export function toggleLook(graph: GraphDoc, nodes: Iterable<string>, what: "collapsed" | "breakpoint"): void {
+export function toggleLook(
+  graph: GraphDoc,
+  nodes: Iterable<string>,
+  what: "collapsed" | "advanced" | "breakpoint",
+): void {
   const looks = [...nodes].filter((id) => Object.hasOwn(graph.nodes, id)).map((id) => lookOf(graph, id));
   const haveAll = looks.every((look) => look[what]);
   for (const look of looks) {

@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
 import {
+  cardShape,
   HEADER_HEIGHT,
   layOut,
+  MORE_HEIGHT,
   OUTPUT_HEIGHT,
   PADDING,
   ROW_HEIGHT,
@@ -60,4 +62,23 @@ test("laid out, readers stand right of their sources and nothing overlaps", asyn
   }
   expect(Math.min(...[...corners.values()].map(([x]) => x))).toBe(100);
   expect(Math.min(...[...corners.values()].map(([, y]) => y))).toBe(50);
+});
+
+test("advanced inputs are left out until they are asked for, or in use", () => {
+  const [text, clip] = shape.inputs;
+  if (text === undefined || clip === undefined) throw new Error("it has two inputs");
+  const rare = { ...text, name: "rare", required: false, widget: { kind: "choice", hints: { advanced: true } } };
+  const whole = { ...shape, inputs: [text, rare, clip] };
+  const names = (each: { inputs: readonly { name: string }[] }) => each.inputs.map(({ name }) => name);
+
+  const card = cardShape(whole, undefined, new Set());
+  expect([names(card), card.advanced]).toEqual([["text", "clip"], 1]);
+  expect(sizeOf(card).height).toBe(sizeOf(shape).height + MORE_HEIGHT);
+
+  const open = cardShape(whole, { advanced: true }, new Set());
+  expect([names(open), open.advanced]).toEqual([["text", "rare", "clip"], 1]);
+
+  const used = cardShape(whole, undefined, new Set(["rare"]));
+  expect([names(used), used.advanced]).toEqual([["text", "rare", "clip"], 0]);
+  expect(sizeOf(used)).toEqual(sizeOf(whole));
 });

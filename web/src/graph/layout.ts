@@ -11,6 +11,8 @@ export const OUTPUT_HEIGHT = 24;
 export const ROW_HEIGHT = 30;
 export const TEXT_HEIGHT = 96;
 export const IMAGE_HEIGHT = 160;
+/** The line that opens and closes the advanced inputs. */
+export const MORE_HEIGHT = 26;
 /** Below the last row. */
 export const PADDING = 6;
 
@@ -34,6 +36,24 @@ export interface Row {
   y: number;
   height: number;
   socketY: number;
+}
+
+/** A shape without the advanced inputs that its card leaves out. */
+export interface CardShape extends Shape {
+  /** How many it leaves out, or would if it weren't told to show all. */
+  advanced: number;
+}
+
+/**
+ * Leave out the advanced inputs, unless they are asked for.
+ *
+ * @param used Names of inputs that are set, linked or otherwise in use: they always show.
+ */
+export function cardShape(shape: Shape, look: NodeLook | undefined, used: ReadonlySet<string>): CardShape {
+  const isLeftOut = (input: InputDefinition) => input.widget?.hints?.["advanced"] === true && !used.has(input.name);
+  const advanced = shape.inputs.filter(isLeftOut).length;
+  const inputs = advanced === 0 || look?.advanced ? shape.inputs : shape.inputs.filter((input) => !isLeftOut(input));
+  return { ...shape, inputs, advanced };
 }
 
 /** Tell how high an input's row is, with its widget or without. */
@@ -68,11 +88,12 @@ export function rowsOf(shape: Shape, look: NodeLook | undefined, linked: Readonl
 }
 
 /** Give a node's size as the canvas draws it; only its width can be chosen. */
-export function sizeOf(shape: Shape, look?: NodeLook, linked: ReadonlySet<string> = NONE): Size {
+export function sizeOf(shape: Shape | CardShape, look?: NodeLook, linked: ReadonlySet<string> = NONE): Size {
   const width = Math.max(look?.size?.[0] ?? NODE_WIDTH, NODE_WIDTH / 2);
   if (look?.collapsed) return { width, height: HEADER_HEIGHT };
   const last = rowsOf(shape, look, linked).at(-1);
-  return { width, height: (last === undefined ? HEADER_HEIGHT : last.y + last.height) + PADDING };
+  const more = "advanced" in shape && shape.advanced > 0 ? MORE_HEIGHT : 0;
+  return { width, height: (last === undefined ? HEADER_HEIGHT : last.y + last.height) + more + PADDING };
 }
 
 /** Lay nodes out from left to right along their links; gives their corners, the leftmost and topmost at `origin`. */

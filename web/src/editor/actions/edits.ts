@@ -106,6 +106,10 @@ export function toggleCollapsed(): void {
   change(t("editor.collapse"), (graph) => edits.toggleLook(graph, selectedCards(), "collapsed"));
 }
 
+export function toggleAdvanced(ids: readonly string[] = selectedCards()): void {
+  change(t("editor.advanced"), (graph) => edits.toggleLook(graph, ids, "advanced"));
+}
+
 export function paint(color: string | null): void {
   change(t("editor.didPaint"), (graph) => edits.setColor(graph, selection(), color));
 }

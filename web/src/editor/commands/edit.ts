@@ -11,6 +11,7 @@ import {
   selectAll,
   selectedCards,
   selection,
+  toggleAdvanced,
   toggleBreakpoint,
   toggleCollapsed,
   toggleMode,
@@ -128,6 +129,13 @@ export const editCommands: readonly Command[] = [
     keys: ["F9"],
     enabled: anyCard,
     run: () => toggleBreakpoint(),
+  },
+  {
+    id: "edit.advanced",
+    label: t("editor.advanced"),
+    section: "edit",
+    enabled: anyCard,
+    run: () => toggleAdvanced(),
   },
   {
     id: "edit.collapse",

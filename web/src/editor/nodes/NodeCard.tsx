@@ -2,10 +2,10 @@ import { type NodeProps, useStore } from "@xyflow/react";
 import { type CSSProperties, memo } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { shareOf } from "../../graph/heat";
-import { HEADER_HEIGHT, PADDING } from "../../graph/layout";
+import { HEADER_HEIGHT, MORE_HEIGHT, PADDING } from "../../graph/layout";
 import { t } from "../../i18n";
 import { nodeRun, type Problem, useRun } from "../../stores/runStore";
-import { enterNode } from "../actions";
+import { enterNode, toggleAdvanced } from "../actions";
 import type { CardNode } from "../flow";
 import { costText, useHeat } from "../heatStore";
 import { Badge, Progress } from "./Badge";
@@ -65,13 +65,15 @@ interface PartProps {
 }
 
 function Body({ id, data, problems }: PartProps & { problems: readonly Problem[] }) {
-  const { shape, node } = data;
+  const { shape, shown, node } = data;
+  const wrong = new Set(problems.map((problem) => problem.input));
+  const inputs = shape.inputs.filter((input) => shown.inputs.includes(input) || wrong.has(input.name));
   return (
     <div className="card-body" style={{ paddingBottom: PADDING }}>
       {shape.outputs.map((output) => (
         <OutputRow key={output.name} node={id} output={output} linked={data.linked.has(output.name)} />
       ))}
-      {shape.inputs.map((input) => (
+      {inputs.map((input) => (
         <InputRow
           key={input.name}
           node={id}
@@ -80,10 +82,29 @@ function Body({ id, data, problems }: PartProps & { problems: readonly Problem[]
           problem={problems.find((problem) => problem.input === input.name)}
         />
       ))}
+      {shown.advanced > 0 && <MoreButton id={id} data={data} />}
       {shape.missing && <p className="card-unknown">{t("editor.unknownKind", { kind: node.type })}</p>}
       <Failure data={data} problems={problems} />
       <Picture tab={data.tab} node={data.fullId} title={data.name} />
     </div>
+  );
+}
+
+/** Opens and closes what only few need. */
+function MoreButton({ id, data }: PartProps) {
+  const open = data.look.advanced === true;
+  const label = open ? t("editor.lessInputs") : t("editor.moreInputs", { count: data.shown.advanced });
+  return (
+    <button
+      type="button"
+      className="quiet card-more nodrag"
+      style={{ height: MORE_HEIGHT }}
+      aria-expanded={open}
+      aria-label={t("editor.advancedOf", { label, node: data.node.title ?? data.name })}
+      onClick={() => toggleAdvanced([id])}
+    >
+      {label}
+    </button>
   );
 }
 
