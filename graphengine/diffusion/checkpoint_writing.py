@@ -36,6 +36,7 @@ def save(
     clip: Clip | None = None,
     vae: Vae | None = None,
     dtype: torch.dtype = torch.float32,
+    workflow: str = "",
 ) -> None:
     """Write a checkpoint as a diffusers folder that its pipelines open too.
 
@@ -46,6 +47,7 @@ def save(
     Args:
         folder: Where; its parent folders are made.
         dtype: Type of the weights in the files.
+        workflow: JSON that becomes ``workflow.json`` beside the parts; an empty text for none.
 
     Raises:
         ModelFileError: if nothing is given, a part is of a kind that can't be saved, or writing fails (disk full).
@@ -64,6 +66,8 @@ def save(
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         _write_parts(partial, model, clip, vae, dtype)
+        if workflow:
+            (partial / "workflow.json").write_text(workflow, encoding="utf-8")
         _replace(folder, partial)
     except (OSError, SafetensorError) as error:
         raise ModelFileError(

@@ -28,13 +28,20 @@ _OWN_PREFIXES = ("cond_stage_model.transformer.", "conditioner.embedders.1.trans
 
 
 def save_single_file(
-    path: Path, *, model: Model, clip: Clip, vae: Vae, dtype: torch.dtype | None = torch.float16
+    path: Path,
+    *,
+    model: Model,
+    clip: Clip,
+    vae: Vae,
+    dtype: torch.dtype | None = torch.float16,
+    workflow: str = "",
 ) -> None:
     """Write a checkpoint as one file. It appears complete or not at all; an earlier one is replaced.
 
     Args:
         path: Where; its folder is made.
         dtype: Type of the weights; None leaves each as it is.
+        workflow: JSON for the metadata, under ``workflow``; an empty text for none.
 
     Raises:
         ModelFileError: if a part has no place in such files, or writing fails (disk full).
@@ -45,10 +52,11 @@ def save_single_file(
             f"{path}: {kinds} have no single-file layout\n  Only UNet2DConditionModel and AutoencoderKL have one."
         )
     tensors, notes = single_file_contents(model, clip, vae)
+    metadata = {"format": "pt", METADATA_KEY: json.dumps(notes)} | ({"workflow": workflow} if workflow else {})
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_safetensors(partial, tensors, {"format": "pt", METADATA_KEY: json.dumps(notes)}, dtype)
+        write_safetensors(partial, tensors, metadata, dtype)
         partial.replace(path)
     except OSError as error:
         raise ModelFileError(

@@ -16,6 +16,7 @@ pack = NodePack(
         "graphengine_nodes.model_sampling",
         "graphengine_nodes.sampling_parts",
         "graphengine_nodes.merging",
+        "graphengine_nodes.saving",
         "graphengine_nodes.masks",
         "graphengine_nodes.images",
         "graphengine_nodes.image_geometry",

@@ -1,4 +1,4 @@
-"""New, untrained networks; and writing trained ones to disk."""
+"""New, untrained networks."""
 
 from __future__ import annotations
 
@@ -231,31 +231,6 @@ def new_basic_unet(seed: Seed = 0, channels: Annotated[int, Field(ge=1, le=64)] 
     from graphengine.diffusion import networks
 
     return networks.new_basic_unet(seed=seed, channels=channels)
-
-
-@node("SaveCheckpoint", category="training/networks", output_node=True)
-def save_checkpoint(
-    ctx: Context,
-    model: Model | None = None,
-    clip: Clip | None = None,
-    vae: Vae | None = None,
-    name: str = "checkpoint",
-    precision: Literal["float32", "float16", "bfloat16"] = "float32",
-) -> None:
-    """Write a checkpoint as a diffusers folder, below the output folder.
-
-    Args:
-        model: The denoiser.
-        clip: The text encoder with its tokenizer.
-        vae: The autoencoder.
-        name: The folder's name. A checkpoint of that name is replaced.
-        precision: Of the weights in the files; float16 halves their size.
-    """
-    import torch
-
-    from graphengine.diffusion import checkpoints
-
-    checkpoints.save(ctx.outputs.folder(name), model=model, clip=clip, vae=vae, dtype=getattr(torch, precision))
 
 
 class MixingPictures(NamedTuple):
