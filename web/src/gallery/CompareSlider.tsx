@@ -1,6 +1,7 @@
 import { type PointerEvent, useRef, useState } from "react";
 import { assetUrl } from "../api/routes";
 import { t } from "../i18n";
+import { timeText } from "../run/pictures";
 import type { LargePicture } from "./lightboxStore";
 
 /** Two pictures over each other, and a line between them that can be moved by pointer and by keys. */
@@ -30,6 +31,8 @@ export function CompareSlider({ one, other }: { one: LargePicture; other: LargeP
           draggable={false}
           style={{ clipPath: `inset(0 ${100 - percent}% 0 0)` }}
         />
+        <Label picture={one} side="left" />
+        <Label picture={other} side="right" />
         <div className="divider" style={{ left: `${percent}%` }} aria-hidden="true" />
       </div>
       <input
@@ -42,5 +45,15 @@ export function CompareSlider({ one, other }: { one: LargePicture; other: LargeP
         onChange={(event) => setPercent(event.target.valueAsNumber)}
       />
     </div>
+  );
+}
+
+/** Which picture is on a side; jobs give files the same names, so when it was made is told too. */
+function Label({ picture, side }: { picture: LargePicture; side: "left" | "right" }) {
+  return (
+    <span className={`side ${side}`}>
+      {picture.name}
+      {picture.created !== null && ` · ${timeText(picture.created)}`}
+    </span>
   );
 }

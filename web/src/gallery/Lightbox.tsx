@@ -6,6 +6,8 @@ import { restoreJob } from "../run/HistoryPanel";
 import { Icon } from "../run/icons";
 import { sizeText, timeText } from "../run/pictures";
 import { CompareSlider } from "./CompareSlider";
+import { DeleteDialog } from "./DeleteDialog";
+import { askToDelete, useGallery } from "./galleryStore";
 import { useLightbox } from "./lightboxStore";
 import { Pager } from "./Pager";
 import { ZoomedPicture } from "./ZoomedPicture";
@@ -13,6 +15,7 @@ import { ZoomedPicture } from "./ZoomedPicture";
 /** A picture, large; or two beside each other. */
 export function Lightbox() {
   const { items, index, compared, go, close } = useLightbox();
+  const doomed = useGallery((state) => state.doomed);
   const [pixels, setPixels] = useState<{ width: number; height: number } | null>(null);
   const picture = items[index];
   if (picture === undefined) return null;
@@ -20,6 +23,7 @@ export function Lightbox() {
     if (compared !== null || (event.target as HTMLElement).closest("[role=slider]") !== null) return;
     if (event.key === "ArrowLeft") go(index - 1);
     else if (event.key === "ArrowRight") go(index + 1);
+    else if (event.key === "Delete") askToDelete([picture]);
     else return;
     event.preventDefault();
   };
@@ -31,8 +35,7 @@ export function Lightbox() {
     <Dialog className="lightbox" label={picture.name} onClose={close} onKeyDown={turn}>
       <header>
         <div className="facts">
-          <strong>{picture.name}</strong>
-          {compared !== null && <span> · {compared.name}</span>}
+          <strong>{compared === null ? picture.name : t("data.comparing")}</strong>
           {compared === null && (
             <span className="remedy">
               {pixels !== null && ` ${pixels.width} × ${pixels.height}`} · {sizeText(picture.sizeBytes)}
@@ -45,9 +48,16 @@ export function Lightbox() {
             {t("data.openWorkflow")}
           </button>
         )}
-        <a className="secondary" href={api.assetUrl(picture.asset)} download={picture.name}>
-          {t("data.download")}
-        </a>
+        {compared === null && (
+          <>
+            <button type="button" className="secondary" onClick={() => askToDelete([picture])}>
+              {t("data.delete")}
+            </button>
+            <a className="secondary" href={api.assetUrl(picture.asset)} download={picture.name}>
+              {t("data.download")}
+            </a>
+          </>
+        )}
         <button type="button" className="quiet icon" aria-label={t("data.close")} onClick={close}>
           <Icon name="close" />
         </button>
@@ -58,6 +68,7 @@ export function Lightbox() {
         <CompareSlider one={picture} other={compared} />
       )}
       <Pager index={index} count={items.length} go={go} />
+      {doomed !== null && <DeleteDialog doomed={doomed} />}
     </Dialog>
   );
 }

@@ -19,6 +19,8 @@ interface LightboxState {
   show(items: readonly LargePicture[], index?: number): void;
   compare(one: LargePicture, other: LargePicture): void;
   go(index: number): void;
+  /** Show some no more: they were deleted. */
+  drop(assets: ReadonlySet<string>): void;
   close(): void;
 }
 
@@ -29,5 +31,12 @@ export const useLightbox = create<LightboxState>()((set, get) => ({
   show: (items, index = 0) => set({ items, index, compared: null }),
   compare: (one, other) => set({ items: [one], index: 0, compared: other }),
   go: (index) => set({ index: Math.max(0, Math.min(index, get().items.length - 1)) }),
+  drop(assets) {
+    const { items, index, compared } = get();
+    const left = items.filter(({ asset }) => !assets.has(asset));
+    if (left.length === items.length && !assets.has(compared?.asset ?? "")) return;
+    const before = items.slice(0, index).filter(({ asset }) => !assets.has(asset)).length;
+    set({ items: compared === null ? left : [], index: Math.min(before, left.length - 1), compared: null });
+  },
   close: () => set({ items: [], compared: null }),
 }));

@@ -20,3 +20,17 @@ export function gridOf(count: number, width: number, top: number, shown: number,
   const end = Math.min(count, (Math.ceil((top + shown) / side) + ROWS_AHEAD) * columns);
   return { columns, side, height: Math.max(0, rows * side - gap), first: Math.min(first, count), end };
 }
+
+/** The cells to draw: those in view, and the one that has the focus, which would be lost with it. */
+export function shownIn(grid: Grid, current: number, count: number): number[] {
+  const shown = Array.from({ length: grid.end - grid.first }, (_, place) => grid.first + place);
+  if (current >= grid.end && current < count) shown.push(current);
+  if (current >= 0 && current < grid.first) shown.unshift(current);
+  return shown;
+}
+
+/** Where to scroll to, so that a cell is in view: not at all if it is. */
+export function turnTo(grid: Grid, index: number, top: number, shown: number): number {
+  const row = Math.floor(index / grid.columns) * grid.side;
+  return Math.max(Math.min(top, row), row + grid.side - shown);
+}
