@@ -264,6 +264,8 @@ def _check_fit(folder: Path, model: Model, clip: Clip, vae: Vae) -> None:
     texts: list[Any] = [encoder.network.config for encoder in clip.encoders]
     autoencoder: Any = vae.autoencoder.config
     given = texts[-1].d_model if texts[-1].model_type == "t5" else sum(text.hidden_size for text in texts)
+    if network.get("joint_attention_dim") and texts[-1].model_type != "t5":
+        given = network.joint_attention_dim  # narrower states are filled up to the width of T5's
     width = network.get("joint_attention_dim") or network.get("cross_attention_dim")
     widths = set(width) if isinstance(width, (list, tuple)) else {width}
     if widths != {given} and network.get("encoder_hid_dim") != given:

@@ -8,13 +8,14 @@ from typing import Any
 
 from graphengine.diffusion.families import CHECKPOINT_PREFIXES, NAMES, family_of_folder, recognise
 from graphengine.diffusion.model_files import read_header, read_header_and_metadata, read_json
-from graphengine.diffusion.options import LatentKind
+from graphengine.diffusion.options import ClipKind, LatentKind
 from graphengine.diffusion.part_layouts import denoiser_layout, text_layout, vae_layout
 from graphengine.errors import ModelFileError
 from graphengine.types import Family
 
 __all__ = ["checkpoint_facts", "clip_facts", "denoiser_facts", "factor_of_levels", "vae_facts"]
 
+_T5_WIDTH = 4096  # of the encoder that Stable Diffusion 3 reads; the states of others are filled up to it
 _TEXT_PARTS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
 Config = Mapping[str, Any]  # Any: a JSON object's values
@@ -67,7 +68,7 @@ def vae_facts(path: Path, latents: LatentKind) -> dict[str, Facts]:
     return {"vae": checkpoint_facts(path)["vae"]}
 
 
-def clip_facts(paths: Sequence[Path]) -> dict[str, Facts]:
+def clip_facts(paths: Sequence[Path], kind: ClipKind) -> dict[str, Facts]:
     """Give the facts of ``clip``, text encoders in a checkpoint or alone, as above."""
     if len(paths) == 1 and paths[0].is_dir():
         return {"clip": checkpoint_facts(paths[0])["clip"]}
@@ -80,8 +81,7 @@ def clip_facts(paths: Sequence[Path]) -> dict[str, Facts]:
             texts.append(text_layout(path, header).config)
     except (ModelFileError, OSError):
         return {}
-    wide = [text["d_model"] for text in texts if "d_model" in text]  # others are filled up to T5's width
-    return {"clip": {"context_width": wide[0] if wide else _text_width(texts)}}
+    return {"clip": {"context_width": _T5_WIDTH if kind == "sd3" else _text_width(texts)}}
 
 
 def _single_file_facts(path: Path) -> dict[str, Facts]:
@@ -104,7 +104,7 @@ def _facts(unet: Config, vae: Config, texts: Sequence[Config], family: Family | 
             "latent_channels": _model_channels(unet),
             "latent_factor": factor,
         },
-        "clip": {"family": name, "context_width": _text_width(texts)},
+        "clip": {"family": name, "context_width": _joint_width(unet) or _text_width(texts)},
         "vae": {"latent_channels": _size(vae.get("latent_channels")), "latent_factor": factor},
     }
 
@@ -126,18 +126,20 @@ def _object(value: object) -> Config:
 
 
 def _text_width(texts: Sequence[Config]) -> int | None:
-    """Give how wide the states of all encoders are, side by side; those of a T5 encoder follow at their own width."""
-    if texts and texts[-1].get("model_type") == "t5":
-        return _size(texts[-1].get("d_model"))
+    """Give how wide the states of all encoders are, side by side, or filled up to those of T5 that follow."""
+    if texts and "d_model" in texts[-1]:
+        return _size(texts[-1]["d_model"])
     widths = [_size(text.get("hidden_size")) for text in texts]
     return sum(width or 0 for width in widths) if widths and all(widths) else None
 
 
+def _joint_width(unet: Config) -> int | None:
+    return _size(unet.get("joint_attention_dim")) if unet.get("_class_name") == "SD3Transformer2DModel" else None
+
+
 def _context_width(unet: Config) -> int | None:
-    if unet.get("_class_name") == "SD3Transformer2DModel":
-        return _size(unet.get("joint_attention_dim"))
     if unet.get("_class_name") != "UNet2DConditionModel":
-        return None
+        return _joint_width(unet)
     if unet.get("encoder_hid_dim") is not None:  # text of another width is brought to that of the attention first
         return _size(unet["encoder_hid_dim"])
     width = unet.get("cross_attention_dim")

@@ -88,7 +88,9 @@ def load_unet(ctx: Context, unet_name: Annotated[Path, FilesIn("unet")], precisi
     "LoadCLIP",
     category="loaders",
     device="gpu",
-    refine=lambda literals, _facts: clip_facts(_given(literals, "clip_name", "clip_name2", "clip_name3")),
+    refine=lambda literals, _facts: clip_facts(
+        _given(literals, "clip_name", "clip_name2", "clip_name3"), literals.get("type", "auto")
+    ),
 )
 def load_clip(
     ctx: Context,

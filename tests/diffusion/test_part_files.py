@@ -26,6 +26,7 @@ from graphengine.errors import InputError, ModelFileError
 from graphengine.types import Image, Latent, Vae
 from tests.diffusion.original_layouts import random_parts, write_original
 from tests.diffusion.test_single_files import full_size_header, same_weights
+from tests.diffusion.tiny_flow import t5_tokenizer
 
 
 def written(path: Path, places: Any, weights: Mapping[str, Tensor]) -> Path:  # Any: a table of places
@@ -101,7 +102,7 @@ def test_a_text_encoder_alone_computes_as_it_did(tmp_path: Path, form: str) -> N
     ids = torch.tensor([[49406, 320, 8853, 49407, 49407]])
     assert torch.equal(read(ids).last_hidden_state, network(ids).last_hidden_state)
     assert torch.equal(read(ids).pooler_output, network(ids).pooler_output)
-    assert clip_facts([tmp_path / "a.safetensors"]) == {"clip": {"context_width": 128}}
+    assert clip_facts([tmp_path / "a.safetensors"], "auto") == {"clip": {"context_width": 128}}
 
 
 def test_two_text_encoders_are_put_in_order_and_read_as_their_family_reads_them(tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_two_text_encoders_are_put_in_order_and_read_as_their_family_reads_them(
     assert [each.hidden_size for each in config] == [64, 128]
     how = [(each.hidden_layer, each.final_norm, each.pooled) for each in clip.encoders]
     assert how == [(-2, False, None), (-2, False, "projected")]
-    assert clip_facts([large, small]) == {"clip": {"context_width": 192}}
+    assert clip_facts([large, small], "sdxl") == {"clip": {"context_width": 192}}
 
 
 def test_stable_diffusion_3_reads_a_projection_from_all_encoders_and_t5_after_them(tmp_path: Path) -> None:
@@ -141,14 +142,8 @@ def test_stable_diffusion_3_reads_a_projection_from_all_encoders_and_t5_after_th
     assert clip.family == "sd3"
     state = clip.encoders[2].network.state_dict()
     assert all(torch.equal(state[name], weights[name]) for name in weights)
-    assert clip_facts([small, large, t5]) == {"clip": {"context_width": 32}}
-
-
-def t5_tokenizer() -> Any:  # Any: transformers' tokenizers are untyped
-    from transformers import T5Tokenizer
-
-    words = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁a", -1.0), ("▁red", -1.5)]
-    return T5Tokenizer(vocab=words, extra_ids=0, model_max_length=16)
+    assert clip_facts([small, large, t5], "auto") == {"clip": {"context_width": 32}}
+    assert clip_facts([small, large], "sd3") == {"clip": {"context_width": 4096}}
 
 
 @pytest.mark.parametrize(("layers", "read"), [(23, -1), (24, -2)])
@@ -177,7 +172,7 @@ def test_text_encoders_come_out_of_a_checkpoint(tmp_path: Path) -> None:
     read = checkpoints.load_clip(path)
     for one, other in zip(read.encoders, parts[1].encoders, strict=True):
         assert same_weights(one.network, other.network)
-    assert clip_facts([path])["clip"]["context_width"] == 48
+    assert clip_facts([path], "auto")["clip"]["context_width"] == 48
 
 
 # Autoencoders
