@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import logging
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from graphengine.core import sockets
@@ -107,6 +109,7 @@ class FactsCheck:
     found: set[tuple[str, str, str]] = field(default_factory=set)
     _known: MutableMapping[Link, _Facts] = field(default_factory=dict)
     _flows: dict[int, _Flow] = field(default_factory=dict)
+    _order: Sequence[str] = ()
 
     def problems(self, order: Iterable[str]) -> Iterator[tuple[str, str, Problem]]:
         """Find what doesn't fit: node, input and problem.
@@ -114,34 +117,52 @@ class FactsCheck:
         Args:
             order: Node ids, sources first.
         """
-        for id_ in order:
+        self._order = tuple(order)
+        for id_ in self._order:
             for name, problem in self._look(id_):
                 self.found.add((id_, name, problem.message))
                 yield id_, name, problem
 
-    def if_linked(self, order: Iterable[str], ends: Iterable[Link], source: Link) -> tuple[str, str, Problem] | None:
+    def if_linked(self, ends: Collection[Link], source: Link) -> tuple[str, str, Problem] | None:
         """Find the first thing that wouldn't fit any more, had these inputs another source; after ``problems``.
 
-        Only what lies behind them is looked at.
+        Only what lies behind them and would be known otherwise is looked at.
 
         Args:
-            order: Node ids, sources first; of a node that lies behind ``ends`` nothing may lead to ``source``.
+            ends: Nothing behind them leads to ``source``.
         """
-        links = dict(self.links)
+        linked: dict[str, Mapping[str, Link]] = {}
         for node, name in ends:
-            links[node] = {**links[node], name: source}
-        trial = replace(self, links=links, _known=ChainMap({}, self._known))
-        changed: set[Link] = set()
-        targets = {node for node, _ in ends}
-        for id_ in order:
-            if id_ not in targets and changed.isdisjoint(links[id_].values()):
+            linked[node] = {**linked.get(node, self.links[node]), name: source}
+        trial = replace(self, links={**self.links, **linked}, _known=ChainMap({}, self._known))
+        places, readers = self._behind
+        waiting = [places[node] for node in linked]
+        heapify(waiting)
+        last = -1
+        while waiting:
+            place = heappop(waiting)
+            if place == last:
                 continue
+            last, id_ = place, self._order[place]
             for name, problem in trial._look(id_):
                 if (id_, name, problem.message) not in self.found:
                     return id_, name, problem
-            outputs = [(id_, output.name) for output in self.kinds[id_].outputs]
-            changed.update(each for each in outputs if trial.known_of(each) != self.known_of(each))
+            for output in self.kinds[id_].outputs:
+                link = (id_, output.name)
+                if trial.known_of(link) != self.known_of(link):
+                    for reader in readers.get(link, ()):
+                        if places[reader] > place:  # it isn't among nodes in a circle
+                            heappush(waiting, places[reader])
         return None
+
+    @cached_property
+    def _behind(self) -> tuple[Mapping[str, int], Mapping[Link, Sequence[str]]]:
+        """Each node's place in the order, and who reads an output."""
+        readers: dict[Link, list[str]] = {}
+        for id_, links in self.links.items():
+            for link in links.values():
+                readers.setdefault(link, []).append(id_)
+        return {id_: place for place, id_ in enumerate(self._order)}, readers
 
     def known_of(self, output: Link) -> Mapping[str, object]:
         """Give what is known of an output."""

@@ -127,7 +127,7 @@ def misfits(
     checker.run(None)
     if checker.facts is None:
         return []
-    return find_misfits(checker.facts, checker.order, checker.flat or Flat(dict(workflow.nodes), {}), socket)
+    return find_misfits(checker.facts, checker.flat or Flat(dict(workflow.nodes), {}), socket)
 
 
 def recheck_literals(
@@ -178,7 +178,6 @@ class _Checker(NodeChecker):
     inputs: dict[str, Mapping[str, object]] = field(default_factory=dict)
     types: LinkTypes = field(init=False)
     lists: dict[str, NodeTypes] = field(default_factory=dict)
-    order: Sequence[str] = ()
     facts: FactsCheck | None = None
 
     def __post_init__(self) -> None:
@@ -204,11 +203,11 @@ class _Checker(NodeChecker):
             if id_ not in self.given:
                 self.check_node(id_, kind, self.inputs[id_])
         self._check_unknown_nodes()
-        self.order = self._order()
-        for id_ in self.order:
+        order = self._order()
+        for id_ in order:
             self._check_links(id_, self.kinds[id_])
         if self.function_of is not None and any(kind.has_refine for kind in self.kinds.values()):
-            self._check_facts(self.order, self.function_of)
+            self._check_facts(order, self.function_of)
         nodes = {id_: self._node(id_, kind) for id_, kind in self.kinds.items()}
         graph = Graph(nodes, self._check_declared_outputs(), is_flat=self.flat is None)
         self._check_targets(graph, targets)

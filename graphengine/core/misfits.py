@@ -11,7 +11,7 @@ changes over to another model makes one after the other, and the first of them c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -48,12 +48,11 @@ class Misfit(NamedTuple):
     problem: Problem
 
 
-def find_misfits(facts: FactsCheck, order: Sequence[str], flat: Flat, socket: Socket) -> list[Misfit]:
+def find_misfits(facts: FactsCheck, flat: Flat, socket: Socket) -> list[Misfit]:
     """Try a link from a socket to each of its graph that may have such a type.
 
     Args:
         facts: After its pass over the graph.
-        order: Node ids, sources first.
     """
     found = []
     before: dict[str, set[str]] = {}
@@ -67,7 +66,7 @@ def find_misfits(facts: FactsCheck, order: Sequence[str], flat: Flat, socket: So
         if source[0] not in before:
             before[source[0]] = _before(facts.links, source[0])
         ends = [end for end in ends if end[0] in facts.kinds and end[0] not in before[source[0]]]
-        differing = facts.if_linked(order, ends, source) if ends else None
+        differing = facts.if_linked(ends, source) if ends else None
         if differing is not None:
             at, input_name, problem = differing
             placed = replace(problem, node=at, node_type=facts.kinds[at].id, input=input_name)
