@@ -17,7 +17,7 @@ __all__ = ["chromium", "opened", "violations"]
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
-_PATIENCE_MS = 30_000
+_PATIENCE_MS = 90_000
 
 
 def chromium() -> str:
