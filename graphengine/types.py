@@ -252,6 +252,7 @@ class Model:
         latent_factor: Picture pixels per latent cell, along one side; 1 for a pixel-space model.
         source: Where it came from, in the user's words: a checkpoint's name, or "TrainLoop".
         latent_rgb: Roughly how its latents look, for previews; None if that isn't known.
+        preview_vae: Decodes previews instead; None for none.
         family: What it is one of; None for others, such as a model trained from scratch.
         extra_channels: What its network takes beside the latents: 5 for an inpainting model, the mask and the latents
             of the picture without what it covers.
@@ -268,6 +269,7 @@ class Model:
     family: Family | None = None
     extra_channels: int = 0
     differential: bool = False
+    preview_vae: Vae | None = None
 
 
 @made_on_demand("network")

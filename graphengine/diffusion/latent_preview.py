@@ -8,18 +8,21 @@ embedded one's colours were off by 0.08, and encoded by 0.02, of which the best 
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from graphengine.diffusion.vae import encode, latent_factor
-from graphengine.types import Image, LatentRgb, Model, Vae
+from graphengine.diffusion.vae import decode, encode, latent_factor
+from graphengine.errors import InputError
+from graphengine.types import Image, Latent, LatentRgb, Model, Vae
 
 # Along one side of the encoded picture: 64 equations for 5 unknowns, 0.25 s with Stable Diffusion's on one core.
 _CELLS = 8
 _CELLS_A_SQUARE = 2  # with less, a cell's latents tell of its neighbours' colours as well
 _LONGEST_SIDE = 256
+_LONGEST_DECODED = 512
 
 
 def fit_latent_rgb(vae: Vae) -> LatentRgb | None:
@@ -45,12 +48,36 @@ def fit_latent_rgb(vae: Vae) -> LatentRgb | None:
     return tuple((red, green, blue) for red, green, blue in weights.tolist())
 
 
+def shown_by(model: Model, method: Literal["colors", "vae", "none"], vae: Vae | None) -> Model:
+    """Choose how a model's latents are shown: by the map to colours, by an autoencoder, or not at all.
+
+    Raises:
+        InputError: if there is no autoencoder to show them, or one for other latents.
+    """
+    if method == "colors":
+        return replace(model, preview_vae=None)
+    if method == "none":
+        return replace(model, preview_vae=None, latent_rgb=None)
+    if vae is None:
+        raise InputError("vae", "nothing is linked.", "Link a tiny autoencoder from LoadVAE, or choose colors.")
+    config: Any = vae.autoencoder.config  # Any: diffusers' configuration, untyped
+    if config.latent_channels != model.latent_channels:
+        raise InputError(
+            "vae",
+            f"it decodes latents of {config.latent_channels} channels, and the model's have {model.latent_channels}.",
+            "Link an autoencoder for this family of models.",
+        )
+    return replace(model, preview_vae=vae)
+
+
 def latent_picture(model: Model, samples: Tensor) -> Image | None:
-    """Show the first of some latents ``[B, C, h, w]``, at most 256 pixels wide and high.
+    """Show the first of some latents ``[B, C, h, w]``, at most 256 pixels wide and high by colours, 512 by a decoder.
 
     Returns:
         ``[H, W, 3]`` in 0…1; None for a model of which isn't known how its latents look.
     """
+    if model.preview_vae is not None:
+        return _decoded(model.preview_vae, samples)
     if model.latent_rgb is None:
         return None
     weights = torch.tensor(model.latent_rgb)
@@ -59,3 +86,11 @@ def latent_picture(model: Model, samples: Tensor) -> Image | None:
     scale = min(model.latent_factor, _LONGEST_SIDE / max(planes.shape[1:]))
     shown = torch.nn.functional.interpolate(planes[None], scale_factor=scale, mode="bilinear", antialias=scale < 1)
     return Image(shown[0].permute(1, 2, 0).clamp(0, 1))
+
+
+def _decoded(vae: Vae, samples: Tensor) -> Image:
+    """Decode where the autoencoder is; of large latents every second cell or fewer, which shows enough."""
+    every = -(-max(samples.shape[-2:]) * latent_factor(vae) // _LONGEST_DECODED)
+    first = samples[:1, :, ::every, ::every].detach().to("cpu", torch.float32)
+    place = next(vae.autoencoder.parameters()).device
+    return Image(decode(vae, Latent(first), device=place)[0])

@@ -15,6 +15,7 @@ pack = NodePack(
         "graphengine_nodes.sampling",
         "graphengine_nodes.model_sampling",
         "graphengine_nodes.sampling_parts",
+        "graphengine_nodes.previewing",
         "graphengine_nodes.merging",
         "graphengine_nodes.saving",
         "graphengine_nodes.masks",

@@ -11,7 +11,8 @@ import torch
 import graphengine
 from graphengine.diffusion import checkpoints, vae
 from graphengine.diffusion.drawing import DrawnShapes
-from graphengine.diffusion.latent_preview import fit_latent_rgb, latent_picture
+from graphengine.diffusion.latent_preview import fit_latent_rgb, latent_picture, shown_by
+from graphengine.errors import InputError
 from graphengine.types import Latent, LatentRgb, Model
 from tests.diffusion.tiny_checkpoint import tiny_model, tiny_vae
 
@@ -81,3 +82,25 @@ def test_previews_are_no_larger_than_the_picture_nor_than_256_pixels(
     shown = latent_picture(model_shown_by(FIRST_IS_RED, factor=8), torch.zeros(1, 4, *cells))
     assert shown is not None
     assert tuple(shown.shape) == (*pixels, 3)
+
+
+def test_a_linked_autoencoder_shows_previews_as_it_decodes_them() -> None:
+    model, autoencoder = shown_by(tiny_model(), "vae", tiny_vae()), tiny_vae()
+    samples = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(0))
+    shown = latent_picture(model, samples)
+    assert shown is not None
+    assert torch.equal(shown, vae.decode(autoencoder, Latent(samples[:1]))[0])
+    large = latent_picture(model, torch.zeros(1, 4, 300, 40))
+    assert large is not None
+    assert large.shape == (300, 40, 3)  # every second cell, of two pixels each
+
+
+def test_the_way_of_showing_is_chosen() -> None:
+    colored = model_shown_by(FIRST_IS_RED)
+    decoded = shown_by(colored, "vae", tiny_vae())
+    assert shown_by(decoded, "colors", None) == colored
+    assert latent_picture(shown_by(decoded, "none", None), torch.zeros(1, 4, 2, 2)) is None
+    with pytest.raises(InputError, match="nothing is linked"):
+        shown_by(colored, "vae", None)
+    with pytest.raises(InputError, match="16 channels, and the model's have 4"):
+        shown_by(colored, "vae", tiny_vae(channels=16))

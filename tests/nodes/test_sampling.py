@@ -10,8 +10,9 @@ from graphengine.authoring.testing import FakeContext
 from graphengine.diffusion import conditioning
 from graphengine.errors import Cancelled, InputError
 from graphengine_nodes.latents import add_noise, empty_latent
+from graphengine_nodes.previewing import model_preview
 from graphengine_nodes.sampling import ksampler
-from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model
+from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model, tiny_vae
 from tests.nodes.running import Run
 
 PROMPT = conditioning.encode(tiny_clip(), "red")
@@ -94,3 +95,14 @@ def test_inputs_have_their_public_names_and_order() -> None:
         "model seed steps cfg sampler_name scheduler positive negative latent_image denoise".split()  # noqa: SIM905
     )
     assert names[10:] == ["add_noise", "start_at_step", "end_at_step", "return_with_leftover_noise"]
+
+
+def test_a_sampler_shows_its_steps_by_the_autoencoder_that_is_chosen() -> None:
+    context, vae = FakeContext(), tiny_vae()
+    model = model_preview(tiny_model(), "vae", vae)
+    ksampler(context, model, 5, 2, positive=PROMPT, negative=NOTHING, latent_image=empty_latent(32, 32))
+    assert [each.shape for each in context.previews] == [(8, 8, 3)] * 2
+    (check,) = model_preview.checks
+    check("colors", None)
+    with pytest.raises(InputError, match="nothing is linked"):
+        check("vae", None)
