@@ -13,6 +13,7 @@ export function Banners() {
   return (
     <div className="banners">
       <ConnectionBanner />
+      <StartBanner />
       <ConflictBanner />
       <PacksBanner />
     </div>
@@ -34,7 +35,20 @@ function ConnectionBanner() {
   return (
     <div className="banner bad" role="alert">
       <p>
-        <strong>{t("state.lost")}</strong> {t("state.lostRemedy")}
+        <strong>{t("state.lost")}</strong> {t("state.lostRemedy")} {t("state.tryingAgain")}
+      </p>
+    </div>
+  );
+}
+
+/** The server answers, but not with what the editor needs. */
+function StartBanner() {
+  const failure = useData((state) => state.startFailure);
+  if (failure === null) return null;
+  return (
+    <div className="banner bad" role="alert">
+      <p>
+        <strong>{failure.text}</strong> {failure.remedy} {t("state.tryingAgain")}
       </p>
     </div>
   );

@@ -1,39 +1,48 @@
 import { useCallback, useEffect, useState } from "react";
 import * as api from "../api/routes";
 import { useLightbox } from "../gallery/lightboxStore";
-import { type Change, diffWorkflows } from "../graph/diff";
+import { diffWorkflows } from "../graph/diff";
 import { t } from "../i18n";
 import { activeTab, useEditor } from "../stores/editorStore";
+import { useRun } from "../stores/runStore";
 import { useData } from "./dataStore";
+import { Failed } from "./Failed";
 import { Icon, type IconName } from "./icons";
 import { JobLog } from "./JobLog";
 import { showJob } from "./jobs";
 import { isPicture, large, timeText } from "./pictures";
 import { spanText } from "./progress";
-import { attempt } from "./tell";
+import { attempt, type Failure, failureOf } from "./tell";
+import { useReading } from "./useReading";
 
 const TYPING_MS = 200;
 
 /** Jobs that ended: each brings its workflow and its results back. */
 export function HistoryPanel() {
   const ended = useData((state) => state.ended);
+  const isConnected = useRun((state) => state.connection === "connected");
   const [text, setText] = useState("");
   const [jobs, setJobs] = useState<readonly api.Job[] | null>(null);
   const [next, setNext] = useState<number | null>(null);
+  const [failure, setFailure] = useState<Failure | null>(null);
   const read = useCallback(
     async (before?: number) => {
-      const answer = await attempt(() => api.listEnded(text, before));
-      if (answer === null) return;
-      setJobs((now) => (before === undefined ? answer.jobs : [...(now ?? []), ...answer.jobs]));
-      setNext(answer.next ?? null);
+      try {
+        const answer = await api.listEnded(text, before);
+        setJobs((now) => (before === undefined ? answer.jobs : [...(now ?? []), ...answer.jobs]));
+        setNext(answer.next ?? null);
+        setFailure(null);
+      } catch (error) {
+        setFailure(failureOf(error));
+      }
     },
     [text],
   );
-  // biome-ignore lint/correctness/useExhaustiveDependencies: there is more to read when a job ends
+  // biome-ignore lint/correctness/useExhaustiveDependencies: there is more to read when a job ends, or the server is back
   useEffect(() => {
     const timer = setTimeout(read, TYPING_MS);
     return () => clearTimeout(timer);
-  }, [read, ended]);
+  }, [read, ended, isConnected]);
   return (
     <div className="panelbody">
       <input
@@ -44,7 +53,9 @@ export function HistoryPanel() {
         value={text}
         onChange={(event) => setText(event.target.value)}
       />
-      {jobs?.length === 0 && (
+      {failure !== null && <Failed failure={failure} again={read} />}
+      {failure === null && jobs === null && <p className="hint">{t("data.loading")}</p>}
+      {failure === null && jobs?.length === 0 && (
         <p className="hint">{text === "" ? t("data.historyEmpty") : t("data.noneFound", { text })}</p>
       )}
       <ul className="rows">
@@ -138,14 +149,10 @@ async function retry(job: api.Job): Promise<void> {
 /** What the open workflow has that the job's hadn't. */
 function Diff({ job }: { job: string }) {
   const now = useEditor((state) => activeTab(state)?.history.present);
-  const [changes, setChanges] = useState<readonly Change[] | null>(null);
-  useEffect(() => {
-    if (now === undefined) return;
-    void attempt(() => api.getJobWorkflow(job)).then((then) => {
-      if (then !== null) setChanges(diffWorkflows(then, now).filter((change) => change.kind !== "layout"));
-    });
-  }, [job, now]);
-  if (changes === null) return null;
+  const { value: then, failure, again } = useReading(useCallback(() => api.getJobWorkflow(job), [job]));
+  if (failure !== null) return <Failed failure={failure} again={again} />;
+  if (then === null || now === undefined) return <p className="hint">{t("data.loading")}</p>;
+  const changes = diffWorkflows(then, now).filter((change) => change.kind !== "layout");
   if (changes.length === 0) return <p className="hint">{t("data.diffNone")}</p>;
   return (
     <ul className="diff" aria-label={t("data.diffTitle")}>

@@ -1,19 +1,19 @@
-import { useEffect, useState } from "react";
+import { useCallback, useEffect } from "react";
 import { getJobLog } from "../api/routes";
 import { t } from "../i18n";
-import { attempt } from "./tell";
+import { Failed } from "./Failed";
+import { useReading } from "./useReading";
 
 const REFRESH_MS = 2000;
 
 /** What a job's nodes printed. */
 export function JobLog({ job, isRunning = false }: { job: string; isRunning?: boolean }) {
-  const [log, setLog] = useState<{ text: string; truncated: boolean } | null>(null);
+  const { value: log, failure, again } = useReading(useCallback(() => getJobLog(job), [job]));
   useEffect(() => {
-    const read = () => void attempt(() => getJobLog(job)).then((answer) => answer !== null && setLog(answer));
-    read();
-    const timer = isRunning ? setInterval(read, REFRESH_MS) : undefined;
+    const timer = isRunning ? setInterval(again, REFRESH_MS) : undefined;
     return () => clearInterval(timer);
-  }, [job, isRunning]);
+  }, [again, isRunning]);
+  if (failure !== null) return <Failed failure={failure} again={again} />;
   if (log === null) return <p className="hint">{t("data.loading")}</p>;
   if (log.text === "") return <p className="hint">{t("data.noLog")}</p>;
   return (

@@ -1,18 +1,21 @@
-import { type FormEvent, type MouseEvent, useEffect, useState } from "react";
+import { type FormEvent, type MouseEvent, useCallback, useEffect, useState } from "react";
 import * as api from "../api/routes";
 import { useCanvas } from "../editor/canvasStore";
 import { t } from "../i18n";
 import { useEditor } from "../stores/editorStore";
 import { useRun } from "../stores/runStore";
 import { useData } from "./dataStore";
+import { Failed } from "./Failed";
 import { Icon } from "./icons";
 import { timeText } from "./pictures";
 import { refreshLibrary } from "./session";
 import { attempt, tell, tellDone } from "./tell";
+import { useReading } from "./useReading";
 
 /** Saved workflows, and those that came with the server. */
 export function LibraryPanel() {
   const library = useData((state) => state.library);
+  const failure = useData((state) => state.libraryFailure);
   const isConnected = useRun((state) => state.connection === "connected");
   const [text, setText] = useState("");
   const [versionsOf, setVersionsOf] = useState<api.Saved | null>(null);
@@ -20,6 +23,7 @@ export function LibraryPanel() {
   useEffect(() => {
     if (isConnected) void refreshLibrary();
   }, [isConnected]);
+  if (failure !== null) return <Failed failure={failure} again={refreshLibrary} />;
   if (library === null) return <p className="hint">{t("data.loading")}</p>;
   if (versionsOf !== null) return <Versions saved={versionsOf} back={() => setVersionsOf(null)} />;
   const found = library.filter((saved) => matches(saved, text));
@@ -190,10 +194,7 @@ async function rename(saved: api.Saved, name: string): Promise<void> {
 }
 
 function Versions({ saved, back }: { saved: api.Saved; back(): void }) {
-  const [revisions, setRevisions] = useState<readonly api.Revision[] | null>(null);
-  useEffect(() => {
-    void attempt(() => api.getRevisions(saved.name)).then((answer) => setRevisions(answer?.revisions ?? []));
-  }, [saved.name]);
+  const { value, failure, again } = useReading(useCallback(() => api.getRevisions(saved.name), [saved.name]));
   const open = async (version: string) => {
     const read = await attempt(() => api.readWorkflow(saved.name, version));
     if (read !== null) useEditor.getState().open(read.workflow, { unsaved: true });
@@ -206,9 +207,10 @@ function Versions({ saved, back }: { saved: api.Saved; back(): void }) {
       <h3>
         {saved.name}: {t("data.versions")}
       </h3>
-      {revisions?.length === 0 && <p className="hint">{t("data.noVersions")}</p>}
+      {failure !== null && <Failed failure={failure} again={again} />}
+      {value?.revisions.length === 0 && <p className="hint">{t("data.noVersions")}</p>}
       <ul className="rows">
-        {(revisions ?? []).map((revision) => (
+        {(value?.revisions ?? []).map((revision) => (
           <li key={revision.version} className="row">
             <div className="main">
               <button type="button" className="title" onClick={() => open(revision.version)}>

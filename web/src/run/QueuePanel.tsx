@@ -4,6 +4,7 @@ import { t } from "../i18n";
 import { useRun } from "../stores/runStore";
 import { useUi } from "../stores/uiStore";
 import { useData } from "./dataStore";
+import { Failed } from "./Failed";
 import { Icon } from "./icons";
 import { JobLog } from "./JobLog";
 import { JobProgress } from "./JobProgress";
@@ -17,11 +18,13 @@ const REFRESH_MS = 4000; // estimates change with time
 /** What runs and what waits, in order. */
 export function QueuePanel() {
   const queue = useData((state) => state.queue);
+  const failure = useData((state) => state.queueFailure);
   useEffect(() => {
     refreshQueueSoon();
     const timer = setInterval(refreshQueueSoon, REFRESH_MS);
     return () => clearInterval(timer);
   }, []);
+  if (failure !== null) return <Failed failure={failure} again={refreshQueueSoon} />;
   if (queue === null) return <p className="hint">{t("data.loading")}</p>;
   const running = queue.jobs.filter(({ job }) => job.state === "running");
   const waiting = queue.jobs.filter(({ job }) => job.state !== "running");

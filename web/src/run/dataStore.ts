@@ -1,6 +1,7 @@
 /** What the server holds beside the open workflows, and the state of saving and running. */
 import { create } from "zustand";
 import type { Queue, Saved, SavedDocument } from "../api/routes";
+import type { Failure } from "./tell";
 
 /** The library holds another version than the one a tab was opened from. */
 export interface Conflict {
@@ -8,9 +9,13 @@ export interface Conflict {
 }
 
 interface DataState {
+  /** Null until the server told; with why it doesn't, as the library. */
   queue: Queue | null;
-  /** Null until the server told. */
+  queueFailure: Failure | null;
   library: readonly Saved[] | null;
+  libraryFailure: Failure | null;
+  /** Why nothing can be begun though the server answers. */
+  startFailure: Failure | null;
   packFailures: Readonly<Record<string, string>>;
   /** By tab. */
   conflicts: Readonly<Record<string, Conflict>>;
@@ -28,7 +33,10 @@ interface DataState {
 
 export const useData = create<DataState>()((set, get) => ({
   queue: null,
+  queueFailure: null,
   library: null,
+  libraryFailure: null,
+  startFailure: null,
   packFailures: {},
   conflicts: {},
   saving: new Set(),

@@ -7,6 +7,7 @@ import { type JobView, useRun } from "../stores/runStore";
 import { useUi } from "../stores/uiStore";
 import { useData } from "./dataStore";
 import { dropped, isOver, reduceEvents, unheardJob, viewOf } from "./reduce";
+import { failureOf } from "./tell";
 
 const MOST_KEPT = 60;
 const HIDDEN_MS = 250;
@@ -140,10 +141,11 @@ function forgetOldest(): void {
 export function refreshQueueSoon(): void {
   clearTimeout(queueTimer);
   queueTimer = setTimeout(async () => {
+    const { set } = useData.getState();
     try {
-      useData.getState().set({ queue: await api.getQueue() });
-    } catch {
-      // the connection's state says so already
+      set({ queue: await api.getQueue(), queueFailure: null });
+    } catch (error) {
+      set({ queueFailure: failureOf(error) });
     }
   }, 120);
 }

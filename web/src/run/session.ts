@@ -1,5 +1,5 @@
 /** A page's life with the server: what it reads at first, what it opens, what it does when things change. */
-import { whenRefused } from "../api/client";
+import { ApiError, whenRefused } from "../api/client";
 import * as api from "../api/routes";
 import { nameOf } from "../app/Tabs";
 import { readDefinitions as completed } from "../graph/definitions";
@@ -16,7 +16,7 @@ import { hearJobs, isHearing, reconnect, showJob } from "./jobs";
 import { jumpTo } from "./jump";
 import { isOver } from "./reduce";
 import { openJobs } from "./submit";
-import { attempt, tell, tellDone } from "./tell";
+import { attempt, failureOf, tell, tellDone } from "./tell";
 
 const FIRST_WORKFLOW = "text_to_image";
 const KEEP_AFTER_MS = 400;
@@ -95,8 +95,12 @@ async function readServer(): Promise<boolean> {
   try {
     await readDefinitions();
     useRun.getState().setConnection("connected");
+    useData.getState().set({ startFailure: null });
     return true;
-  } catch {
+  } catch (error) {
+    // that it is gone or wants a token is shown as a state of its own
+    const isState = error instanceof ApiError && (error.status === 401 || error.code === "unreachable");
+    useData.getState().set({ startFailure: isState ? null : failureOf(error) });
     return false;
   }
 }
@@ -111,11 +115,16 @@ async function readDefinitions(): Promise<void> {
 
 let shown: api.DefinitionsAnswer | null = null;
 
+/** Read what the library holds; the panel that shows it says if it can't be read. */
 export async function refreshLibrary(): Promise<void> {
-  const answer = await attempt(() => api.listWorkflows());
-  if (answer === null) return;
-  useData.getState().set({ library: answer.workflows });
-  await attempt(() => takeNewer(answer.workflows));
+  const { set } = useData.getState();
+  try {
+    const { workflows } = await api.listWorkflows();
+    set({ library: workflows, libraryFailure: null });
+    await attempt(() => takeNewer(workflows));
+  } catch (error) {
+    set({ libraryFailure: failureOf(error) });
+  }
 }
 
 /** Open what was open, and give the jobs that were started from there. */

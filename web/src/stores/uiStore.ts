@@ -43,7 +43,9 @@ export const useUi = create<UiState>()((set, get) => ({
   announce: (announcement) => set({ announcement }),
   notify(notice) {
     notices += 1;
-    set({ notices: [...get().notices, { ...notice, id: notices }] });
+    // told again, it isn't told twice
+    const others = get().notices.filter(({ kind, text }) => kind !== notice.kind || text !== notice.text);
+    set({ notices: [...others, { ...notice, id: notices }] });
   },
   dismiss: (id) => set({ notices: get().notices.filter((each) => each.id !== id) }),
 }));
