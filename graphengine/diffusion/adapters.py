@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import nn
+from torch import Tensor, nn
 
 from graphengine.core.on_demand import OnDemand, held
 from graphengine.diffusion.lora_files import LayerChange, LoraFile
@@ -86,20 +86,30 @@ def _last_made(base: nn.Module) -> AdaptedNetwork | None:
 
 
 def merged(base: nn.Module, adapters: Sequence[Adapter]) -> nn.Module:
-    """Give a network that has the adapters' changes in its weights and shares all others with its base.
+    """Give a network that has the adapters' changes in its weights and shares all else with its base.
 
     Each weight is computed in float32 where the base has it, and rounded once to its type.
     """
-    parameters = dict(base.named_parameters())
-    changed = {}
+    changed: dict[str, Tensor] = {}
+    room: dict[torch.device, Tensor] = {}  # fresh memory costs more than what is computed in it
     with torch.no_grad():
         for name in dict.fromkeys(name for adapter in adapters for name in adapter.updates):
-            weight = parameters[name].detach().float()
+            original = base.get_parameter(name)
+            weight = _float32_copy(original, room)
             for adapter in adapters:
                 if name in adapter.updates:
-                    weight = adapter.updates[name].added_to(weight, adapter.strength)
-            changed[name] = weight.to(parameters[name].dtype)
+                    adapter.updates[name].add_to(weight, adapter.strength)
+            changed[name] = weight if original.dtype == torch.float32 else weight.to(original.dtype)
     return with_weights(base, changed)
+
+
+def _float32_copy(original: Tensor, room: dict[torch.device, Tensor]) -> Tensor:
+    """Copy a weight, into the same memory as the one before if what comes of it is copied again."""
+    if original.dtype == torch.float32:
+        return original.detach().clone()
+    if original.device not in room or len(room[original.device]) < original.numel():
+        room[original.device] = torch.empty(original.numel(), device=original.device)
+    return room[original.device][: original.numel()].view(original.shape).copy_(original)
 
 
 def with_lora(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -82,7 +84,8 @@ def read(path: Path) -> LoraFile:
     for (part, layer), roles in layers.items():
         _check_finite(path, layer, roles)
         changes.setdefault(part, []).append(_change(path, layer, roles, scales.of_layer(part, layer)))
-    return LoraFile(changes, prompt_width({name: tensor.shape for name, tensor in tensors.items()}), notices)
+    shapes = {place: {role: tensor.shape for role, tensor in roles.items()} for place, roles in layers.items()}
+    return LoraFile(changes, prompt_width(shapes), notices)
 
 
 def _sorted_by_layer(
@@ -119,7 +122,7 @@ def _sorted_by_layer(
 
 def _check_finite(path: Path, layer: str, roles: Roles) -> None:
     for tensor in roles.values():
-        if not tensor.float().sum().isfinite():
+        if not isfinite(tensor.sum(dtype=torch.float32)):
             raise ModelFileError(
                 f"{path}: the values for layer {layer!r} hold NaN or infinite numbers\n"
                 "  Its training failed; choose an earlier save, or another file."

@@ -25,7 +25,7 @@ from graphengine.errors import InputError, ModelFileError
 Part = Literal["denoiser", "text_encoder", "text_encoder_2", "text_encoder_3"]
 """Which network of a checkpoint a change is for."""
 
-_PARTS: tuple[tuple[str, Part], ...] = (
+_PREFIXES: tuple[tuple[str, Part], ...] = (
     (r"text_encoder_2\.|lora_te2_|text_encoders\.clip_g\.transformer\.", "text_encoder_2"),
     (r"text_encoder_3\.|lora_te3_|text_encoders\.t5xxl\.transformer\.", "text_encoder_3"),
     (
@@ -38,6 +38,7 @@ _PARTS: tuple[tuple[str, Part], ...] = (
         "denoiser",
     ),
 )
+_PARTS = tuple((re.compile(pattern), part) for pattern, part in _PREFIXES)
 _ROLES = re.compile(
     r"(?P<old>_lora|\.lora_linear_layer|\.lora)\.(?P<side>up|down)\.weight$"
     r"|\.lora_(?P<factor>up|down|mid|A|B)(?:\.(?!weight|bias)\w+)?(?P<bias>\.bias)?(?:\.weight)?$"
@@ -82,7 +83,7 @@ def split_name(name: str) -> tuple[Part, str, str] | None:
     if match["bias"]:
         role += "_bias"
     for pattern, part in _PARTS:
-        prefix = re.match(pattern, layer)
+        prefix = pattern.match(layer)
         if prefix is not None:
             layer = layer[prefix.end() :]
             if match["old"] and part != "denoiser":
@@ -91,18 +92,15 @@ def split_name(name: str) -> tuple[Part, str, str] | None:
     return ("denoiser", layer.replace(".", "_"), role) if full.startswith(_PEFT) else None
 
 
-def prompt_width(shapes: Mapping[str, Sequence[int]]) -> int | None:
+def prompt_width(layers: Mapping[tuple[Part, str], Mapping[str, Sequence[int]]]) -> int | None:
     """Tell how many features a prompt's token has for a LoRA's denoiser; None if it changes nothing that reads them.
 
     Args:
-        shapes: Of the file's tensors.
+        layers: By network and layer, the shape of each tensor by its role.
     """
-    layers: dict[str, dict[str, Sequence[int]]] = {}
-    for name, shape in shapes.items():
-        place = split_name(name)
-        if place is not None and place[0] == "denoiser" and place[1].endswith(_READS_PROMPT) and len(shape) > 1:
-            layers.setdefault(place[1], {})[place[2]] = shape
-    for roles in layers.values():
+    for (part, layer), roles in layers.items():
+        if part != "denoiser" or not layer.endswith(_READS_PROMPT):
+            continue
         for role in ("down", "hada_w1_b", "diff"):
             if role in roles:
                 return roles[role][1]
@@ -127,10 +125,15 @@ def check_family(path: Path, width: object) -> None:
         InputError: that names both families.
     """
     try:
-        shapes = {name: entry.shape for name, entry in read_header(weights_file(path)).items()}
+        header = read_header(weights_file(path))
     except (ModelFileError, OSError):
         return
-    made_for = prompt_width(shapes)
+    layers: dict[tuple[Part, str], dict[str, Sequence[int]]] = {}
+    for name, entry in header.items():
+        place = split_name(name)
+        if place is not None and len(entry.shape) > 1:
+            layers.setdefault(place[:2], {})[place[2]] = entry.shape
+    made_for = prompt_width(layers)
     if isinstance(width, int) and made_for is not None and made_for != width:
         raise InputError(
             "lora_name",

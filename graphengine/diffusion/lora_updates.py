@@ -28,8 +28,8 @@ class Update(Protocol):
     def size(self) -> tuple[int, int]:
         """Rows of the weights it fits, and values in each: ``out, in * height * width``."""
 
-    def added_to(self, weight: Tensor, strength: float) -> Tensor:
-        """Give a float32 weight with the change in it, as a new tensor; ``strength`` 1 is the whole change."""
+    def add_to(self, weight: Tensor, strength: float) -> None:
+        """Change a float32 weight in place; ``strength`` 1 is the whole change."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +53,11 @@ class LowRank:
         kernel = 1 if self.core is None else prod(self.core.shape[2:])
         return self.up.shape[0], self.down[0].numel() * kernel
 
-    def added_to(self, weight: Tensor, strength: float) -> Tensor:
+    def add_to(self, weight: Tensor, strength: float) -> None:
         up, down = self.up.flatten(1).to(weight), self.down.flatten(1).to(weight)
         if self.core is not None:
             down = torch.einsum("mnhw,ni->mihw", self.core.to(weight), down).flatten(1)
-        changed = torch.addmm(weight.flatten(1), up, down, alpha=self.scale * strength)  # [out, in * height * width]
-        return changed.view(weight.shape)
+        weight.view(len(weight), -1).addmm_(up, down, alpha=self.scale * strength)  # [out, in * height * width]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +82,12 @@ class Hadamard:
             return self.first[0].shape[0], self.first[1].shape[1]
         return self.first[0].shape[1], self.first[1].shape[1] * prod(self.cores[0].shape[2:])
 
-    def added_to(self, weight: Tensor, strength: float) -> Tensor:
+    def add_to(self, weight: Tensor, strength: float) -> None:
         first, second = (
             _product(pair, None if self.cores is None else self.cores[number], weight)
             for number, pair in enumerate((self.first, self.second))
         )
-        return weight + (first * second).view(weight.shape) * (self.scale * strength)
+        weight.add_((first * second).view(weight.shape), alpha=self.scale * strength)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +112,12 @@ class Kronecker:
         times, across = _factored_size(self.first, None)
         return times * rows, across * columns
 
-    def added_to(self, weight: Tensor, strength: float) -> Tensor:
+    def add_to(self, weight: Tensor, strength: float) -> None:
         first = _product(self.first, None, weight).flatten(1)
         second = _product(self.second, self.core, weight)
         first = first.view(*first.shape, *(1 for _ in second.shape[2:]))
         change = torch.kron(first, second.contiguous())
-        return weight + change.reshape(weight.shape) * (self.scale * strength)
+        weight.add_(change.reshape(weight.shape), alpha=self.scale * strength)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +130,8 @@ class Difference:
     def size(self) -> tuple[int, int]:
         return self.values.shape[0], self.values[0].numel()
 
-    def added_to(self, weight: Tensor, strength: float) -> Tensor:
-        return torch.add(weight, self.values.to(weight).view(weight.shape), alpha=strength)
+    def add_to(self, weight: Tensor, strength: float) -> None:
+        weight.add_(self.values.to(weight).view(weight.shape), alpha=strength)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,14 +152,15 @@ class Decomposed:
     def size(self) -> tuple[int, int]:
         return self.change.size
 
-    def added_to(self, weight: Tensor, strength: float) -> Tensor:
-        changed = self.change.added_to(weight, 1.0)
+    def add_to(self, weight: Tensor, strength: float) -> None:
+        changed = weight.clone()
+        self.change.add_to(changed, 1.0)
         kept = 1 if self.by_input else 0
         others = [axis for axis in range(weight.ndim) if axis != kept]
         length = torch.linalg.vector_norm(changed, dim=others, keepdim=True)
         shape = [-1 if axis == kept else 1 for axis in range(weight.ndim)]
         changed *= self.magnitude.to(weight).view(shape) / length.clamp_min(torch.finfo(weight.dtype).tiny)
-        return changed if strength == 1 else torch.lerp(weight, changed, strength)
+        weight.lerp_(changed, strength)
 
 
 def _product(factors: Sequence[Tensor], core: Tensor | None, like: Tensor) -> Tensor:

@@ -10,13 +10,34 @@ from torch import Tensor, nn
 
 
 def with_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
-    """Copy a network's structure, with new tensors in the place of some of its parameters.
+    """Copy the modules of a network that lead to some of its parameters, with new tensors in the place of those.
+
+    All other modules are the very same ones in both networks.
 
     Args:
         weights: By the parameter's name; of its shape.
     """
-    parameters = dict(network.named_parameters())
-    # deepcopy takes from this what it would copy: the tensors themselves, or what stands for them. Any: deepcopy's
-    memo: dict[int, Any] = {id(tensor): tensor for tensor in (*parameters.values(), *network.buffers())}
-    memo |= {id(parameters[name]): nn.Parameter(weight, requires_grad=False) for name, weight in weights.items()}
-    return copy.deepcopy(network, memo)
+    changed = {
+        id(network.get_parameter(name)): nn.Parameter(weight, requires_grad=False) for name, weight in weights.items()
+    }
+    if any("forward" in vars(module) for module in network.modules()):  # a hook that knows its module
+        # deepcopy takes from this what it would copy: the tensors themselves, or what stands for them. Any: deepcopy's
+        memo: dict[int, Any] = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+        return copy.deepcopy(network, memo | changed)
+    copied = _with_parameters(network, changed)
+    return network if copied is None else copied
+
+
+def _with_parameters(module: nn.Module, changed: Mapping[int, nn.Parameter]) -> nn.Module | None:
+    """Copy a module with what leads to changed parameters; None if there are none in it."""
+    parameters = {name: changed.get(id(each), each) for name, each in module._parameters.items()}
+    inner = {name: _with_parameters(each, changed) for name, each in module.named_children()}
+    modules = module._modules | {name: each for name, each in inner.items() if each is not None}
+    before = {**module._parameters, **module._modules}
+    if all(each is before[name] for name, each in (parameters | modules).items()):
+        return None
+    copied = type(module).__new__(type(module))
+    for name, value in vars(module).items():
+        copied.__dict__[name] = copy.copy(value) if isinstance(value, dict) else value
+    copied.__dict__ |= {"_parameters": parameters, "_modules": modules}
+    return copied

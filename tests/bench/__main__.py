@@ -68,14 +68,15 @@ def cache_rows(folder: Path) -> Rows:
     yield "disk cache, miss", caches.miss_microseconds(folder), "µs", 3
 
 
-def model_rows(_folder: Path) -> Rows:
+def model_rows(folder: Path) -> Rows:
     """Measure what nodes cost beside the models that they call."""
-    from tests.bench import sampling, training
+    from tests.bench import adapters, sampling, training
 
     for name, ratio in sampling.overheads():
         yield f"KSampler over bare model calls, {name}", ratio, "×", 1.02
     yield "TrainLoop over the bare step", training.overhead(), "×", 1.05
     yield "picture of 128×128, 20 steps, one core", sampling.picture_seconds(), "s", 5
+    yield "swap of a LoRA over a reload, SD 1 size", adapters.swap_share(folder / "adapters") * 100, "%", 5
 
 
 def server_rows(folder: Path) -> Rows:
