@@ -295,6 +295,11 @@ class EventHub:
         if subscription.previews:
             self._tell_watchers_changed()
 
+    def want_previews(self, subscription: Subscription, previews: bool) -> None:
+        """Give a subscriber previews from now on, or no more."""
+        subscription.previews = previews
+        self._tell_watchers_changed()
+
     async def follow(self, job: Job, after: int = 0, *, previews: bool = False) -> AsyncGenerator[list[Message]]:
         """Give a job's events from a number on, first those so far, then those to come, until it has ended.
 

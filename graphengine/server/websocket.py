@@ -4,6 +4,7 @@ A client says what it wants to hear, at any time:
 
     {"subscribe": {"job": "01a…", "after": 12}}     a job from a number on; first what it missed
     {"subscribe": {}}                               all of one's own jobs from now on
+    {"subscribe": {"previews": false}}              the same without previews; said again, with or without from now on
     {"unsubscribe": {"job": "01a…"}}
 
 and hears events as JSON arrays, one text frame for all that came together, and previews as binary frames: the length of
@@ -25,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from graphengine.core.workflow import parse_json
 from graphengine.errors import FileFormatError, GraphEngineError
-from graphengine.jobs.hub import Message, SlowReader
+from graphengine.jobs.hub import Message, SlowReader, Subscription
 from graphengine.jobs.store import UnknownJob
 from graphengine.server.security import OWNER
 from graphengine.server.services import SERVICES, Services
@@ -35,6 +36,7 @@ __all__ = ["SOCKETS", "close_sockets", "events_socket"]
 _MOST_BYTES = 64 * 1024  # of what a client says
 _MOST_FOLLOWED = 200
 _WRITE_TIMEOUT_S = 20.0
+_SUBSCRIBED = '{"type":"subscribed"}'
 _PAUSE_S = 0.02  # between frames, so that what comes quickly comes together
 
 
@@ -93,6 +95,7 @@ class _Listener:
         self._socket = socket
         self._owner = owner
         self._tasks: dict[str | None, asyncio.Task[None]] = {}
+        self._all: Subscription | None = None
 
     async def hear(self, text: str) -> None:
         """Do what a client says, or tell it why not."""
@@ -122,6 +125,10 @@ class _Listener:
             await self._stop(job)
 
     async def _start(self, what: _What) -> None:
+        if what.job is None and self._all is not None:  # a new subscription would miss what comes between the two
+            self._services.hub.want_previews(self._all, what.previews)
+            await self._send(_SUBSCRIBED)
+            return
         await self._stop(what.job)
         if len(self._tasks) >= _MOST_FOLLOWED:
             await self.refuse("too_many", f"no more than {_MOST_FOLLOWED} jobs can be followed; subscribe to all.")
@@ -160,13 +167,14 @@ class _Listener:
                 await asyncio.sleep(_PAUSE_S)
 
     async def _follow_all(self, what: _What) -> None:
-        subscription = self._services.hub.subscribe(self._owner, previews=what.previews)
-        await self._send('{"type":"subscribed"}')
+        subscription = self._all = self._services.hub.subscribe(self._owner, previews=what.previews)
         try:
+            await self._send(_SUBSCRIBED)
             while messages := await subscription.next():
                 await self._pass_on(messages)
                 await asyncio.sleep(_PAUSE_S)
         finally:
+            self._all = None
             self._services.hub.unsubscribe(subscription)
 
     async def _pass_on(self, messages: list[Message]) -> None:

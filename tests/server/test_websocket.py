@@ -48,8 +48,7 @@ async def until_the_end(socket: Socket) -> list[Json]:
             heard.append((json.loads(frame.data[4 : 4 + length]), frame.data[4 + length :]))
             continue
         assert frame.type == WSMsgType.TEXT, frame
-        said = json.loads(frame.data)
-        heard += said if isinstance(said, list) else [said]
+        heard += _events(frame.data)
         if any(isinstance(each, dict) and each["type"] == "job_ended" for each in heard):
             return heard
 
@@ -97,10 +96,12 @@ def test_number_to_come_hides_no_end(server: Server) -> None:
 @pytest.mark.parametrize("one", [True, False], ids=["one job", "all jobs"])
 @pytest.mark.parametrize("wanted", [True, False], ids=["with previews", "without"])
 def test_previews_come_as_pictures_to_who_wants_them(server: Server, one: bool, wanted: bool) -> None:
+    server.ask("POST", "/queue/pause")
     id_ = server.submit(one_node("t.Sketch", steps=4))
 
     async def follow(socket: Socket) -> list[Json]:
         await subscribe(socket, previews=wanted, **({"job": id_} if one else {}))
+        await asyncio.to_thread(server.ask, "POST", "/queue/resume")
         return await until_the_end(socket)
 
     previews = [each for each in talk(server, follow) if isinstance(each, tuple)]
@@ -109,6 +110,30 @@ def test_previews_come_as_pictures_to_who_wants_them(server: Server, one: bool, 
         assert (header["type"], header["job"], header["node"]) == ("node_preview", id_, "n")
         assert picture.startswith(b"\xff\xd8")
     server.end_of(id_)
+
+
+def test_who_looks_away_for_a_while_misses_previews_and_nothing_else(server: Server) -> None:
+    async def follow(socket: Socket) -> list[Json]:
+        await subscribe(socket, previews=False)
+        id_ = await asyncio.to_thread(server.submit, one_node("t.Sketch", steps=400))
+        await asyncio.to_thread(server.until_running, id_)
+        heard: list[Json] = []
+        await subscribe(socket, previews=True)
+        while (frame := await socket.receive()).type != WSMsgType.BINARY:
+            heard += _events(frame.data)
+        await subscribe(socket, previews=False)
+        await asyncio.to_thread(server.ask, "POST", f"/jobs/{id_}/cancel")
+        heard += [each for each in await until_the_end(socket) if isinstance(each, dict)]
+        numbers = [each["number"] for each in heard if each["type"] not in ("node_progress", "subscribed")]
+        assert numbers == list(range(1, len(numbers) + 1))
+        return heard
+
+    assert talk(server, follow)[-1]["state"] == "cancelled"
+
+
+def _events(text: str) -> list[Json]:
+    said = json.loads(text)
+    return said if isinstance(said, list) else [said]
 
 
 def test_all_jobs_are_heard_of_until_unsubscribed(server: Server) -> None:

@@ -88,6 +88,28 @@ def test_previews_come_while_a_job_runs(page: Page) -> None:
     expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_hidden()
 
 
+def test_previews_are_for_who_looks(page: Page) -> None:
+    with page.expect_websocket() as opened:
+        page.reload()
+    said: list[str] = []
+    opened.value.on("framesent", lambda content: said.append(str(content)))
+    hide = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+    hide += " document.dispatchEvent(new Event('visibilitychange')); }"
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+    open_workflow(page, one_node("t.Sketch", steps=400), "Unwatched")
+    page.evaluate(hide, True)
+    run(page)
+    page.get_by_role("progressbar", name="Progress of Unwatched").wait_for()
+    page.evaluate(hide, False)
+    page.get_by_role("img", name="Preview of n").wait_for()
+    assert [each for each in said if "previews" in each and "job" not in each][-2:] == [
+        '{"subscribe":{"previews":false}}',
+        '{"subscribe":{"previews":true}}',
+    ]
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_hidden()
+
+
 def test_the_queue_shows_what_waits_and_cancels_it(page: Page) -> None:
     open_workflow(page, one_node("t.Slow"), "Long")
     run(page)

@@ -18,6 +18,7 @@ export class EventSocket {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private failures = 0;
   private ended = false;
+  private watched = true;
   /** Jobs whose missing events were asked for, over this connection. */
   private catchingUp = new Set<string>();
 
@@ -37,7 +38,7 @@ export class EventSocket {
     socket.onopen = () => {
       this.failures = 0;
       this.catchingUp.clear();
-      this.say({ subscribe: {} });
+      this.say({ subscribe: { previews: this.watched } });
       for (const { job } of this.following.unfinished()) this.catchUp(job);
       this.hearer.connected();
     };
@@ -53,6 +54,13 @@ export class EventSocket {
       this.timer = setTimeout(() => this.connect(), backOff(this.failures));
       this.failures += 1;
     };
+  }
+
+  /** Say whether somebody looks: previews are made only while one does. */
+  watch(watched: boolean): void {
+    if (this.watched === watched) return;
+    this.watched = watched;
+    if (this.isOpen) this.say({ subscribe: { previews: watched } });
   }
 
   /** Hear of a job from its first event on. */

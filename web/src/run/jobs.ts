@@ -40,8 +40,12 @@ export function hearJobs(connected: () => void, ended: (job: JobView) => void): 
     },
     unknown: (job) => useRun.getState().changeJob(job, () => ({ state: "cancelled" })),
   });
+  const look = () => socket?.watch(!document.hidden);
+  look();
+  document.addEventListener("visibilitychange", look);
   socket.connect();
   return () => {
+    document.removeEventListener("visibilitychange", look);
     socket?.close();
     socket = null;
     clearTimeout(queueTimer);
