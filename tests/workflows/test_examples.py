@@ -95,6 +95,26 @@ def test_upscaled_picture_is_larger_and_still_the_prompt(tmp_path: Path) -> None
     assert look_at(picture).objects[0].colour == "blue"
 
 
+def test_each_region_is_its_prompt(tmp_path: Path) -> None:
+    assert run(named("regional_prompts"), tmp_path, "left=a big purple circle in the centre on a white background") == 0
+    (picture,) = pictures(tmp_path)
+    assert picture.shape == (128, 320, 3)
+    seen = [look_at(picture[:, x : x + 128]).objects[0] for x in (0, 96, 192)]
+    assert [(each.shape, each.colour) for each in seen] == [
+        ("circle", "purple"),
+        ("circle", "blue"),
+        ("heart", "green"),
+    ]
+
+
+def test_prompts_with_schedules_weights_and_choices_are_drawn(tmp_path: Path) -> None:
+    prompts = "a big red [square:circle:0.1] in the centre on a white background\na big {blue|blue} heart\n"
+    assert run(named("prompt_language"), tmp_path, f"prompts={prompts}", "grid.labels=") == 0
+    (sheet,) = pictures(tmp_path)
+    seen = [look_at(part).objects[0] for part in (sheet[:, :128], sheet[:, -128:])]
+    assert [(each.shape, each.colour) for each in seen] == [("circle", "red"), ("heart", "blue")]
+
+
 def test_a_list_of_prompts_gives_a_picture_for_each(tmp_path: Path) -> None:
     assert run(named("prompt_list"), tmp_path, "prompts=a big red star\n\na small blue circle\n", "grid.labels=") == 0
     (sheet,) = pictures(tmp_path)
