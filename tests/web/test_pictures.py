@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,7 @@ def test_a_training_shows_its_loss(page: Page, server: Server) -> None:
     expect(newest).not_to_have_text(before, use_inner_text=True)  # it goes on
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_hidden()
+
+    plots.get_by_label("Log scale").check()
+    plots.locator(".u-over").hover(position={"x": 2, "y": 20})
+    expect(newest).to_contain_text(re.compile("at step [12]$"))

@@ -2,6 +2,7 @@ import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { t } from "../i18n";
+import { useUi } from "../stores/uiStore";
 import type { Columns } from "./series";
 
 const HEIGHT = 240;
@@ -13,10 +14,12 @@ interface Props {
   colors: readonly string[];
   columns: Columns;
   logarithmic: boolean;
+  /** Told the step under the pointer, or that it is over none. */
+  pointAt(step: number | undefined): void;
 }
 
 /** Lines of one metric by step, one for each run. */
-export function Chart({ metric, labels, colors, columns, logarithmic }: Props) {
+export function Chart({ metric, labels, colors, columns, logarithmic, pointAt }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const names = labels.join("\n");
@@ -24,8 +27,10 @@ export function Chart({ metric, labels, colors, columns, logarithmic }: Props) {
   useEffect(() => {
     const element = place.current;
     if (element === null) return;
-    const style = getComputedStyle(element);
-    const axis = { stroke: style.color, grid: { stroke: style.borderColor, width: 1 }, ticks: { show: false } };
+    // asked whenever it is drawn: colours change with the page's
+    const color = () => getComputedStyle(element).color;
+    const line = () => getComputedStyle(element).borderColor;
+    const axis = { stroke: color, grid: { stroke: line, width: 1 }, ticks: { show: false } };
     plot.current = new uPlot(
       {
         width: element.clientWidth,
@@ -33,12 +38,18 @@ export function Chart({ metric, labels, colors, columns, logarithmic }: Props) {
         legend: { show: false },
         cursor: { y: false },
         scales: { x: { time: false }, y: { distr: logarithmic ? 3 : 1 } },
-        axes: [axis, { ...axis, size: 52 }],
+        axes: [
+          { ...axis, size: 26, label: t("plots.step"), labelSize: 18, labelFont: "12px sans-serif", labelGap: 0 },
+          { ...axis, size: 52 },
+        ],
+        hooks: {
+          setCursor: [(self) => pointAt(self.cursor.idx == null ? undefined : self.data[0][self.cursor.idx])],
+        },
         series: [
           {},
           ...names.split("\n").map((label, place) => ({
             label,
-            stroke: colors[place % colors.length] ?? style.color,
+            stroke: colors[place % colors.length] ?? "gray",
             width: 1.8,
             dash: DASHES[Math.floor(place / colors.length) % DASHES.length] ?? [],
             spanGaps: true,
@@ -57,6 +68,15 @@ export function Chart({ metric, labels, colors, columns, logarithmic }: Props) {
       plot.current = null;
     };
   }, [names, logarithmic]);
+  const theme = useUi((state) => state.theme);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another theme is a reason to draw
+  useEffect(() => {
+    const draw = () => plot.current?.redraw(false);
+    requestAnimationFrame(draw); // when the page has the theme's colours
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    scheme.addEventListener("change", draw);
+    return () => scheme.removeEventListener("change", draw);
+  }, [theme]);
   useEffect(() => plot.current?.setData(columns as uPlot.AlignedData), [columns]);
   return <div ref={place} className="chart" role="img" aria-label={t("plots.chart", { metric })} />;
 }

@@ -7,7 +7,7 @@ import { reduceEvents, viewOf } from "../run/reduce";
 import { attempt } from "../run/tell";
 import { type JobView, useRun } from "../stores/runStore";
 import { Chart } from "./Chart";
-import { columnsOf, metricNames, type Run } from "./series";
+import { columnsOf, joinResumed, metricNames, type Run, valueAt } from "./series";
 
 const COLORS = ["#4a7dff", "#e0803a", "#2fa36b", "#c257b8", "#b59a1f", "#3aa6b9"];
 const SMOOTHING = 0.9;
@@ -22,16 +22,21 @@ export function PlotsPanel() {
   const [chosen, setChosen] = useState<string | null>(null);
   const [logarithmic, setLogarithmic] = useState(false);
   const [smooth, setSmooth] = useState(false);
+  /** The step that is pointed at. */
+  const [step, setStep] = useState<number | undefined>(undefined);
   const names = metricNames(runs);
   const metric =
     chosen !== null && names.includes(chosen) ? chosen : (names.find((name) => name.includes("loss")) ?? names[0]);
-  const shown = useMemo(() => runs.filter((run) => !hidden.has(run.label)), [runs, hidden]);
-  const columns = useMemo(() => columnsOf(shown, metric ?? "", smooth ? SMOOTHING : 0), [shown, metric, smooth]);
+  const shown = useMemo(() => runs.filter((run) => !hidden.has(run.id)), [runs, hidden]);
+  const columns = useMemo(
+    () => columnsOf(shown, metric ?? "", { smoothing: smooth ? SMOOTHING : 0, logarithmic }),
+    [shown, metric, smooth, logarithmic],
+  );
   if (metric === undefined) return <p className="hint">{t("plots.empty")}</p>;
   const colorOf = (run: Run) => COLORS[runs.indexOf(run) % COLORS.length] as string;
-  const toggle = (label: string) => {
+  const toggle = (id: string) => {
     const next = new Set(hidden);
-    if (!next.delete(label)) next.add(label);
+    if (!next.delete(id)) next.add(id);
     setHidden(next);
   };
   return (
@@ -61,17 +66,18 @@ export function PlotsPanel() {
           colors={shown.map(colorOf)}
           columns={columns}
           logarithmic={logarithmic}
+          pointAt={setStep}
         />
       )}
       <section aria-label={t("plots.runs")}>
         <ul className="rows legend">
           {runs.map((run) => (
-            <li key={run.label}>
+            <li key={run.id}>
               <label className="check">
-                <input type="checkbox" checked={!hidden.has(run.label)} onChange={() => toggle(run.label)} />
+                <input type="checkbox" checked={!hidden.has(run.id)} onChange={() => toggle(run.id)} />
                 <span className="swatch" style={{ background: colorOf(run) }} />
                 <span className="main">{run.label}</span>
-                <span className="remedy">{newest(run, metric)}</span>
+                <span className="remedy">{measured(run, metric, step)}</span>
               </label>
             </li>
           ))}
@@ -81,21 +87,23 @@ export function PlotsPanel() {
   );
 }
 
-function newest(run: Run, metric: string): string {
-  const last = run.metrics.findLast(({ values }) => values[metric] !== undefined);
-  if (last === undefined) return "";
-  return t("plots.last", { value: (last.values[metric] as number).toPrecision(4), step: last.step });
+function measured(run: Run, metric: string, step: number | undefined): string {
+  const found = valueAt(run, metric, step);
+  return found === null ? "" : t("plots.last", { value: found.value.toPrecision(4), step: found.step });
 }
 
 function runsOf(jobs: Readonly<Record<string, JobView>>): Run[] {
-  return Object.values(jobs)
+  const runs = Object.values(jobs)
     .sort((one, other) => one.created - other.created)
     .flatMap((job) =>
       Object.entries(job.metrics).map(([node, metrics]) => ({
+        id: `${job.id}/${node}`,
+        origin: `${job.name}/${node}`,
         label: `${job.name || t("app.untitled")} · ${node} · ${timeText(job.created)}`,
         metrics,
       })),
     );
+  return joinResumed(runs);
 }
 
 /** The newest jobs of before the page was loaded that measured something. */

@@ -1,9 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { columnsOf, metricNames, type Run } from "./series";
+import { columnsOf, joinResumed, metricNames, type Run, valueAt } from "./series";
 
 const RUNS: Run[] = [
-  { label: "a", metrics: [1, 2, 3].map((step) => ({ step, values: { loss: step, lr: 0.1 } })) },
-  { label: "b", metrics: [2, 4].map((step) => ({ step, values: { loss: step === 4 ? Number.NaN : 8 } })) },
+  { id: "1/a", origin: "a", label: "a", metrics: [1, 2, 3].map((step) => ({ step, values: { loss: step, lr: 0.1 } })) },
+  {
+    id: "1/b",
+    origin: "b",
+    label: "b",
+    metrics: [2, 4].map((step) => ({ step, values: { loss: step === 4 ? Number.NaN : 8 } })),
+  },
 ];
 
 describe("columnsOf", () => {
@@ -15,9 +20,45 @@ describe("columnsOf", () => {
     ]);
   });
   it("smooths each run by itself", () => {
-    expect(columnsOf(RUNS, "loss", 0.5)[1]).toEqual([1, 1.5, 2.25, null]);
+    expect(columnsOf(RUNS, "loss", { smoothing: 0.5, logarithmic: false })[1]).toEqual([1, 1.5, 2.25, null]);
+  });
+  it("leaves out what has no logarithm", () => {
+    const run = { ...(RUNS[0] as Run), metrics: [4, 0, -1].map((loss, step) => ({ step, values: { loss } })) };
+    expect(columnsOf([run], "loss", { smoothing: 0, logarithmic: true })[1]).toEqual([4, null, null]);
   });
   it("finds all metrics", () => {
     expect(metricNames(RUNS)).toEqual(["loss", "lr"]);
+  });
+});
+
+describe("valueAt", () => {
+  it("gives the value at a step, before it, or the last", () => {
+    const run = RUNS[0] as Run;
+    expect(valueAt(run, "loss", 2)).toEqual({ step: 2, value: 2 });
+    expect(valueAt(run, "loss", 2.7)).toEqual({ step: 2, value: 2 });
+    expect(valueAt(run, "loss")).toEqual({ step: 3, value: 3 });
+    expect(valueAt(run, "loss", 0)).toBeNull();
+    expect(valueAt(run, "accuracy")).toBeNull();
+  });
+});
+
+describe("joinResumed", () => {
+  const run = (id: string, steps: number[], origin = "t"): Run => ({
+    id,
+    origin,
+    label: id,
+    metrics: steps.map((step) => ({ step, values: { loss: step } })),
+  });
+  const steps = (runs: Run[]) => runs.map(({ id, metrics }) => [id, ...metrics.map(({ step }) => step)]);
+
+  it("continues the curve of a training that was stopped, from the state that was saved", () => {
+    expect(steps(joinResumed([run("1", [10, 20, 30, 40]), run("2", [30, 40, 50])]))).toEqual([
+      ["2", 10, 20, 30, 40, 50],
+    ]);
+    expect(steps(joinResumed([run("1", [10, 20]), run("2", [30, 40])]))).toEqual([["2", 10, 20, 30, 40]]);
+  });
+  it("leaves apart what begins anew, belongs to another node, or has a gap before it", () => {
+    const runs = [run("1", [10, 20]), run("2", [10, 20]), run("3", [30, 40], "other"), run("4", [90, 100])];
+    expect(joinResumed(runs)).toEqual(runs);
   });
 });

@@ -2,7 +2,11 @@
 import type { Metric } from "../stores/runStore";
 
 export interface Run {
+  /** Its job and node. */
+  id: string;
   label: string;
+  /** The same for the runs of one node of one workflow. */
+  origin: string;
   metrics: readonly Metric[];
 }
 
@@ -16,8 +20,17 @@ export function metricNames(runs: readonly Run[]): string[] {
   return [...names];
 }
 
-/** @param smoothing From 0 to 1: how much of what was before stays in each value (an exponential average). */
-export function columnsOf(runs: readonly Run[], name: string, smoothing = 0): Columns {
+/** How values are drawn. */
+export interface Look {
+  /** From 0 to 1: how much of what was before stays in each value (an exponential average). */
+  smoothing: number;
+  /** Only what is above zero has a logarithm. */
+  logarithmic: boolean;
+}
+
+const PLAIN: Look = { smoothing: 0, logarithmic: false };
+
+export function columnsOf(runs: readonly Run[], name: string, { smoothing, logarithmic }: Look = PLAIN): Columns {
   const steps = [...new Set(runs.flatMap(({ metrics }) => metrics.map(({ step }) => step)))].sort(
     (one, other) => one - other,
   );
@@ -27,11 +40,47 @@ export function columnsOf(runs: readonly Run[], name: string, smoothing = 0): Co
     let kept: number | null = null;
     for (const { step, values } of metrics) {
       const value = values[name];
-      if (value === undefined || !Number.isFinite(value)) continue;
+      if (value === undefined || !Number.isFinite(value) || (logarithmic && value <= 0)) continue;
       kept = kept === null ? value : kept * smoothing + value * (1 - smoothing);
       column[places.get(step) as number] = kept;
     }
     return column;
   });
   return [steps, ...columns];
+}
+
+/** Give what a run measured at a step, or last before it; at its end if no step is asked for. */
+export function valueAt({ metrics }: Run, name: string, step?: number): { step: number; value: number } | null {
+  const found = metrics.findLast(
+    (each) => each.values[name] !== undefined && (step === undefined || each.step <= step),
+  );
+  return found === undefined ? null : { step: found.step, value: found.values[name] as number };
+}
+
+/**
+ * Join runs that went on where an earlier one had stopped, such as a training that was cancelled and run again.
+ *
+ * @param runs The oldest first.
+ */
+export function joinResumed(runs: readonly Run[]): Run[] {
+  const joined: Run[] = [];
+  for (const run of runs) {
+    const before = joined.findLastIndex((each) => each.origin === run.origin && goesOn(each, run));
+    if (before < 0) joined.push(run);
+    else joined.splice(before, 1, { ...run, metrics: [...earlier(joined[before] as Run, run), ...run.metrics] });
+  }
+  return joined;
+}
+
+function goesOn(before: Run, after: Run): boolean {
+  const [first, second] = after.metrics;
+  const begun = before.metrics[0];
+  const last = before.metrics.at(-1);
+  if (first === undefined || begun === undefined || last === undefined) return false;
+  const every = second === undefined ? 1 : second.step - first.step;
+  return begun.step < first.step && first.step <= last.step + every;
+}
+
+function earlier({ metrics }: Run, { metrics: [first] }: Run): readonly Metric[] {
+  return metrics.filter(({ step }) => first !== undefined && step < first.step);
 }

@@ -84,6 +84,11 @@ describe("reduceEvents", () => {
     expect(job.nodes["body"]?.seconds).toBe(2);
   });
 
+  it("keeps the metrics before the step that a second attempt goes on from", () => {
+    const measured = (steps: number[]) => steps.map((step) => event("node_metrics", { node: "t", step, values: {} }));
+    const events = [event("job_started", {}), ...measured([1, 2, 3]), event("job_started", {}), ...measured([3, 4])];
+    expect(reduceEvents(unheardJob("a"), events, 0).metrics["t"]?.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+  });
   it("keeps metrics by step; those of a repeated step replace the old ones, and texts become numbers", () => {
     const events = [0, 10, 20, 10].map((step) => event("node_metrics", { node: "t", step, values: { loss: "NaN" } }));
     expect(reduceEvents(unheardJob("a"), events, 0).metrics["t"]).toEqual([

@@ -69,8 +69,8 @@ function apply(job: JobView, event: JobEvent, now: number): void {
       job.state = "running";
       job.started = event.time;
       return;
-    case "job_started": // once for each attempt: what an earlier one did is done again
-      Object.assign(job, { steps: Number(event["steps"] ?? 0), finishedSteps: 0, nodes: {}, metrics: {} });
+    case "job_started": // once for each attempt: what an earlier one did is done again, but training goes on
+      Object.assign(job, { steps: Number(event["steps"] ?? 0), finishedSteps: 0, nodes: {} });
       return;
     case "node_started":
       job.nodes[node] = {
