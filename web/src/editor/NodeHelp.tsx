@@ -21,7 +21,7 @@ export function NodeHelp() {
     <article className="node-help">
       <h2>{shape.label}</h2>
       <p className="kind">{[shape.definition?.category, shape.pack].filter(Boolean).join(" · ")}</p>
-      <Markdown text={shape.missing ? t("editor.unknownKind", { kind: shape.type }) : shape.doc} />
+      <Markdown text={shape.missing ? t("editor.unknownKind", { kind: shape.type }) : shape.doc} isCode />
       <Sockets heading={t("editor.inputs")} sockets={shape.inputs} />
       <Sockets heading={t("editor.outputs")} sockets={shape.outputs} />
     </article>

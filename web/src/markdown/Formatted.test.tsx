@@ -36,6 +36,14 @@ describe("what Markdown becomes", () => {
   });
 });
 
+test("a docstring's backslashes and underscores stand for themselves", () => {
+  const { container } = render(
+    <Formatted text={"\\( isn't a bracket, __colours__ is a file, **this** is `a_b`"} isCode />,
+  );
+  expect(container.textContent).toBe("\\( isn't a bracket, __colours__ is a file, this is a_b");
+  expect(screen.getByText("this").tagName).toBe("STRONG");
+});
+
 describe("a stranger's text", () => {
   test.each(["<script>alert(1)</script>", '<img src=x onerror="alert(1)">', "a <b onclick='x()'>b</b>"])(
     "%s is text and nothing else",

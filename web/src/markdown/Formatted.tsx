@@ -5,7 +5,7 @@
  * to other sites in a tab of their own and to nothing but them, and pictures are links, since to load one tells its
  * server who reads the note.
  */
-import { lexer, type MarkedToken, type Token, type Tokens, walkTokens } from "marked";
+import { lexer, type MarkedToken, type Token, Tokenizer, type Tokens, walkTokens } from "marked";
 import { createElement, Fragment, type ReactNode, useMemo } from "react";
 import type { MarkdownProps } from "./Markdown";
 
@@ -13,18 +13,26 @@ const DEEPEST = 20; // lists in lists; what lies deeper is shown as it was writt
 const LONGEST = 50_000; // characters
 const PAGES_OWN = 1; // the rank of the page's heading
 
-export default function Formatted({ text, breaks = false }: MarkdownProps) {
+export default function Formatted({ text, breaks = false, isCode = false }: MarkdownProps) {
   return useMemo(() => {
-    const tokens = tokensOf(text, breaks);
+    const tokens = tokensOf(text, breaks, isCode);
     return tokens === null ? <p className="plain">{text}</p> : blocks(tokens, 0);
-  }, [text, breaks]);
+  }, [text, breaks, isCode]);
+}
+
+class DocstringTokenizer extends Tokenizer {
+  override escape(): undefined {}
+
+  override emStrong(source: string, masked: string, before?: string): ReturnType<Tokenizer["emStrong"]> {
+    return source.startsWith("_") ? undefined : super.emStrong(source, masked, before);
+  }
 }
 
 /** Read a text; null if it isn't worth it, or too deep to be read. */
-function tokensOf(text: string, breaks: boolean): readonly Token[] | null {
+function tokensOf(text: string, breaks: boolean, isCode: boolean): readonly Token[] | null {
   if (text.length > LONGEST) return null;
   try {
-    const tokens = lexer(text, { gfm: true, breaks });
+    const tokens = lexer(text, { gfm: true, breaks, tokenizer: isCode ? new DocstringTokenizer() : null });
     rankHeadings(tokens);
     return tokens;
   } catch {

@@ -6,6 +6,8 @@ export interface MarkdownProps {
   text: string;
   /** A new line in the text is one on the screen too, as people who write notes expect. */
   breaks?: boolean;
+  /** Backslashes and underscores stand for themselves, as they do in the docstrings of code. */
+  isCode?: boolean;
 }
 
 // where it can't be loaded, as while the server is gone, the text is there nevertheless
