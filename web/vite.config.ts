@@ -26,7 +26,9 @@ export default defineConfig({
     assetsDir: "_editor",
     emptyOutDir: true,
     target: "es2022",
-    modulePreload: { polyfill: false },
+    // the first file imports nothing, and little is imported by two of those that come on demand
+    modulePreload: false,
+    cssCodeSplit: false,
     chunkSizeWarningLimit: 700,
     rolldownOptions: {
       output: {

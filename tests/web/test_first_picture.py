@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.bench.web import first_load_kb
 from tests.server.running import Server
 from tests.web.conftest import opened, violations
 
@@ -24,3 +25,8 @@ def test_first_view_is_for_everybody(context: BrowserContext, server: Server, sc
     with opened(context, server) as page:
         page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
         assert violations(page) == []
+
+
+def test_little_is_loaded_before_it_can_be_seen() -> None:
+    """What isn't needed for the first view is made to come on demand by ``lazily`` and ``onDemand``."""
+    assert first_load_kb() <= 200

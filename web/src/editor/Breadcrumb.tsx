@@ -1,7 +1,7 @@
 import { nameOf } from "../app/Tabs";
 import { t } from "../i18n";
 import { type Tab, useEditor } from "../stores/editorStore";
-import { renameSubgraph } from "./actions";
+import { editSubgraphs } from "./actions";
 
 /** The way back out of sub-graphs. */
 export function Breadcrumb({ tab }: { tab: Tab }) {
@@ -21,7 +21,7 @@ export function Breadcrumb({ tab }: { tab: Tab }) {
                 className="quiet"
                 aria-current="page"
                 title={t("editor.renameSubgraph")}
-                onClick={() => renameSubgraph(name)}
+                onClick={() => editSubgraphs((edits) => edits.renameSubgraph(name))}
               >
                 {name}
               </button>

@@ -2,19 +2,23 @@ import "@xyflow/react/dist/base.css";
 import "../styles/canvas.css";
 import { ReactFlowProvider } from "@xyflow/react";
 import { useEffect } from "react";
+import { lazily } from "../app/lazily";
 import { t } from "../i18n";
 import { activeGraph, activeTab, useEditor } from "../stores/editorStore";
 import { listenToClipboard } from "./clipboardEvents";
 import { GraphView } from "./GraphView";
 import { listenToKeys } from "./keys";
 import { ContextMenu } from "./Menu";
-import { ProbeCard } from "./ProbeCard";
+import { useProbe } from "./probeStore";
 import { useFirstLayout } from "./useFirstLayout";
+
+const ProbeCard = lazily(async () => (await import("./ProbeCard")).ProbeCard);
 
 /** The graph that is shown. */
 export function Canvas() {
   const tab = useEditor(activeTab);
   const graph = useEditor(activeGraph);
+  const probes = useProbe((state) => state.probe !== null);
   useEffect(listenToKeys, []);
   useEffect(listenToClipboard, []);
   useFirstLayout();
@@ -26,7 +30,7 @@ export function Canvas() {
         <GraphView viewKey={key} tab={tab} graph={graph} />
       </ReactFlowProvider>
       <ContextMenu />
-      <ProbeCard />
+      {probes && <ProbeCard />}
     </>
   );
 }

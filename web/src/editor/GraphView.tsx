@@ -11,6 +11,7 @@ import {
   type Viewport,
 } from "@xyflow/react";
 import { type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { lazily } from "../app/lazily";
 import type { GraphDoc } from "../graph/document";
 import { t } from "../i18n";
 import { type Tab, useEditor } from "../stores/editorStore";
@@ -30,7 +31,6 @@ import { onNodeDoubleClick } from "./nodes/doubleClick";
 import { Frame } from "./nodes/Frame";
 import { NodeCard } from "./nodes/NodeCard";
 import { NoteCard } from "./nodes/NoteCard";
-import { Overview } from "./overview/Overview";
 import { openAddPalette } from "./palette";
 import { hoverWire, leaveWire } from "./probeStore";
 import { socketColor } from "./socketLooks";
@@ -43,6 +43,7 @@ import { socketsOf, sourceOf, typeOf } from "./wiring";
 
 const NODE_TYPES: NodeTypes = { card: NodeCard, frame: Frame, note: NoteCard };
 const EDGE_TYPES: EdgeTypes = { link: LinkEdge };
+const Overview = lazily(async () => (await import("./overview/Overview")).Overview);
 const NO_NODES: FlowNode[] = [];
 const NO_EDGES: FlowEdge[] = [];
 const SNAP: [number, number] = [GRID, GRID];

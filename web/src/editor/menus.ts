@@ -10,16 +10,13 @@ import { useEditor } from "../stores/editorStore";
 import { useUi } from "../stores/uiStore";
 import {
   addNoteHere,
-  declare,
-  demote,
   disconnectEnds,
+  editSubgraphs,
   paint,
   pasteFromClipboard,
-  promote,
   resetValue,
   selection,
   toggleSocket,
-  undeclare,
 } from "./actions";
 import { current } from "./actions/current";
 import { useCanvas } from "./canvasStore";
@@ -160,9 +157,15 @@ export function openInputMenu(event: MouseEvent, node: string, input: InputDefin
     entries.push({ label: t("sweep.menu"), run: () => startSweep({ node: data.fullId, input: input.name }) });
   }
   if (promoted !== undefined) {
-    entries.push({ label: t("editor.demote", { name: promoted.name }), run: () => demote(promoted.name) });
+    entries.push({
+      label: t("editor.demote", { name: promoted.name }),
+      run: () => editSubgraphs((edits) => edits.demote(promoted.name)),
+    });
   } else if (!linked && (inside || isScalar(input.type))) {
-    entries.push({ label: t(inside ? "editor.promote" : "editor.addToForm"), run: () => promote(node, input) });
+    entries.push({
+      label: t(inside ? "editor.promote" : "editor.addToForm"),
+      run: () => editSubgraphs((edits) => edits.promote(node, input)),
+    });
   }
   open(event, t("editor.inputMenu", { input: input.name }), entries);
 }
@@ -179,8 +182,8 @@ export function openOutputMenu(event: MouseEvent, node: string, output: string):
     name === null
       ? {
           label: t(now.tab.path.length > 0 ? "editor.declareOutput" : "editor.declareResult"),
-          run: () => declare(from),
+          run: () => editSubgraphs((edits) => edits.declare(from)),
         }
-      : { label: t("editor.undeclareOutput", { name }), run: () => undeclare(name) },
+      : { label: t("editor.undeclareOutput", { name }), run: () => editSubgraphs((edits) => edits.undeclare(name)) },
   ]);
 }

@@ -17,6 +17,12 @@ export function lookOf(graph: GraphDoc, node: string): NodeLook {
   return ui.nodes[node];
 }
 
+/** Tell whether runs may stop anywhere in a graph, or in a sub-graph of it. */
+export function hasBreakpoints(graph: GraphDoc): boolean {
+  const looks = Object.values(graph.ui?.nodes ?? {});
+  return looks.some((look) => look.breakpoint) || Object.values(graph.subgraphs ?? {}).some(hasBreakpoints);
+}
+
 /** Add a frame; gives its id. */
 export function addGroup(graph: GraphDoc, group: Omit<Group, "id">): string {
   const ui = uiOf(graph);

@@ -3,6 +3,7 @@ import { DocumentError, type GraphDoc } from "./document";
 import { addGroup, addNote, addReroute } from "./edits";
 import * as subgraphs from "./subgraphs";
 import { change, definitions, link, node, textToImage, workflow } from "./testing/world";
+import { unusedSubgraphs, usesOf } from "./uses";
 
 const make = (graph: GraphDoc, ids: string[], name = "Hi res") =>
   subgraphs.makeSubgraph(graph, ids, name, definitions, graph);
@@ -129,7 +130,7 @@ const nested = () =>
   ) as GraphDoc;
 
 test("uses are found within other sub-graphs too, but not where the name means another", () => {
-  expect(subgraphs.usesOf(nested(), "two")).toEqual([
+  expect(usesOf(nested(), "two")).toEqual([
     { path: [], node: "b" },
     { path: ["one"], node: "x" },
     { path: ["unused"], node: "y" },
@@ -150,7 +151,7 @@ test("renaming follows every use", () => {
 });
 
 test("what nothing uses can be deleted", () => {
-  expect(subgraphs.unusedSubgraphs(nested())).toEqual(["unused", "shadow"]);
+  expect(unusedSubgraphs(nested())).toEqual(["unused", "shadow"]);
   const next = change(nested(), (draft) => subgraphs.deleteUnusedSubgraphs(draft));
   expect(Object.keys(next.subgraphs ?? {})).toEqual(["one", "two"]);
   const none = change(workflow({}, { subgraphs: { x: { nodes: {} } } }), (draft) => {

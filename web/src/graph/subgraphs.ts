@@ -5,12 +5,10 @@ import type { Definitions } from "./definitions";
 import { DocumentError, type GraphDoc } from "./document";
 import { isName } from "./names";
 import { shapesOf } from "./resolve";
-import { subgraphsUsed } from "./scopes";
-import { renameUses } from "./uses";
+import { renameUses, unusedSubgraphs } from "./uses";
 
 export { makeSubgraph } from "./packing";
 export { unpackSubgraph } from "./unpacking";
-export { type SubgraphUse, usesOf } from "./uses";
 
 /** Make an inner node's input an input of the sub-graph; gives its name. `graph` is the sub-graph. */
 export function promoteInput(
@@ -47,22 +45,8 @@ function isNameTaken(graph: GraphDoc, name: string): boolean {
   return Object.hasOwn(subgraphs, name) || Object.values(subgraphs).some((inner) => isNameTaken(inner, name));
 }
 
-/** Give the names of a graph's sub-graphs that nothing uses. */
-export function unusedSubgraphs(graph: GraphDoc): string[] {
-  const used = new Set(Object.values(graph.nodes).flatMap(subgraphsUsed)); // it grows on the way
-  for (const name of used) for (const each of namesWithin(graph.subgraphs?.[name])) used.add(each);
-  return Object.keys(graph.subgraphs ?? {}).filter((name) => !used.has(name));
-}
-
 /** Delete a graph's sub-graphs that nothing uses. */
 export function deleteUnusedSubgraphs(graph: GraphDoc): void {
   for (const name of unusedSubgraphs(graph)) delete graph.subgraphs?.[name];
   if (Object.keys(graph.subgraphs ?? {}).length === 0) delete graph.subgraphs;
-}
-
-/** Give all names that a sub-graph uses, those of its own sub-graphs included. */
-function namesWithin(graph: GraphDoc | undefined): string[] {
-  if (graph === undefined) return [];
-  const own = Object.values(graph.nodes).flatMap(subgraphsUsed);
-  return [...own, ...Object.values(graph.subgraphs ?? {}).flatMap(namesWithin)];
 }

@@ -39,3 +39,17 @@ function renameUse(node: NodeDoc, name: string, next: string): void {
     if (node.inputs !== undefined && subgraphNamed(value) === name) node.inputs[input] = { $subgraph: next };
   }
 }
+
+/** Give the names of a graph's sub-graphs that nothing uses. */
+export function unusedSubgraphs(graph: GraphDoc): string[] {
+  const used = new Set(Object.values(graph.nodes).flatMap(subgraphsUsed)); // it grows on the way
+  for (const name of used) for (const each of namesWithin(graph.subgraphs?.[name])) used.add(each);
+  return Object.keys(graph.subgraphs ?? {}).filter((name) => !used.has(name));
+}
+
+/** Give all names that a sub-graph uses, those of its own sub-graphs included. */
+function namesWithin(graph: GraphDoc | undefined): string[] {
+  if (graph === undefined) return [];
+  const own = Object.values(graph.nodes).flatMap(subgraphsUsed);
+  return [...own, ...Object.values(graph.subgraphs ?? {}).flatMap(namesWithin)];
+}

@@ -1,9 +1,10 @@
 /** Run what a tab shows. */
 import { ApiError } from "../api/client";
 import * as api from "../api/routes";
+import { onDemand } from "../app/lazily";
 import { nameOf } from "../app/Tabs";
-import { stopOf } from "../graph/breakpoints";
 import type { WorkflowDoc } from "../graph/document";
+import { hasBreakpoints } from "../graph/frames";
 import { t } from "../i18n";
 import { activeTab, fullId, graphAt, type Tab, useEditor } from "../stores/editorStore";
 import { useRun } from "../stores/runStore";
@@ -14,6 +15,9 @@ import { isOver } from "./reduce";
 import { advanceSeeds, type SeedMode } from "./seeds";
 import { forgetStop, noteStop, stoppedIn, type Wanted } from "./stops";
 import { attempt, tellError } from "./tell";
+
+const breakpoints = onDemand(() => import("../graph/breakpoints"));
+const NO_STOPS: Pick<typeof import("../graph/breakpoints"), "stopOf"> = { stopOf: () => null };
 
 /** Documents that were made by advancing seeds: no edits of the user's. */
 const ownEdits = new WeakSet<object>();
@@ -45,7 +49,9 @@ async function runOnce({ targets, passed }: Wanted, seeds: SeedMode | null): Pro
   const tab = activeTab(useEditor.getState());
   if (tab === undefined) return false;
   forgetStop(tab.id);
-  const stop = stopOf(tab.history.present, targets, passed);
+  const stops = hasBreakpoints(tab.history.present) ? await attempt(breakpoints) : NO_STOPS;
+  if (stops === null) return false;
+  const stop = stops.stopOf(tab.history.present, targets, passed);
   const wanted = stop === null ? targets : stop.targets;
   const job = wanted?.length === 0 ? null : await submit(tab, wanted);
   if (job === undefined) return false;

@@ -3,19 +3,16 @@ import { activeTab, useEditor } from "../../stores/editorStore";
 import {
   addFrame,
   addNoteHere,
-  deleteUnused,
+  editSubgraphs,
   enterSelected,
+  hasUnused,
   isSubgraphNode,
   leaveSubgraph,
-  makeSubgraphOfSelection,
   meantOutput,
   meantSubgraph,
-  renameSubgraph,
   selectedCards,
   selection,
   showMeantValue,
-  unpackSelected,
-  unused,
 } from "../actions";
 import type { Command } from "../commands";
 import { openAddPalette, openConnectPalette } from "../palette";
@@ -58,7 +55,7 @@ export const graphCommands: readonly Command[] = [
     section: "graph",
     keys: ["$mod+g"],
     enabled: () => selectedCards().length > 0,
-    run: makeSubgraphOfSelection,
+    run: () => editSubgraphs((edits) => edits.makeSubgraphOfSelection()),
   },
   {
     id: "graph.unpack",
@@ -66,7 +63,7 @@ export const graphCommands: readonly Command[] = [
     section: "graph",
     keys: ["$mod+Shift+g"],
     enabled: oneSubgraph,
-    run: unpackSelected,
+    run: () => editSubgraphs((edits) => edits.unpackSelected()),
   },
   { id: "graph.enter", label: t("editor.enter"), section: "graph", enabled: oneSubgraph, run: enterSelected },
   {
@@ -74,14 +71,17 @@ export const graphCommands: readonly Command[] = [
     label: t("editor.renameSubgraph"),
     section: "graph",
     enabled: () => meantSubgraph() !== null,
-    run: () => void renameSubgraph(),
+    run: () => {
+      const name = meantSubgraph();
+      if (name !== null) editSubgraphs((edits) => edits.renameSubgraph(name));
+    },
   },
   {
     id: "graph.deleteUnused",
     label: t("editor.deleteUnused"),
     section: "graph",
-    enabled: () => unused().length > 0,
-    run: deleteUnused,
+    enabled: hasUnused,
+    run: () => editSubgraphs((edits) => edits.deleteUnused()),
   },
   {
     id: "graph.leave",
