@@ -123,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_job_commands(commands, settings)
     _add_token_commands(commands)
+    _add_model_commands(commands)
 
     schema = commands.add_parser("schema", help="print the JSON Schema of workflow files")
     schema.add_argument("--api", action="store_true", help="print the OpenAPI description of the server instead")
@@ -200,6 +201,29 @@ def _add_token_commands(commands: Commands) -> None:
     revoke = actions.add_parser("revoke", parents=[shared], help="make a token worthless")
     revoke.add_argument("name", metavar="NAME", help="the token's")
     revoke.set_defaults(command=("tokens", "revoke_token"))
+
+
+def _add_model_commands(commands: Commands) -> None:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--data", type=Path, metavar="DIR", help="the data folder, with models in it")
+    shared.add_argument("--json", action="store_true", help="print JSON for programs")
+    models = commands.add_parser("models", help="list models, and fetch others")
+    actions = models.add_subparsers(required=True, metavar="ACTION")
+
+    listed = actions.add_parser("list", parents=[shared], help="list models with their family, size and hash")
+    listed.add_argument("--kind", help="only these: checkpoints, loras, …")
+    listed.add_argument("--hash", action="store_true", help="compute hashes that aren't known yet")
+    listed.set_defaults(command=("models", "list_all"))
+
+    get = actions.add_parser("get", parents=[shared], help="fetch a model; goes on where it stopped")
+    get.add_argument("source", metavar="REPO|URL", help="owner/name on the Hugging Face hub, or a file's URL")
+    get.add_argument("--sha256", metavar="HASH", help="refuse a file with another")
+    get.add_argument("--kind", default="checkpoints", help="what it is: checkpoints (default), loras, vae, …")
+    get.add_argument("--file", metavar="NAME", help="one file of the repository")
+    get.add_argument("--revision", metavar="REV", help="a branch, tag or commit of it")
+    get.add_argument("--variant", metavar="NAME", help="of a diffusers folder's weights, such as fp16")
+    get.add_argument("--name", metavar="NAME", help="what to call it here")
+    get.set_defaults(command=("models", "get_model"))
 
 
 def _shared_options() -> argparse.ArgumentParser:

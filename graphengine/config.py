@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from graphengine.extra_model_paths import KIND_FOLDERS, ExtraFolder, read_extra_model_paths
 
 __all__ = ["Precision", "Settings", "shipped_folder"]
 
 Precision = Literal["auto", "file", "float32", "bfloat16", "float16"]
 """The number format of loaded weights: chosen for the device, as in the file, or one of these."""
+
+_MODEL_DEPTH = 3
+_MODEL_MARKS = ("model_index.json", "config.json", "tokenizer.json", "spiece.model")  # a folder with one is a model
 
 _PACKAGED_MODELS = Path(__file__).parent / "models"
 
@@ -29,6 +34,7 @@ class Settings:
         disk_cache_bytes: Budget of the cache on disk, which outlives the program; 0 for none.
         asset_bytes: Budget of the copies of saved pictures that show them again when nothing has to run.
         roots: Folders with one subfolder a kind of file: ``<root>/checkpoints/<name>``. Searched in order.
+        extra_folders: Further folders of single kinds, such as another program's models.
         beside: Folders in which file names are looked up directly, such as the workflow's own. Given by the command
             line alone, it also allows absolute paths; a server leaves it empty.
         check_immutable: Fail nodes that change their inputs in place; for tests of packs.
@@ -45,6 +51,7 @@ class Settings:
     disk_cache_bytes: int = 4 * 1024**3
     asset_bytes: int = 4 * 1024**3
     roots: tuple[Path, ...] = field(default=(_PACKAGED_MODELS,))
+    extra_folders: tuple[ExtraFolder, ...] = ()
     beside: tuple[Path, ...] = ()
     check_immutable: bool = False
     sparing: bool = False
@@ -61,7 +68,11 @@ class Settings:
         disk_cache_bytes: int | None = None,
         beside: Iterable[Path] = (),
     ) -> Settings:
-        """Make settings from what a user gave, the rest at its defaults."""
+        """Make settings from what a user gave, the rest at its defaults.
+
+        Raises:
+            GraphEngineError: if ``extra_model_paths.yaml`` in the data folder can't be read.
+        """
         if data is None:
             import platformdirs
 
@@ -74,6 +85,7 @@ class Settings:
             device=device or cls.device,
             disk_cache_bytes=cls.disk_cache_bytes if disk_cache_bytes is None else disk_cache_bytes,
             roots=roots,
+            extra_folders=read_extra_model_paths(data / "extra_model_paths.yaml"),
             beside=tuple(folder.absolute() for folder in beside),
         )
 
@@ -104,24 +116,30 @@ class Settings:
         """
         if not name:
             return None
-        for root in self.roots:
-            folder = (root / kind).resolve()
+        for folder in map(Path.resolve, self.folders(kind)):
             path = _existing(folder, name)
             if path is not None and path.is_relative_to(folder) and path != folder:
                 return path
         beside = next((path for folder in self.beside if (path := _existing(folder, name)) is not None), None)
         return beside or (_shipped_file(name) if kind in ("input", "workflows") else None)
 
+    def folders(self, kind: str) -> list[Path]:
+        """Give the folders with files of a kind in the order in which they are searched; they needn't exist."""
+        names = KIND_FOLDERS.get(kind, (kind,))
+        extra = [folder for folder in self.extra_folders if folder.kind in names]
+        return [
+            *(folder.path for folder in extra if folder.comes_first),
+            *(root / name for root in self.roots for name in names),
+            *(folder.path for folder in extra if not folder.comes_first),
+        ]
+
     def file_names(self, kind: str) -> list[str]:
-        """List the names that the roots offer for a kind of file."""
-        names = {
-            path.name
-            for root in self.roots
-            if (root / kind).is_dir()
-            for path in (root / kind).iterdir()
-            if not path.name.startswith(".")
-        }
-        return sorted(names)
+        """List the names that the folders offer for a kind of file.
+
+        Models may be sorted into subfolders, which are part of their names then: ``portraits/anna.safetensors``.
+        """
+        depth = _MODEL_DEPTH if kind in KIND_FOLDERS else 0
+        return sorted({name for folder in self.folders(kind) for name in _names_in(folder, depth)})
 
 
 def shipped_folder() -> Path:
@@ -142,3 +160,17 @@ def _existing(folder: Path, name: str) -> Path | None:
         return path if path.exists() else None
     except (OSError, ValueError):  # too long, or with characters that no file name has
         return None
+
+
+def _names_in(folder: Path, depth: int) -> Iterator[str]:
+    """List a folder's files, and those in its subfolders so deep; a folder that is a model itself counts as one."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        is_sorting = depth > 0 and path.is_dir() and not any((path / name).exists() for name in _MODEL_MARKS)
+        if is_sorting:
+            yield from (f"{path.name}/{name}" for name in _names_in(path, depth - 1))
+        else:
+            yield path.name
