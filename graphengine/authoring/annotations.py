@@ -45,7 +45,13 @@ _SCALAR_NAMES: Mapping[object, str] = {
 
 
 class Widget:
-    """Say how an editor shows an input: ``Widget("slider", step=0.1)``."""
+    """Say how an editor shows an input: ``Widget("slider", step=0.1)``.
+
+    Where an editor doesn't know a kind, or the type has no such values, it shows what suits the type. The browser's
+    editor knows ``seed``, ``number`` and ``slider`` (``step``; ``to``, where the slider ends before the limit does),
+    ``textarea`` (``words``, a list to complete with), ``color``, ``curve``, ``json`` and ``image``. Inputs with
+    ``advanced=True`` are shown when asked for.
+    """
 
     def __init__(self, kind: str, **hints: object) -> None:
         self.definition = WidgetDefinition(kind=kind, hints=hints)
