@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as pillow
 
+import graphengine
 from graphengine.cli import main
 from graphengine.core.workflow import parse_workflow
+from graphengine.diffusion import checkpoints
 from tests.quality.claims import Claims, ObjectClaim, verdict
 from tests.quality.judge import SeenPicture, look_at
 
@@ -86,6 +89,56 @@ def test_inpainting_leaves_every_pixel_outside_the_mask(tmp_path: Path) -> None:
     outside[:64, :64] = False
     assert np.array_equal(painted[outside], original[outside])
     assert np.abs(painted - original)[~outside].max() > 0.2
+
+
+def test_outpainting_draws_beside_the_picture(tmp_path: Path) -> None:
+    assert run(named("outpaint"), tmp_path) == 0
+    (painted,) = pictures(tmp_path)
+    assert painted.shape == (128, 192, 3)
+    original = np.asarray(pillow.open(WORKFLOWS[0].parent / "inputs" / "blue_square.png"), dtype=np.float32) / 255
+    assert np.array_equal(painted[:, :104], original[:, :104])  # the seam is 24 pixels wide
+    (found,) = look_at(painted[:, 96:]).objects
+    assert found.colour == "red"
+
+
+def test_a_picture_changed_through_its_noise_keeps_its_places(tmp_path: Path) -> None:
+    assert run(named("change_through_noise"), tmp_path) == 0
+    (both,) = pictures(tmp_path)
+    before, after = look_at(both[:, :128]).objects, look_at(both[:, -128:]).objects
+    assert [each.colour for each in (*before, *after)] == ["blue", "green"]
+    assert np.abs(both[:, :128].mean(2) < 0.7).sum() == pytest.approx(
+        np.abs(both[:, -128:].mean(2) < 0.7).sum(), rel=0.2
+    )
+
+
+def test_two_pictures_begun_apart_become_one(tmp_path: Path) -> None:
+    assert run(named("compose_latents"), tmp_path) == 0
+    (picture,) = pictures(tmp_path)
+    assert look_at(picture[:, :66]).objects[0].colour == "red"
+    assert look_at(picture[:, 66:]).objects[0].colour == "blue"
+
+
+def test_a_checkpoint_mixed_with_itself_draws_and_is_saved_as_it_was(tmp_path: Path) -> None:
+    assert run(named("merge_checkpoints"), tmp_path, "name=mine") == 0
+    assert run(named("text_to_image"), tmp_path / "plain") == 0
+    (mixed,), (plain,) = pictures(tmp_path), pictures(tmp_path / "plain")
+    assert np.abs(mixed - plain).max() < 0.01
+    saved, _clip, _vae = checkpoints.load(tmp_path / "output" / "mine.safetensors", precision="float32")
+    shipped, _clip, _vae = checkpoints.load(
+        Path(graphengine.__file__).parent / "models" / "checkpoints" / "embedded", precision="float32"
+    )
+    for ours, theirs in zip(saved.network.parameters(), shipped.network.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
+def test_touched_up_pictures_are_saved_as_webp_with_their_workflow(tmp_path: Path) -> None:
+    assert run(named("touch_up"), tmp_path) == 0
+    (file,) = (tmp_path / "output").glob("*.webp")
+    sheet = np.asarray(pillow.open(file).convert("RGB"), dtype=np.float32) / 255
+    found = [look_at(sheet[:128, left : left + 128]).objects[0].colour for left in (0, 136)]
+    assert found == ["blue", "red"]
+    assert sheet[:128, 408:536].mean() < 0.05  # thin lines on black
+    assert run(file, tmp_path / "again") == 0
 
 
 def test_upscaled_picture_is_larger_and_still_the_prompt(tmp_path: Path) -> None:
