@@ -13,7 +13,7 @@ from tests.web.editing import panel, tab
 pytestmark = pytest.mark.browser
 
 _MISTAKE = {"title": "The server made a mistake", "status": 500, "code": "internal_error", "remedy": "Read its log."}
-_LISTS = ("**/api/v1/workflows", "**/api/v1/queue", "**/api/v1/jobs?*")
+_LISTS = ("**/api/v1/workflows", "**/api/v1/queue", "**/api/v1/jobs?*", "**/api/v1/assets?*")
 
 
 def _fail(route: Route) -> None:
@@ -25,7 +25,7 @@ def test_a_panel_whose_list_cannot_be_read_says_why_and_tries_again(context: Bro
         context.route(list_, _fail)
     page = _open(context, server)
     expect(tab(page)).to_be_attached()
-    for name in ("Queue", "History", "Workflows"):
+    for name in ("Queue", "History", "Gallery", "Workflows"):
         told = panel(page, name).get_by_role("alert")
         expect(told).to_contain_text("The server made a mistake")
         expect(told).to_contain_text("Read its log.")

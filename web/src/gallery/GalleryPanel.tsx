@@ -1,7 +1,9 @@
 import { useEffect, useState } from "react";
 import { t } from "../i18n";
 import { useData } from "../run/dataStore";
+import { Failed } from "../run/Failed";
 import { Icon } from "../run/icons";
+import { useRun } from "../stores/runStore";
 import { afterPress, type Choice, type Pressed } from "./choosing";
 import { DeleteDialog } from "./DeleteDialog";
 import { askToDelete, readNewest, useGallery } from "./galleryStore";
@@ -14,12 +16,15 @@ const NOTHING: Choice = { chosen: new Set(), anchor: null };
 export function GalleryPanel() {
   const pictures = useGallery((state) => state.pictures);
   const doomed = useGallery((state) => state.doomed);
+  const failure = useGallery((state) => state.failure);
+  const isConnected = useRun((state) => state.connection === "connected");
   const isLarge = useLightbox((state) => state.items.length > 0);
   const ended = useData((state) => state.ended);
   /** Null while a press opens a picture. */
   const [choice, setChoice] = useState<Choice | null>(null);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: there may be more when a job ends
-  useEffect(() => void readNewest(), [ended]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: there may be more when a job ends, or the server is back
+  useEffect(() => void readNewest(), [ended, isConnected]);
+  if (failure !== null) return <Failed failure={failure} again={readNewest} />;
   if (pictures === null) return <p className="hint">{t("data.loading")}</p>;
   if (pictures.length === 0) return <p className="hint">{t("data.galleryEmpty")}</p>;
   const chosen = pictures.filter(({ asset }) => choice?.chosen.has(asset));

@@ -4,7 +4,7 @@ import { ApiError } from "../api/client";
 import * as api from "../api/routes";
 import { t } from "../i18n";
 import { isPicture } from "../run/pictures";
-import { attempt, tellError } from "../run/tell";
+import { attempt, type Failure, failureOf, tellError } from "../run/tell";
 import { useUi } from "../stores/uiStore";
 import { type LargePicture, useLightbox } from "./lightboxStore";
 import { joined, type Read, withNewest } from "./pages";
@@ -12,9 +12,11 @@ import { joined, type Read, withNewest } from "./pages";
 interface GalleryState extends Read {
   /** Asked to be deleted; null if nothing is asked. */
   doomed: readonly LargePicture[] | null;
+  /** Why the newest couldn't be read. */
+  failure: Failure | null;
 }
 
-export const useGallery = create<GalleryState>()(() => ({ pictures: null, next: null, doomed: null }));
+export const useGallery = create<GalleryState>()(() => ({ pictures: null, next: null, doomed: null, failure: null }));
 
 let turn: Promise<void> = Promise.resolve();
 
@@ -26,8 +28,12 @@ function inTurn(work: () => Promise<void>): Promise<void> {
 
 export function readNewest(): Promise<void> {
   return inTurn(async () => {
-    const answer = await attempt(() => api.listAssets());
-    if (answer !== null) useGallery.setState(withNewest(useGallery.getState(), pageOf(answer)));
+    try {
+      const answer = await api.listAssets();
+      useGallery.setState({ ...withNewest(useGallery.getState(), pageOf(answer)), failure: null });
+    } catch (error) {
+      useGallery.setState({ failure: failureOf(error) });
+    }
   });
 }
 
