@@ -43,6 +43,7 @@ _COMPARED = (
     "CLIP",
     "LATENT",
     "CONDITIONING",
+    "CONTROL_NET",
 )  # of two that differ, the later one is to blame
 _MADE_FROM = {"CONDITIONING": ("CLIP",), "GUIDER": ("MODEL",), "LATENT": ("VAE", "MODEL")}
 _HELD = {"GUIDER": "MODEL"}  # what there is to link in its place
@@ -54,6 +55,7 @@ _IN_WORDS = {
     "CLIP": "the text encoder of",
     "LATENT": "a latent of",
     "CONDITIONING": "made with the text encoder of",
+    "CONTROL_NET": "the ControlNet",
 }
 _MEASURES = {
     "family": ("", ""),

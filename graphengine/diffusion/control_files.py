@@ -10,6 +10,7 @@ github.com/TencentARC/T2I-Adapter.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from graphengine.config import Precision
 from graphengine.diffusion.model_files import (
     PICKLE_SUFFIXES,
     find_weights,
@@ -27,8 +29,9 @@ from graphengine.diffusion.model_files import (
     read_header,
     read_json,
 )
+from graphengine.diffusion.precision import weights_dtype
 from graphengine.errors import ModelFileError
-from graphengine.types import ControlNet
+from graphengine.types import ControlNet, Family
 
 _NETWORKS: Mapping[str, Any] = {  # Any: diffusers leaves constructors untyped
     "ControlNetModel": ControlNetModel,
@@ -36,6 +39,7 @@ _NETWORKS: Mapping[str, Any] = {  # Any: diffusers leaves constructors untyped
     "T2IAdapter": T2IAdapter,
 }
 _STEM = "diffusion_pytorch_model"
+_FAMILIES: Mapping[object, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 _T2I_LEVELS = 4
 _PREFIXES = ("control_model.", "controlnet.")
 _OTHER_KINDS = {
@@ -49,12 +53,13 @@ _OTHER_KINDS = {
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def read(path: Path, *, dtype: torch.dtype = torch.float32) -> ControlNet:
+def read(path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> ControlNet:
     """Open a ControlNet or T2I-Adapter, frozen and in eval mode, on the CPU.
 
     Args:
         path: A diffusers folder, or a safetensors file.
-        dtype: What the weights become; those that are of it already are read from the mapped file as they are needed.
+        precision: What the weights become.
+        device: Where it will be used, which ``auto`` goes by; it isn't moved there.
 
     Raises:
         ModelFileError: if it is missing, damaged, or of an unknown kind.
@@ -68,18 +73,9 @@ def read(path: Path, *, dtype: torch.dtype = torch.float32) -> ControlNet:
         read_header(path)
         weights = _in_diffusers_names(path, _tensors(path))
         kind, config = _recognised(path, {name: tuple(tensor.shape) for name, tensor in weights.items()})
+    stored = Counter(tensor.dtype for tensor in weights.values()).most_common(1)[0][0]
+    dtype = weights_dtype(precision, device, _FAMILIES.get(config.get("cross_attention_dim")), stored)
     return ControlNet(_built(path, kind, config, weights, dtype), source=path.name)
-
-
-def context_width(path: Path) -> int | None:
-    """Tell how many features a prompt's token has for a ControlNet, without opening it; None if that isn't known."""
-    try:
-        if path.is_dir():
-            width = read_json(path / "config.json").get("cross_attention_dim")
-            return width if isinstance(width, int) else None
-        return _prompt_width({name: entry.shape for name, entry in read_header(path).items()})
-    except (ModelFileError, OSError):
-        return None
 
 
 def _of_folder(folder: Path) -> tuple[str, dict[str, Any], list[Path]]:  # Any: a JSON object's values

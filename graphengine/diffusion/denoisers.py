@@ -22,8 +22,9 @@ import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from torch import Tensor
 
+from graphengine.diffusion.controls import ControlCall, Controls, residuals
 from graphengine.diffusion.model_prompts import ADDED_CONDITIONS, ModelPrompts, Moments
-from graphengine.diffusion.prompt_layout import Layout, Side
+from graphengine.diffusion.prompt_layout import Call, Layout, Side
 from graphengine.diffusion.samplers import Ask
 from graphengine.diffusion.schedules import TrainedLevels
 from graphengine.errors import InputError
@@ -72,11 +73,13 @@ class NetworkInput:
         x: ``[n B, C, h, w]``, in the network's dtype; scaled as it was trained, n the prompts that are asked about.
         timestep: What the network is told, for the whole batch; may lie between two trained timesteps.
         conditions: What the network is given besides, by its name there, each ``[n B, ...]``.
+        controls: What steers it by pictures.
     """
 
     x: Tensor
     timestep: Tensor
     conditions: Mapping[str, Tensor]
+    controls: tuple[ControlCall, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ class Denoiser:
         self._moments = Moments(self._prompts.parts, self.levels, steps=1 if steps is None else steps.total)
         self._step = -1 if steps is None else steps.first - 1
         self._layouts: dict[object, Layout] = {}
+        self._controls = Controls(model, self.levels, device)
 
     def __call__(self, ask: Ask) -> Tensor:
         """Answer one request, in the request's dtype.
@@ -163,17 +167,21 @@ class Denoiser:
             timestep = torch.tensor(self.levels.timestep(ask.sigma), dtype=torch.float32)
         seen = layout.inputs(x.to(self._dtype))
         return layout, [
-            NetworkInput(each, timestep, call.conditions) for each, call in zip(seen, layout.calls, strict=True)
+            NetworkInput(each, timestep, call.conditions, self._controls_of(call, ask))
+            for each, call in zip(seen, layout.calls, strict=True)
         ]
 
     def call(self, given: NetworkInput) -> Tensor:
         """Run the network."""
         if self._sparing and len(given.x) > 1:
             return torch.cat([self.call(item) for item in _items(given)])
-        named: dict[str, object] = dict(given.conditions)
-        added = {name: named.pop(name) for name in ADDED_CONDITIONS if name in named}
+        added = {name: given.conditions[name] for name in ADDED_CONDITIONS if name in given.conditions}
+        named: dict[str, object] = {name: each for name, each in given.conditions.items() if name not in added}
         if added:
             named["added_cond_kwargs"] = added
+        if given.controls:
+            context = given.conditions["encoder_hidden_states"]
+            named |= residuals(given.controls, given.x, given.timestep, context, added or None)
         output: Tensor = self._network(given.x, given.timestep, **named, return_dict=False)[0]
         return output
 
@@ -201,6 +209,14 @@ class Denoiser:
         if (numbers, size) not in self._layouts:
             self._layouts[numbers, size] = self._prompts.layout(numbers, size)
         return self._layouts[numbers, size]
+
+    def _controls_of(self, call: Call, ask: Ask) -> tuple[ControlCall, ...]:
+        """Give what steers a call at a request."""
+        if not call.controls:
+            return ()
+        size = (ask.x.shape[-2], ask.x.shape[-1])
+        windows = [place.window for place in call.places]
+        return self._controls.calls(call.controls, windows, size, batch=len(ask.x), sigma=ask.sigma)
 
     def preview(self, ask: Ask, answer: Tensor) -> Tensor:
         """Give the denoised estimate behind an answer, whatever was asked for."""
@@ -250,4 +266,6 @@ def _items(given: NetworkInput) -> Iterator[NetworkInput]:
     """Divide a call into one for each item."""
     for number in range(len(given.x)):
         one = slice(number, number + 1)
-        yield NetworkInput(given.x[one], given.timestep, {name: each[one] for name, each in given.conditions.items()})
+        conditions = {name: each[one] for name, each in given.conditions.items()}
+        controls = tuple(call.item(number) for call in given.controls)
+        yield NetworkInput(given.x[one], given.timestep, conditions, controls)

@@ -156,3 +156,15 @@ def _model_channels(unet: Config) -> int | None:
 
 def _size(value: object) -> int | None:
     return value if type(value) is int and value > 0 else None
+
+
+def control_net_facts(path: Path) -> dict[str, Facts]:
+    """Give the facts of a ControlNet, from its folder's configuration or its file's header."""
+    if path.is_dir():
+        return {"control_net": {"context_width": _size(_config(path / "config.json").get("cross_attention_dim"))}}
+    try:
+        header = read_header(path)
+    except (ModelFileError, OSError):
+        header = {}
+    widths = [entry.shape[-1] for name, entry in header.items() if name.endswith("attn2.to_k.weight") and entry.shape]
+    return {"control_net": {"context_width": widths[0] if widths else None}}

@@ -8,7 +8,7 @@ is told an aesthetic score in place of the last two.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import floor, inf
+from math import floor
 from typing import Any
 
 import torch
@@ -136,7 +136,7 @@ class Moments:
 
     def __init__(self, parts: Sequence[tuple[Side, ConditioningPart]], levels: TrainedLevels, *, steps: int) -> None:
         self._sides = [side for side, _ in parts]
-        self._levels = [tuple(_level(share, levels) for share in part.timesteps) for _, part in parts]
+        self._levels = [tuple(levels.at_share(share) for share in part.timesteps) for _, part in parts]
         self._steps = [[_counted(each, steps) for each in part.steps] for _, part in parts]
         self._always = all(part.timesteps == (0, 1) and not part.steps for _, part in parts)
 
@@ -160,13 +160,6 @@ class Moments:
                 "Combine it with a prompt for the rest of the way, or widen its timestep range.",
             )
         return numbers
-
-
-def _level(share: float, levels: TrainedLevels) -> float:
-    """Give the noise level that far on the way from noise to picture."""
-    if share <= 0:
-        return inf
-    return -inf if share >= 1 else levels.sigma((1 - share) * (len(levels) - 1))
 
 
 def _counted(steps: StepRange, total: int) -> StepRange:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from graphengine.errors import InputError
-from graphengine.types import Area, ConditioningPart, Mask
+from graphengine.types import Area, ConditioningPart, Control, Mask
 
 __all__ = ["Call", "Layout", "Place", "Side", "SidePart", "Window", "lay_out"]
 
@@ -71,11 +71,13 @@ class Call:
         places: For each part.
         conditions: As for a part, the parts' batches one after the other.
         channels: As for a part, cut to the windows.
+        controls: What steers all of them.
     """
 
     places: tuple[Place, ...]
     conditions: Mapping[str, Tensor]
     channels: Tensor | None
+    controls: tuple[Control, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,13 @@ def _shares(
 
 
 def _calls(placed: Sequence[tuple[SidePart, Place]]) -> Iterator[Call]:
-    """Join parts whose inputs have the same shapes."""
+    """Join parts whose inputs have the same shapes and which the same pictures steer."""
     alike: dict[object, list[tuple[SidePart, Place]]] = {}
     for each, place in placed:
         shapes = tuple((name, tensor.shape) for name, tensor in each.conditions.items())
         rows, columns = place.window
-        kind = (shapes, each.channels is None, rows.stop - rows.start, columns.stop - columns.start)
+        controls = tuple(id(control) for control in each.part.controls)
+        kind = (shapes, controls, each.channels is None, rows.stop - rows.start, columns.stop - columns.start)
         alike.setdefault(kind, []).append((each, place))
     for group in alike.values():
         channels = [_cut(each.channels, place.window) for each, place in group if each.channels is not None]
@@ -173,6 +176,7 @@ def _calls(placed: Sequence[tuple[SidePart, Place]]) -> Iterator[Call]:
             tuple(place for _, place in group),
             {name: _together([each.conditions[name] for each, _ in group]) for name in group[0][0].conditions},
             _together(channels) if channels else None,
+            group[0][0].part.controls,
         )
 
 

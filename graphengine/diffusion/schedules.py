@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import torch
@@ -87,6 +88,12 @@ class TrainedLevels:
     def sigma(self, timestep: float) -> float:
         """Give the level at one timestep in 0…T-1, whole or between."""
         return float(np.exp(np.interp(timestep, np.arange(len(self)), self.log_sigmas)))
+
+    def at_share(self, share: float) -> float:
+        """Give the level that far on the way from noise (0) to picture (1); infinite at both ends."""
+        if share <= 0:
+            return inf
+        return -inf if share >= 1 else self.sigma((1 - share) * (len(self) - 1))
 
     def timestep(self, sigma: float) -> float:
         """Give the timestep of a level above 0; levels out of range count as the nearest end."""

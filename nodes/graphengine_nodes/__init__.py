@@ -7,6 +7,7 @@ pack = NodePack(
     modules=[
         "graphengine_nodes.loaders",
         "graphengine_nodes.adapters",
+        "graphengine_nodes.control",
         "graphengine_nodes.conditioning",
         "graphengine_nodes.inpainting",
         "graphengine_nodes.latents",

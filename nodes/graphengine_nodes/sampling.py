@@ -56,7 +56,7 @@ def ksampler(
     """
     from graphengine.diffusion import sampling
 
-    with ctx.loaded(model) as device:
+    with ctx.loaded(model, positive, negative) as device:
         return sampling.sample(
             model,
             latent_image,

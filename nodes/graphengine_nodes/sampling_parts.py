@@ -294,7 +294,7 @@ def _sampled(
 ) -> Sampling:
     from graphengine.diffusion.sampling_run import Place, run_sampler
 
-    with ctx.loaded(guider.model) as device:
+    with ctx.loaded(guider) as device:
         place = Place(device=device, sparing=ctx.settings.sparing, on_step=watched_by(ctx, guider.model))
         sampled: Sampled = run_sampler(guider, noise, sampler.name, sigmas, latent, place)
     return Sampling(sampled.latent, sampled.denoised)

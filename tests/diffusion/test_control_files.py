@@ -78,13 +78,6 @@ def test_t2i_adapters_of_the_first_program_open_too(tmp_path: Path) -> None:
     assert same(control_files.read(tmp_path / "t2i.safetensors").network, network)
 
 
-def test_what_reads_prompts_is_known_without_opening_it(tmp_path: Path) -> None:
-    controlnet().save_pretrained(tmp_path / "folder")
-    assert control_files.context_width(tmp_path / "folder") == 16
-    assert control_files.context_width(tmp_path / "folder" / "diffusion_pytorch_model.safetensors") == 16
-    assert control_files.context_width(tmp_path / "nowhere") is None
-
-
 def edited(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], object]:
     def edit(path: Path) -> None:
         tensors = load_file(path)

@@ -58,9 +58,9 @@ def t2i_adapter(channels: tuple[int, ...] = CHANNELS) -> T2IAdapter:
 
 def stirred(network: Any) -> Any:  # Any: a diffusers network
     """Give layers that begin as zero some values, so that they steer."""
-    for parameter in network.parameters():
+    for name, parameter in network.named_parameters():
         if not parameter.any():
-            nn.init.normal_(parameter, std=0.1)
+            nn.init.normal_(parameter, std=1.0 if "cond_embedding" in name else 0.1)
     return network.eval().requires_grad_(False)
 
 
@@ -81,6 +81,6 @@ def _in_controlnet(name: str) -> str:
         return f"zero_convs.{number}.0.{kind}"
     if name.startswith(hint):
         *layer, kind = name.removeprefix(hint).split(".")
-        number = {"conv_in": 0, "conv_out": 14}.get(layer[0], 2 * int(layer[-1]) + 2 if len(layer) > 1 else 0)
-        return f"input_hint_block.{number}.{kind}"
+        place = {"conv_in": 0, "conv_out": 14}.get(layer[0])
+        return f"input_hint_block.{2 * int(layer[-1]) + 2 if place is None else place}.{kind}"
     return name
