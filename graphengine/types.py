@@ -65,6 +65,7 @@ SamplerName = Literal[
     "diffusers:DPMSolverSinglestepScheduler",
     "diffusers:EulerAncestralDiscreteScheduler",
     "diffusers:EulerDiscreteScheduler",
+    "diffusers:FlowMatchEulerDiscreteScheduler",
     "diffusers:HeunDiscreteScheduler",
     "diffusers:KDPM2AncestralDiscreteScheduler",
     "diffusers:KDPM2DiscreteScheduler",

@@ -6,9 +6,10 @@ column "VP") and is told a timestep. With unscaled ``x = data + sigma * noise`` 
     epsilon         denoised = x - sigma * raw
     v_prediction    denoised = x / (1 + sigma^2) - raw * sigma / sqrt(1 + sigma^2)
     sample          denoised = raw
+    flow            denoised = (x - sigma * raw) / (1 + sigma)
 
-All three are affine in ``raw``, so guiding the raw outputs is guiding the estimates.
-Source of v: Salimans & Ho 2022, arXiv:2202.00512.
+and a flow (see ``schedules``) sees ``x / (1 + sigma)``. All are affine in ``raw``, so guiding the raw outputs is
+guiding the estimates. Source of v: Salimans & Ho 2022, arXiv:2202.00512.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from math import isfinite, sqrt
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel, UNet2DModel
+from diffusers import SD3Transformer2DModel, UNet2DConditionModel, UNet2DModel
 from torch import Tensor
 
 from graphengine.diffusion.controls import ControlCall, Controls, residuals
@@ -44,6 +45,8 @@ def raw_to_denoised(prediction: Prediction, raw: Tensor, x: Tensor, sigma: float
             return torch.sub(x * (1 / (1 + sigma**2)), raw, alpha=sigma / sqrt(1 + sigma**2))
         case "sample":
             return raw
+        case "flow":
+            return torch.sub(x, raw, alpha=sigma) * (1 / (1 + sigma))
         case _:
             raise ValueError(f"a {prediction!r} model has no noise levels")
 
@@ -61,6 +64,8 @@ def denoised_to_raw(prediction: Prediction, denoised: Tensor, x: Tensor, sigma: 
             return (x * (1 / (1 + sigma**2)) - denoised) * (sqrt(1 + sigma**2) / sigma)
         case "sample":
             return denoised
+        case "flow":
+            return torch.sub(x, denoised, alpha=1 + sigma) * (1 / sigma)
         case _:
             raise ValueError(f"a {prediction!r} model has no noise levels")
 
@@ -135,6 +140,7 @@ class Denoiser:
         if weight.device != torch.device(device):  # else spare a walk over all modules
             model.network.to(device)
         self._network: Any = model.network  # Any: its call differs between the classes, see call()
+        self._is_transformer = isinstance(model.network, SD3Transformer2DModel)
         self._dtype = weight.dtype
         self._cfg = cfg
         sides: dict[Side, Conditioning] = (
@@ -162,9 +168,9 @@ class Denoiser:
         layout = self._layout(ask)
         x, timestep = ask.x, ask.timestep
         if ask.want == "denoised":
-            x = x * (1 / sqrt(1 + ask.sigma**2))
+            x = x * self.levels.scale(ask.sigma)
         if timestep is None:
-            timestep = torch.tensor(self.levels.timestep(ask.sigma), dtype=torch.float32)
+            timestep = torch.tensor(self.levels.told(ask.sigma), dtype=torch.float32)
         seen = layout.inputs(x.to(self._dtype))
         return layout, [
             NetworkInput(each, timestep, call.conditions, self._controls_of(call, ask))
@@ -182,7 +188,11 @@ class Denoiser:
         if given.controls:
             context = given.conditions["encoder_hidden_states"]
             named |= residuals(given.controls, given.x, given.timestep, context, added or None)
-        output: Tensor = self._network(given.x, given.timestep, **named, return_dict=False)[0]
+        if self._is_transformer:
+            named["timestep"] = given.timestep.to(given.x.device).expand(len(given.x))
+            output: Tensor = self._network(given.x, **named, return_dict=False)[0]
+        else:
+            output = self._network(given.x, given.timestep, **named, return_dict=False)[0]
         return output
 
     def finish(self, ask: Ask, layout: Layout, outputs: Sequence[Tensor]) -> Tensor:
@@ -222,7 +232,7 @@ class Denoiser:
         """Give the denoised estimate behind an answer, whatever was asked for."""
         if ask.want == "denoised":
             return answer
-        return raw_to_denoised(self.prediction, answer, ask.x * sqrt(1 + ask.sigma**2), ask.sigma)
+        return raw_to_denoised(self.prediction, answer, ask.x * (1 / self.levels.scale(ask.sigma)), ask.sigma)
 
 
 def check_can_be_sampled(model: Model) -> None:
@@ -237,11 +247,11 @@ def check_can_be_sampled(model: Model) -> None:
             "it was trained to undo mixing with uniform noise, without timesteps, and has no noise levels.",
             "Sample it with the MixingSampler node.",
         )
-    if not isinstance(model.network, UNet2DConditionModel | UNet2DModel):
+    if not isinstance(model.network, UNet2DConditionModel | UNet2DModel | SD3Transformer2DModel):
         raise InputError(
             "model",
             f"its network is a {type(model.network).__name__}.",
-            "Sampling works for UNet2DConditionModel and UNet2DModel.",
+            "Sampling works for UNet2DConditionModel, UNet2DModel and SD3Transformer2DModel.",
         )
     config: Any = model.network.config  # Any: diffusers builds configurations at run time
     if (config.in_channels, config.out_channels) != (

@@ -12,7 +12,7 @@ from math import floor
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import SD3Transformer2DModel, UNet2DConditionModel
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,6 +26,9 @@ __all__ = ["ADDED_CONDITIONS", "ModelPrompts", "Moments"]
 
 ADDED_CONDITIONS = ("text_embeds", "time_ids")
 """Conditions that a UNet2DConditionModel takes together, as ``added_cond_kwargs``."""
+
+_WIDTHS = ("encoder_hid_dim", "joint_attention_dim", "cross_attention_dim")
+"""Where a configuration says how many features a token has: before what only the layers within are told."""
 
 _AESTHETIC_SCORES: Mapping[Side, float] = {"positive": 6.0, "negative": 2.5}
 
@@ -56,7 +59,7 @@ class ModelPrompts:
         self._model = model
         self._batch = batch
         self._to: Any = {"device": device, "dtype": dtype}  # Any: named arguments of Tensor.to
-        self._is_conditional = isinstance(model.network, UNet2DConditionModel)
+        self._is_conditional = isinstance(model.network, UNet2DConditionModel | SD3Transformer2DModel)
         if not self._is_conditional:
             sides = {"positive": Conditioning.of(torch.zeros(1, 0, 0))}
         self.parts = [(side, part) for side, prompt in sides.items() for part in prompt.parts]
@@ -93,6 +96,9 @@ class ModelPrompts:
             conditions["text_embeds"] = pooled.expand(self._batch, -1).to(**self._to)
             told = _told(part.size, side, size, self._model.latent_factor, _told_count(config, pooled))
             conditions["time_ids"] = torch.tensor([told] * self._batch).to(**self._to)
+        if config.get("pooled_projection_dim") is not None:
+            assert part.pooled is not None, "it was checked"
+            conditions["pooled_projections"] = part.pooled.expand(self._batch, -1).to(**self._to)
         channels = None
         if self._model.extra_channels:
             assert part.inpainting is not None, "it was checked"
@@ -102,7 +108,7 @@ class ModelPrompts:
     def _check(self, side: Side, part: ConditioningPart) -> None:
         config: Any = self._model.network.config  # Any: diffusers builds configurations at run time
         items, _, features = part.embedding.shape
-        width = config.cross_attention_dim if config.get("encoder_hid_dim") is None else config.encoder_hid_dim
+        width = next((config[name] for name in _WIDTHS if config.get(name) is not None), None)
         remedy = "Encode it with the text encoder of the model's own checkpoint."
         if isinstance(width, int) and features != width:
             raise InputError(side, f"the prompt has {features} features a token, and the model takes {width}.", remedy)
@@ -118,6 +124,9 @@ class ModelPrompts:
                 raise InputError(side, "the prompt has no pooled state, which the model takes.", remedy)
             if _told_count(config, part.pooled) not in (5, 6):
                 raise InputError(side, f"its pooled state of {part.pooled.shape[1]} features doesn't fit.", remedy)
+        pooled_width = config.get("pooled_projection_dim")
+        if pooled_width is not None and (part.pooled is None or part.pooled.shape[1] != pooled_width):
+            raise InputError(side, f"its pooled state doesn't have the {pooled_width} features that fit.", remedy)
         if self._model.extra_channels and part.inpainting is None:
             raise InputError(
                 side,

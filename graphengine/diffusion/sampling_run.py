@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import sqrt
+from functools import partial
+from typing import Any
 
 import torch
-from diffusers import UNet2DModel
+from diffusers import SD3Transformer2DModel, UNet2DModel
 from torch import Tensor
 
 from graphengine.diffusion.denoisers import RunSteps
+from graphengine.diffusion.flow_samplers import flow_sampler
 from graphengine.diffusion.guiders import Answerer, answerer_for
 from graphengine.diffusion.masking import KnownRegion, latent_mask
 from graphengine.diffusion.noise import Noise
@@ -100,7 +102,8 @@ def run_sampler(
         x = noised(x, first_noise.cpu(), float(levels[0]), start.answerer.levels)
     known = start.known(first_noise, float(levels[0]), is_clean=noise.is_added)
     answer = start.answerer if known is None else known.around(start.answerer)
-    steps = SAMPLERS[sampler_name](x.to(place.device), levels, start.noise)
+    begin = partial(flow_sampler, sampler_name) if start.answerer.levels.is_flow else SAMPLERS[sampler_name]
+    steps = begin(x.to(place.device), levels, start.noise)
     return start.finish(steps, answer, len(levels) - 1)
 
 
@@ -116,7 +119,7 @@ def run_scheduler(
     first_noise = start.noise()
     with torch.no_grad():
         x = run.start(start.samples.to(place.device), first_noise, first_step)
-    first_level = start.answerer.levels.sigma(run.first_timestep(first_step))
+    first_level = start.answerer.levels.level_told(run.first_timestep(first_step))
     known = start.known(first_noise, first_level, is_clean=True)
     steps = run.sampler(x, start.noise, levels=start.answerer.levels, first_step=first_step, known=known)
     return start.finish(steps, start.answerer, run.steps - first_step)
@@ -150,11 +153,11 @@ def drive(sampler: Sampler, answer: Callable[[Ask], Tensor], after_step: Callabl
 def noised(samples: Tensor, noise: Tensor, sigma: float, levels: TrainedLevels) -> Tensor:
     """Bring latents to a noise level.
 
-    At the highest trained level the model expects noise and data together to have variance 1 + sigma^2; the noise alone
-    is given it there, since blank latents have none of their own.
+    At the highest trained level the model expects noise and data together to have unit variance once scaled; the noise
+    alone is given it there, since blank latents have none of their own.
     """
     is_highest = sigma >= levels.sigma_max * (1 - 1e-6)  # sigma was rounded to float32
-    return samples + noise * (sqrt(1 + sigma**2) if is_highest else sigma)
+    return samples + noise * (1 / levels.scale(sigma) if is_highest else sigma)
 
 
 def samples_for(model: Model, latent: Latent) -> Tensor:
@@ -172,16 +175,27 @@ def samples_for(model: Model, latent: Latent) -> Tensor:
         )
     if not torch.isfinite(samples).all():
         raise InputError("latent_image", "it holds NaN or infinite values.", "Look at the node that made it.")
-    if isinstance(model.network, UNet2DModel):
-        multiple = 2 ** (len(model.network.config.block_out_channels) - 1)
-        height, width = samples.shape[2:]
-        if height % multiple or width % multiple:
-            raise InputError(
-                "latent_image",
-                f"latents of {width} x {height} cells can't be halved as often as this model does.",
-                f"Choose a size so that both are multiples of {multiple}.",
-            )
+    multiple = _cells_together(model)
+    height, width = samples.shape[2:]
+    if height % multiple or width % multiple:
+        raise InputError(
+            "latent_image",
+            f"latents of {width} x {height} cells can't be divided as this model does.",
+            f"Choose a size so that both are multiples of {multiple}.",
+        )
     return samples
+
+
+def _cells_together(model: Model) -> int:
+    """Give of what a latent's sides have to be multiples: of how often it is halved, or of a transformer's patches."""
+    config: Any = model.network.config  # Any: diffusers builds configurations at run time
+    match model.network:
+        case UNet2DModel():
+            return int(2 ** (len(config.block_out_channels) - 1))
+        case SD3Transformer2DModel():
+            return int(config.patch_size)
+        case _:
+            return 1
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from graphengine.types import Model
 
 PREFIX = "diffusers:"
 
-# Those that are built from betas and step without further inputs. Left out: flow matching and EDM schedulers (other
+# Those that are built from betas and step without further inputs. Left out: EDM schedulers (other
 # noise levels), inverse ones, DPMSolverSDE (needs torchsde), and the Parallel twins of DDIM and DDPM (the same steps).
 SCHEDULER_CLASSES = (
     "DDIMScheduler",
@@ -45,6 +45,8 @@ SCHEDULER_CLASSES = (
     "UniPCMultistepScheduler",
 )
 
+FLOW_SCHEDULER_CLASSES = ("FlowMatchEulerDiscreteScheduler",)
+
 
 class SchedulerRun:
     """One run of a diffusers scheduler, from its first timestep or a later one.
@@ -63,21 +65,28 @@ class SchedulerRun:
     """
 
     def __init__(self, class_name: str, model: Model, *, steps: int, device: torch.device | str = "cpu") -> None:
-        if class_name not in SCHEDULER_CLASSES:
+        if class_name not in (*SCHEDULER_CLASSES, *FLOW_SCHEDULER_CLASSES):
             raise InputError(
                 "sampler_name",
                 f"there is no sampler {PREFIX + class_name!r}.",
                 f"After {PREFIX!r} comes one of {', '.join(SCHEDULER_CLASSES)}.",
             )
         self.steps = steps
+        self._is_flow = class_name in FLOW_SCHEDULER_CLASSES
+        if self._is_flow != (model.prediction == "flow"):
+            fitting = FLOW_SCHEDULER_CLASSES if model.prediction == "flow" else SCHEDULER_CLASSES
+            raise InputError(
+                "sampler_name",
+                f"{class_name} doesn't fit a model that predicts {model.prediction!r}.",
+                f"Choose one without {PREFIX!r}, or after it one of {', '.join(fitting)}.",
+            )
         self._class_name = class_name
         self._prediction = model.prediction
         scheduler_class = getattr(diffusers, class_name)
         try:
             # Any: diffusers is untyped
-            self._scheduler: Any = scheduler_class.from_config(
-                dict(model.scheduler_config), prediction_type=model.prediction
-            )
+            told = {} if self._is_flow else {"prediction_type": model.prediction}
+            self._scheduler: Any = scheduler_class.from_config(dict(model.scheduler_config), **told)
             self._scheduler.set_timesteps(steps, device=device)
         except (NotImplementedError, ValueError) as error:
             raise InputError(
@@ -91,7 +100,7 @@ class SchedulerRun:
     def start(self, samples: Tensor, noise: Tensor, first_step: int) -> Tensor:
         """Give x to begin with: pure noise at step 0, else the latents with the noise of that step's timestep."""
         if first_step == 0:
-            x: Tensor = noise * self._scheduler.init_noise_sigma
+            x: Tensor = noise if self._is_flow else noise * self._scheduler.init_noise_sigma
             return x
         first = first_step * self._scheduler.order
         if hasattr(self._scheduler, "set_begin_index"):
@@ -116,8 +125,8 @@ class SchedulerRun:
         asks_before_second_step = len(timesteps) - (self.steps - first_step) * scheduler.order
         for i, (timestep, t) in enumerate(zip(timesteps, timesteps.tolist(), strict=True)):
             raw = yield Ask(
-                scheduler.scale_model_input(x, timestep),
-                levels.sigma(t),
+                x if self._is_flow else scheduler.scale_model_input(x, timestep),
+                levels.level_told(t),
                 want="raw",
                 timestep=timestep,
                 # PNDM asks more often in its first step; Heun's method and DPM-2 (order 2) twice in all but the last.
@@ -127,7 +136,7 @@ class SchedulerRun:
             if known is not None:
                 is_last = i + 1 == len(timesteps)
                 kept = known.samples if is_last else self._noised(known.samples, known.noise, timesteps[i + 1])
-                x = torch.lerp(kept, x, known.mask_at(0.0 if is_last else levels.sigma(float(timesteps[i + 1]))))
+                x = torch.lerp(kept, x, known.mask_at(0.0 if is_last else levels.level_told(float(timesteps[i + 1]))))
         return x
 
     def _step(self, raw: Tensor, timestep: Tensor, x: Tensor, options: dict[str, object]) -> Tensor:
@@ -142,6 +151,9 @@ class SchedulerRun:
         return stepped
 
     def _noised(self, samples: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+        if self._is_flow:  # not by its scale_noise, which takes the timestep of the step that it is at
+            t = timestep / float(self._scheduler.config.num_train_timesteps)
+            return t * noise + (1.0 - t) * samples
         noised: Tensor = self._scheduler.add_noise(samples, noise, timestep.repeat(len(samples)))
         return noised
 

@@ -4,6 +4,11 @@ A model is trained at levels ``sigma[t] = sqrt((1 - a) / a)``, a = alphas_cumpro
 noise beside data of unscaled size (the variables of Karras et al. 2022, in which our own samplers work). A schedule
 picks ``steps`` of them, or levels between them, from high to low, and ends at 0.
 
+A flow goes straight from data to noise: ``(1 - t) data + t noise`` (Liu et al. 2022, arXiv:2209.03003). Divided by
+``1 - t`` that is unscaled data plus noise of ``sigma = t / (1 - t)``, the same as elsewhere. The last of its T levels,
+t = 1, would be infinite. Its t are shifted towards noise (Esser et al. 2024, arXiv:2403.03206, eq. 23), and T times the
+shifted t is what the network is told.
+
 Levels between two trained ones are found by interpolating log(sigma) in the timestep, so a schedule is not bound to
 table entries, and asking for more steps than were trained does not give a level twice. The two schedules that are
 defined by whole timesteps, ``simple`` and ``ddim_uniform``, refuse more steps than the table has.
@@ -16,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import inf
+from math import inf, sqrt
 
 import numpy as np
 import torch
@@ -36,6 +41,9 @@ _SMALLEST_ALPHA = 2.0**-24
 WALK_UP = ("euler", "heun", "dpm_2", "dpmpp_2m")
 """The samplers that also step from low noise to high: those without noise of their own and without use of the ends."""
 
+_LARGEST_FLOW_LEVEL = 2.0**20
+"""In place of the infinite level of pure noise; what data adds to that is lost in rounding."""
+
 _LONGEST_GRID = 100_000
 """A small ``denoise`` asks for a long grid to cut its end from; beyond this, float32 levels start to coincide."""
 
@@ -46,17 +54,21 @@ class TrainedLevels:
 
     Attributes:
         log_sigmas: float64 ``[T]``, log of the level at each timestep, increasing.
+        is_flow: Whether they are those of a flow.
     """
 
     log_sigmas: FloatArray
+    is_flow: bool = False
 
     @classmethod
     def of(cls, scheduler_config: Mapping[str, object]) -> TrainedLevels:
-        """Read the levels off the betas of a diffusers scheduler's configuration.
+        """Read the levels off a diffusers scheduler's configuration: off its betas, or for a flow its shift.
 
         Raises:
             InputError: if the configuration does not describe rising noise levels.
         """
+        if str(scheduler_config.get("_class_name")).startswith("FlowMatch"):
+            return cls(_flow_log_sigmas(scheduler_config), is_flow=True)
         try:
             alphas = alphas_cumprod(scheduler_config).double().clamp(min=_SMALLEST_ALPHA).numpy()
         except (NotImplementedError, TypeError, ValueError) as error:
@@ -66,6 +78,23 @@ class TrainedLevels:
         if len(log_sigmas) < 2 or not np.isfinite(log_sigmas).all() or not (np.diff(log_sigmas) > 0).all():
             raise _unusable("its betas do not give noise levels that rise from each timestep to the next")
         return cls(log_sigmas)
+
+    def scale(self, sigma: float) -> float:
+        """Give what x is multiplied by before the network sees it, as it was trained."""
+        return 1 / (1 + sigma) if self.is_flow else 1 / sqrt(1 + sigma**2)
+
+    def told(self, sigma: float) -> float:
+        """Give the timestep that the network is told at a level above 0."""
+        if not self.is_flow:
+            return self.timestep(sigma)
+        return len(self) * (1.0 if sigma >= _LARGEST_FLOW_LEVEL else sigma / (1 + sigma))
+
+    def level_told(self, timestep: float) -> float:
+        """Give the level at which the network is told a timestep."""
+        if not self.is_flow:
+            return self.sigma(timestep)
+        share = timestep / len(self)
+        return min(_LARGEST_FLOW_LEVEL, share / (1 - share)) if share < 1 else _LARGEST_FLOW_LEVEL
 
     def __len__(self) -> int:
         return len(self.log_sigmas)
@@ -98,6 +127,21 @@ class TrainedLevels:
     def timestep(self, sigma: float) -> float:
         """Give the timestep of a level above 0; levels out of range count as the nearest end."""
         return float(np.interp(np.log(sigma), self.log_sigmas, np.arange(len(self))))
+
+
+def _flow_log_sigmas(scheduler_config: Mapping[str, object]) -> FloatArray:
+    if scheduler_config.get("use_dynamic_shifting"):
+        raise _unusable("its shift depends on the picture's size, which isn't known here; ModelSampling can set one")
+    try:
+        count, shift = int(str(scheduler_config["num_train_timesteps"])), float(str(scheduler_config.get("shift", 1.0)))
+    except (KeyError, ValueError) as error:
+        raise _unusable(f"it has no usable number of timesteps or shift ({error})") from error
+    if count < 2 or not 0 < shift < np.inf:
+        raise _unusable(f"{count} timesteps with a shift of {shift} give no noise levels that rise")
+    t = np.arange(1, count + 1) / count
+    t = shift * t / (1 + (shift - 1) * t)
+    with np.errstate(divide="ignore"):
+        return np.log(np.minimum(t / (1 - t), _LARGEST_FLOW_LEVEL))
 
 
 def sampling_sigmas(levels: TrainedLevels, name: ScheduleName, *, steps: int, denoise: float = 1.0) -> Tensor:
@@ -274,5 +318,5 @@ def _unusable(reason: str) -> InputError:
     return InputError(
         "model",
         f"its scheduler configuration gives no noise levels: {reason}.",
-        "Sampling works for models trained with betas (DDPM, Stable Diffusion), not for flow matching.",
+        "Sampling works for models trained with betas (DDPM, Stable Diffusion) and for flows with a fixed shift.",
     )

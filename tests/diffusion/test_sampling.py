@@ -240,7 +240,7 @@ def test_denoise_0_changes_nothing(name: SamplerName) -> None:
     assert add_noise(model_for(), latent, seed=1, steps=6, scheduler="normal", denoise=0) is latent
 
 
-@pytest.mark.parametrize("name", get_args(SamplerName))
+@pytest.mark.parametrize("name", [name for name in get_args(SamplerName) if "FlowMatch" not in name])
 def test_each_step_is_reported_once_with_its_denoised_estimate(name: SamplerName) -> None:
     reports: list[tuple[int, int]] = []
     model = model_for("v_prediction")
@@ -297,7 +297,7 @@ def test_runs_of_unconditional_models() -> None:
     )  # fmt: skip
     model = replace(model_for(), network=network.eval())
     assert torch.isfinite(run(blank(), "dpmpp_2m", model=model)).all()
-    with pytest.raises(InputError, match="latents of 4 x 3 cells can't be halved"):
+    with pytest.raises(InputError, match="latents of 4 x 3 cells can't be divided"):
         run(Latent(torch.zeros(1, 4, 3, 4)), "euler", model=model)
 
 
