@@ -2,11 +2,11 @@ import { type NodeProps, useStore } from "@xyflow/react";
 import { type CSSProperties, memo } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { shareOf } from "../../graph/heat";
-import { HEADER_HEIGHT, MORE_HEIGHT, PADDING } from "../../graph/layout";
+import { HEADER_HEIGHT, MORE_HEIGHT, PADDING, rowsOf } from "../../graph/layout";
 import { t } from "../../i18n";
 import { nodeRun, type Problem, useRun } from "../../stores/runStore";
 import { enterNode, toggleAdvanced } from "../actions";
-import type { CardNode } from "../flow";
+import { type CardNode, withoutWidget } from "../flow";
 import { costText, useHeat } from "../heatStore";
 import { Badge, Progress } from "./Badge";
 import { BreakpointMark } from "./BreakpointMark";
@@ -174,11 +174,25 @@ function FoldedSockets({ id, data }: PartProps) {
   );
 }
 
-/** From far away: its title, large. Links keep their ends, for those were measured or computed before. */
-function FarCard({ data, className, style }: PartProps & { className: string; style: CSSProperties }) {
+/** From far away: its title, large. */
+function FarCard({ id, data, className, style }: PartProps & { className: string; style: CSSProperties }) {
   return (
     <div className={className} style={style}>
       <div className="far-title">{data.node.title ?? data.name}</div>
+      <FarEnds id={id} data={data} />
     </div>
   );
+}
+
+/** Where links end. React Flow looks for what is so marked whenever it draws a node anew, else links have no ends. */
+function FarEnds({ id, data: { shape, look, node } }: PartProps) {
+  return rowsOf(shape, look, withoutWidget(id, node, look)).map(({ side, name, socketY }) => (
+    <i
+      key={`${side}:${name}`}
+      className={side === "input" ? "far-end target" : "far-end source"}
+      data-handleid={name}
+      data-handlepos={side === "input" ? "left" : "right"}
+      style={{ top: socketY }}
+    />
+  ));
 }
