@@ -8,6 +8,7 @@ import {
   ReactFlow,
   SelectionMode,
   useStore,
+  useStoreApi,
   type Viewport,
 } from "@xyflow/react";
 import { type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
@@ -26,6 +27,7 @@ import { LinkEdge } from "./edges/LinkEdge";
 import { rerouteAt } from "./edges/rerouteAt";
 import { FlowBuilder, type FlowEdge, type FlowNode } from "./flow";
 import { GRID } from "./grid";
+import { listenToLongPress } from "./longPress";
 import { openLinkMenu, openNodeMenu, openPaneMenu } from "./menus";
 import { onNodeDoubleClick } from "./nodes/doubleClick";
 import { Frame } from "./nodes/Frame";
@@ -62,6 +64,7 @@ export function GraphView({ viewKey, tab, graph }: GraphViewProps) {
   const selectedLinks = useCanvas((state) => state.selectedLinks);
   const snap = useCanvas((state) => state.snap);
   const minimap = useCanvas((state) => state.minimap);
+  const choosing = useCanvas((state) => state.choosing);
   const wire = useCanvas((state) => state.wire);
   const dragging = useDragging();
   const [builder] = useState(() => new FlowBuilder());
@@ -82,6 +85,10 @@ export function GraphView({ viewKey, tab, graph }: GraphViewProps) {
     return () => set({ flow: null, sizes: new Map(), selectedLinks: new Set(), wire: null, renaming: null });
   }, [set]);
   useEffect(watchWires, []);
+  const section = useRef<HTMLElement>(null);
+  useEffect(() => (section.current === null ? undefined : listenToLongPress(section.current)), []);
+  const store = useStoreApi();
+  useEffect(() => store.setState({ multiSelectionActive: choosing }), [store, choosing]);
   const reconnecting = useRef(false);
   const onConnectEnd: OnConnectEnd = useCallback(
     (event, state) => {
@@ -95,12 +102,13 @@ export function GraphView({ viewKey, tab, graph }: GraphViewProps) {
 
   return (
     <section
+      ref={section}
       className="canvas"
       aria-label={t("canvas.label")}
       tabIndex={-1}
       onKeyDown={onCanvasKey}
       onDoubleClick={addAtPointer}
-      onPointerMove={(event) => usePointer.setState({ at: pointOf(event) })}
+      onPointerMove={(event) => usePointer.setState({ at: { x: event.clientX, y: event.clientY } })}
       onPointerLeave={() => usePointer.setState({ at: null })}
     >
       <ReactFlow<FlowNode, FlowEdge>
@@ -121,6 +129,8 @@ export function GraphView({ viewKey, tab, graph }: GraphViewProps) {
         snapToGrid={snap}
         snapGrid={SNAP}
         selectionMode={SelectionMode.Partial}
+        selectionOnDrag={choosing}
+        panOnDrag={!choosing}
         multiSelectionKeyCode={ADD_KEYS}
         deleteKeyCode={null}
         disableKeyboardA11y

@@ -33,9 +33,18 @@ export function ContextMenu() {
     const outside = (event: Event) => {
       if (!list.current?.contains(event.target as Node)) close();
     };
+    // the focus may have been lost to a touch that ended on the menu's edge
+    const onEscape = (event: globalThis.KeyboardEvent) => {
+      if (event.key !== "Escape") return;
+      event.preventDefault();
+      event.stopPropagation();
+      close();
+    };
+    window.addEventListener("keydown", onEscape, true);
     window.addEventListener("pointerdown", outside, true);
     window.addEventListener("wheel", outside, true);
     return () => {
+      window.removeEventListener("keydown", onEscape, true);
       window.removeEventListener("pointerdown", outside, true);
       window.removeEventListener("wheel", outside, true);
     };
@@ -85,7 +94,7 @@ function move(event: KeyboardEvent<HTMLDivElement>): void {
   else if (event.key === "ArrowUp") goTo(at - 1);
   else if (event.key === "Home") goTo(0);
   else if (event.key === "End") goTo(-1);
-  else if (event.key === "Escape" || event.key === "Tab") close();
+  else if (event.key === "Tab") close();
   else if (/^\S$/.test(event.key) && !event.ctrlKey && !event.metaKey) {
     const letter = event.key.toLowerCase();
     const following = [...items.slice(at + 1), ...items.slice(0, at + 1)];

@@ -12,6 +12,7 @@ import { zoomTo } from "./view";
 export function ViewTools() {
   const zoom = useStore((state) => Math.round(state.transform[2] * 100));
   const minimap = useCanvas((state) => state.minimap);
+  const choosing = useCanvas((state) => state.choosing);
   const heat = useHeat((state) => state.kind !== null);
   return (
     <div className="view-tools" role="toolbar" aria-label={t("editor.viewTools")}>
@@ -20,6 +21,15 @@ export function ViewTools() {
       </Tool>
       <Tool label={withKeys(t("editor.fit"), "view.fit")} run={() => runCommand("view.fit")}>
         <path d="M2.5 6V2.5H6M10 2.5h3.5V6M13.5 10v3.5H10M6 13.5H2.5V10" />
+      </Tool>
+      <Tool
+        label={t("editor.selectSeveral")}
+        pressed={choosing}
+        className="only-touch"
+        run={() => runCommand("edit.selectSeveral")}
+      >
+        <path d="M2.5 2.5h11v11h-11z" strokeDasharray="2.2 2.2" />
+        <path d="M5.5 8.2l1.8 1.8 3.4-4" />
       </Tool>
       <Tool label={t("editor.minimap")} pressed={minimap} run={() => runCommand("view.minimap")}>
         <path d="M2 3h12v10H2zM8.5 8.5h3.5v2.5H8.5z" />
@@ -44,13 +54,21 @@ export function ViewTools() {
 interface ToolProps {
   label: string;
   pressed?: boolean;
+  className?: string;
   run(): void;
   children: ReactNode;
 }
 
-function Tool({ label, pressed, run, children }: ToolProps) {
+function Tool({ label, pressed, className = "", run, children }: ToolProps) {
   return (
-    <button type="button" className="quiet" aria-label={label} title={label} aria-pressed={pressed} onClick={run}>
+    <button
+      type="button"
+      className={`quiet ${className}`}
+      aria-label={label}
+      title={label}
+      aria-pressed={pressed}
+      onClick={run}
+    >
       <svg viewBox="0 0 16 16" fill="none" stroke="currentColor" strokeWidth="1.5" aria-hidden="true">
         {children}
       </svg>

@@ -4,14 +4,13 @@ import { isLink, splitReference } from "../graph/document";
 import { linksOf } from "../graph/links";
 import { t } from "../i18n";
 import { useEditor } from "../stores/editorStore";
-import { disconnectEnds, nudge } from "./actions";
+import { disconnectEnds, nudge, selection } from "./actions";
 import { announce, current } from "./actions/current";
 import { boxesOf } from "./boxes";
-import { usePointer } from "./canvasStore";
 import { GRID } from "./grid";
 import { type Direction, neighbourOf } from "./neighbour";
 import { focusFirstSocket, openAddPalette } from "./palette";
-import { goToNode } from "./view";
+import { goToNode, pointerPlace } from "./view";
 
 const DIRECTIONS: Record<string, Direction> = {
   ArrowLeft: "left",
@@ -37,11 +36,14 @@ export function onCanvasKey(event: KeyboardEvent<HTMLElement>): void {
 
 function onPaneKey(event: KeyboardEvent): boolean {
   if (event.key === "Tab" && !event.shiftKey) {
-    openAddPalette(usePointer.getState().at);
+    openAddPalette(pointerPlace());
     return true;
   }
   const now = current();
-  const first = now === null || DIRECTIONS[event.key] === undefined ? undefined : boxesOf(now)[0];
+  if (now === null || DIRECTIONS[event.key] === undefined) return false;
+  const [chosen] = selection();
+  if (chosen !== undefined) return onNodeKey(event, chosen); // after a box was drawn, or from far away
+  const [first] = boxesOf(now);
   if (first === undefined) return false;
   goToNode(first.id);
   return true;
@@ -68,10 +70,10 @@ function onNodeKey(event: KeyboardEvent, id: string): boolean {
     return true;
   }
   if (event.key === " ") {
-    const selection = new Set(now.tab.selection);
-    if (!selection.delete(id)) selection.add(id);
-    useEditor.getState().select(selection);
-    announce(t(selection.has(id) ? "editor.selected" : "editor.unselected", { id }));
+    const chosen = new Set(now.tab.selection);
+    if (!chosen.delete(id)) chosen.add(id);
+    useEditor.getState().select(chosen);
+    announce(t(chosen.has(id) ? "editor.selected" : "editor.unselected", { id }));
     return true;
   }
   if (event.key === "Escape") {

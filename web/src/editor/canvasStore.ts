@@ -43,6 +43,8 @@ interface CanvasState {
   selectedLinks: ReadonlySet<string>;
   /** The node, note or frame whose text is being edited. */
   renaming: string | null;
+  /** Touching adds to the selection, and dragging draws a box: what Shift does for a mouse. */
+  choosing: boolean;
   snap: boolean;
   minimap: boolean;
   /** Of the nodes of the graph that is shown, once they were drawn. */
@@ -61,6 +63,7 @@ export const useCanvas = create<CanvasState>()((set) => ({
   spliceEnd: null,
   selectedLinks: new Set(),
   renaming: null,
+  choosing: false,
   snap: true,
   minimap: false,
   sizes: new Map(),
@@ -68,5 +71,5 @@ export const useCanvas = create<CanvasState>()((set) => ({
   set: (change) => set(change),
 }));
 
-/** Where the pointer is, in the graph's coordinates; null while it is elsewhere. Apart, for it changes all the time. */
+/** Where the pointer is in the window; null while it isn't on the canvas. Apart, for it changes all the time. */
 export const usePointer = create<{ at: { x: number; y: number } | null }>()(() => ({ at: null }));

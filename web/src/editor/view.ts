@@ -3,7 +3,7 @@ import type { GraphDoc } from "../graph/document";
 import { type Tab, useEditor } from "../stores/editorStore";
 import { current } from "./actions/current";
 import { boxesOf } from "./boxes";
-import { useCanvas } from "./canvasStore";
+import { useCanvas, usePointer } from "./canvasStore";
 import { OVERVIEW_ZOOM, openingView, viewOf } from "./viewMath";
 
 /** A node is in view if this much of its corner is. */
@@ -46,6 +46,12 @@ export function centerOfView(): { x: number; y: number } {
   const area = canvasArea();
   const center = { x: area.x + area.width / 2, y: area.y + area.height / 3 };
   return useCanvas.getState().flow?.screenToFlowPosition(center) ?? { x: 0, y: 0 };
+}
+
+/** Give where the pointer is in the graph that is shown; null while it isn't on the canvas. */
+export function pointerPlace(): { x: number; y: number } | null {
+  const at = usePointer.getState().at;
+  return at === null ? null : (useCanvas.getState().flow?.screenToFlowPosition(at) ?? null);
 }
 
 /** Bring a node into view if it can't be seen, select it and give it the focus. */

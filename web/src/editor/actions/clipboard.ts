@@ -3,8 +3,7 @@ import { duplicate, removeNodes } from "../../graph/edits";
 import { t } from "../../i18n";
 import { useEditor } from "../../stores/editorStore";
 import { useUi } from "../../stores/uiStore";
-import { usePointer } from "../canvasStore";
-import { centerOfView } from "../view";
+import { centerOfView, pointerPlace } from "../view";
 import { announce, change, current } from "./current";
 import { selection } from "./selection";
 
@@ -48,7 +47,7 @@ export async function pasteFromClipboard(): Promise<void> {
 export function pasteText(text: string): boolean {
   const now = current();
   if (now === null || !clipboard.isClipboardText(text)) return false;
-  const { x, y } = usePointer.getState().at ?? centerOfView();
+  const { x, y } = pointerPlace() ?? centerOfView();
   let ids: string[] = [];
   const pasted = change(t("editor.paste"), (graph, document) => {
     ids = clipboard.pasteSelection(graph, text, [x, y], document);

@@ -92,6 +92,12 @@ export const editCommands: readonly Command[] = [
     run: () => useEditor.getState().select([]),
   },
   {
+    id: "edit.selectSeveral",
+    label: t("editor.selectSeveral"),
+    section: "edit",
+    run: () => useCanvas.getState().set({ choosing: !useCanvas.getState().choosing }),
+  },
+  {
     id: "edit.rename",
     label: t("editor.rename"),
     section: "edit",

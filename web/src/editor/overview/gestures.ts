@@ -67,7 +67,7 @@ export function listenToPointer(
     if (press !== null && event.pointerId !== press.pointer) end(); // a second finger: it pinches
     if (event.button !== 0 || !event.isPrimary || !isPane(event.target)) return;
     const id = thingAt(event);
-    const more = event.shiftKey || event.ctrlKey || event.metaKey;
+    const more = event.shiftKey || event.ctrlKey || event.metaKey || useCanvas.getState().choosing;
     press = { pointer: event.pointerId, id, x: event.clientX, y: event.clientY, more, moved: false };
     if (id === null || event.shiftKey) return; // the pane pans, or draws a box
     event.preventDefault(); // else the mouse's own events follow, and pan
