@@ -6,13 +6,14 @@ import { t } from "../../i18n";
 import { useEditor } from "../../stores/editorStore";
 import { boxesOf } from "../boxes";
 import { useCanvas } from "../canvasStore";
-import { snapped } from "../grid";
+import { GRID, snapped } from "../grid";
 import { centerOfView, fitView } from "../view";
 import { announce, change, current } from "./current";
 import { selectedCards, selection } from "./selection";
 
-const AROUND = 24;
-const FRAME_HEAD = 36;
+/** Whole steps of the grid, so that what a frame takes along stays on it. */
+const AROUND = 2 * GRID;
+const FRAME_HEAD = 4 * GRID;
 
 /** Put a frame around what is selected. */
 export function addFrame(): void {

@@ -5,6 +5,7 @@ import { moveReroute, removeReroute } from "../actions";
 import { useCanvas } from "../canvasStore";
 import type { FlowEdge } from "../flow";
 import { snapped } from "../grid";
+import { focusCanvas } from "../view";
 
 type Point = [number, number];
 
@@ -38,8 +39,10 @@ export const LinkEdge = memo(function LinkEdge(props: EdgeProps<FlowEdge>) {
     const step = { ArrowLeft: [-10, 0], ArrowRight: [10, 0], ArrowUp: [0, -10], ArrowDown: [0, 10] }[event.key];
     const [x, y] = points[place] ?? [0, 0];
     if (step !== undefined) moveReroute(end, place, [x + (step[0] ?? 0), y + (step[1] ?? 0)]);
-    else if (event.key === "Delete" || event.key === "Backspace") removeReroute(end, place);
-    else return;
+    else if (event.key === "Delete" || event.key === "Backspace") {
+      removeReroute(end, place);
+      focusCanvas();
+    } else return;
     event.preventDefault();
     event.stopPropagation();
   };
