@@ -185,8 +185,8 @@ function FarCard({ id, data, className, style }: PartProps & { className: string
 }
 
 /** Where links end. React Flow looks for what is so marked whenever it draws a node anew, else links have no ends. */
-function FarEnds({ id, data: { shape, look, node } }: PartProps) {
-  return rowsOf(shape, look, withoutWidget(id, node, look)).map(({ side, name, socketY }) => (
+function FarEnds({ id, data: { shown, look, node } }: PartProps) {
+  return rowsOf(shown, look, withoutWidget(id, node, look)).map(({ side, name, socketY }) => (
     <i
       key={`${side}:${name}`}
       className={side === "input" ? "far-end target" : "far-end source"}
