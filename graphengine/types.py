@@ -374,6 +374,22 @@ class Vae:
     source: str = ""
 
 
+@dataclass(frozen=True)
+class UpscaleModel:
+    """A network that enlarges pictures.
+
+    Attributes:
+        network: Maps ``[B, 3, H, W]`` in 0…1 to ``[B, 3, scale * H, scale * W]``; in eval mode.
+        scale: Along a side.
+        source: Where it came from, in the user's words.
+    """
+
+    socket: ClassVar[str] = "UPSCALE_MODEL"
+    network: nn.Module
+    scale: int
+    source: str = ""
+
+
 ExampleField = Literal["images", "captions", "latents", "labels"]
 
 

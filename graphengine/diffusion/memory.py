@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graphengine.types import Clip, Guider, Image, Latent, Model, Recipe, Vae
+from graphengine.types import Clip, Guider, Image, Latent, Model, Recipe, UpscaleModel, Vae
 
 __all__ = [
     "decoding_memory",
@@ -20,6 +20,7 @@ __all__ = [
     "tiled_decoding_memory",
     "tiled_encoding_memory",
     "training_memory",
+    "upscaling_memory",
 ]
 
 _FEED_FORWARD_MAPS = 22
@@ -88,6 +89,13 @@ def _picture_sides(samples: Latent, vae: Vae) -> tuple[int, ...]:
 def _in_a_tile(whole: int, sides: tuple[int, ...], tile_size: int) -> int:
     height, width = sides
     return int(whole * min(height, tile_size) * min(width, tile_size) / (height * width))
+
+
+def upscaling_memory(upscale_model: UpscaleModel, image: Image, tile_size: int) -> int:
+    """Estimate what enlarging in tiles takes, in bytes: three maps of the network's width, as large as its answer."""
+    weight = next(upscale_model.network.parameters())
+    height, width = (min(side, tile_size) * upscale_model.scale for side in image.shape[1:3])
+    return int(height * width * 3.1 * weight.shape[0]) * 4
 
 
 def training_memory(model: Model | Vae | Clip, recipe: Recipe) -> int:

@@ -23,6 +23,7 @@ pack = NodePack(
         "graphengine_nodes.images",
         "graphengine_nodes.image_geometry",
         "graphengine_nodes.image_effects",
+        "graphengine_nodes.upscaling",
         "graphengine_nodes.logic",
         "graphengine_nodes.lists",
         "graphengine_nodes.networks",

@@ -21,9 +21,11 @@ from graphengine.diffusion.memory import (
     tiled_decoding_memory,
     tiled_encoding_memory,
     training_memory,
+    upscaling_memory,
 )
+from graphengine.diffusion.upscale_networks import RRDBNet
 from graphengine.diffusion.walkthrough import BasicUNet
-from graphengine.types import Conditioning, Guider, Image, Latent, Model, Recipe, Vae
+from graphengine.types import Conditioning, Guider, Image, Latent, Model, Recipe, UpscaleModel, Vae
 from tests.diffusion.tiny_checkpoint import tiny_model, tiny_vae
 
 
@@ -121,6 +123,17 @@ def test_guiding_by_three_prompts_calls_for_one_at_a_time() -> None:
     assert one > 0
     assert guided_memory(Guider(model, prompt, prompt, 7.0), latent) == 2 * one
     assert guided_memory(Guider(model, prompt, prompt, 7.0, prompt, 3.0), latent) == one
+
+
+@pytest.mark.parametrize("doublings", [1, 2])
+def test_enlarging_takes_about_what_is_estimated(doublings: int) -> None:
+    network = RRDBNet(features=16, growth=8, blocks=2, doublings=doublings).eval()
+    model, image = UpscaleModel(network, 2**doublings), Image(torch.zeros(1, 32, 48, 3))
+    planes = image.permute(0, 3, 1, 2).contiguous()
+    with torch.no_grad(), Peak() as peak:
+        network(planes)
+    assert peak.peak_bytes <= upscaling_memory(model, image, 512) <= 1.4 * peak.peak_bytes
+    assert upscaling_memory(model, Image(torch.zeros(1, 64, 96, 3)), 32) < upscaling_memory(model, image, 512)
 
 
 def test_nothing_is_claimed_of_a_network_of_unknown_structure() -> None:
