@@ -11,17 +11,17 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from graphengine.errors import GraphEngineError
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["DeviceMemory", "check_device", "free_bytes", "move_module"]
+__all__ = ["DeviceMemory", "check_device", "free_bytes", "move_weights"]
 
 _RESERVE_BYTES = 256 * 1024**2  # libraries' own buffers, and what fragmentation costs
 
@@ -61,11 +61,19 @@ def free_bytes(device: str) -> int | None:
     return None
 
 
-def move_module(module: nn.Module, device: str) -> None:
-    """Move a network's weights; what leaves a GPU is free for other programs as well."""
+def move_weights(module: nn.Module, device: str, weights: Collection[int]) -> None:
+    """Move weights of a network, given by their identity; what leaves a GPU is free for other programs as well.
+
+    Whatever else the network has comes with them to a device, and goes with the last of them.
+    """
     import torch
 
-    module.to(device)
+    if device != "cpu" or all(id(weight) in weights for weight in module.parameters()):
+        module.to(device)
+    else:
+        for weight in module.parameters():
+            if id(weight) in weights:
+                weight.data = weight.data.to(device)
     if device == "cpu" and torch.cuda.is_available():
         torch.cuda.empty_cache()
 
@@ -77,26 +85,30 @@ class _Resident:
     module: weakref.ref[nn.Module]
     name: str
     device: str
-    size_bytes: int
-    tensors: frozenset[int]
+    weights: Mapping[int, int]  # sizes in bytes by identity, which is the same in all networks that share a weight
     holders: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(self.weights.values())
 
 
 class DeviceMemory:
     """The networks that are on devices, of all runs of one engine.
 
-    It doesn't keep them alive: a network that nobody refers to any more is gone from the device as well.
+    It doesn't keep them alive: a network that nobody refers to any more is gone from the device as well. Networks may
+    share weights, as those with a LoRA do with the one without: these are there once, and leave with the last of them.
 
     Args:
         free_bytes: Tells how much more a device can hold, or None.
-        move: Moves a network; raises a RuntimeError that says "out of memory" if it doesn't fit.
+        move: Moves weights of a network; raises a RuntimeError that says "out of memory" if they don't fit.
     """
 
     def __init__(
         self,
         *,
         free_bytes: Callable[[str], int | None] = free_bytes,
-        move: Callable[[nn.Module, str], None] = move_module,
+        move: Callable[[nn.Module, str, Collection[int]], None] = move_weights,
     ) -> None:
         self._free_bytes = free_bytes
         self._move = move
@@ -132,8 +144,10 @@ class DeviceMemory:
             return
         with self._lock:
             networks = [module for _, module in _networks(values)]
-            missing = sum(_size_bytes(module) for module in networks if self._resident(module, device) is None)
-            self._free_up(wanted_bytes + missing, device, spared={id(module) for module in networks})
+            wanted = {weight: size for module in networks for weight, size in _weights(module).items()}
+            missing = sum(wanted[weight] for weight in wanted.keys() - self._weights_on(device))
+            spared = {id(module) for module in networks}
+            self._free_up(wanted_bytes + missing, device, kept=wanted.keys(), spared=spared)
 
     def unload(self, device: str) -> None:
         """Move all networks away that are not in use."""
@@ -155,52 +169,67 @@ class DeviceMemory:
     def _bring(self, module: nn.Module, name: str, device: str) -> _Resident:
         resident = self._resident(module, device)
         if resident is None:
-            resident = _Resident(weakref.ref(module), name, device, _size_bytes(module), _tensor_ids(module))
-            self._free_up(resident.size_bytes, device)
+            resident = _Resident(weakref.ref(module), name, device, _weights(module))
+            self._free_up(self._missing_bytes(resident), device, kept=resident.weights.keys())
             try:
-                self._move_or_undo(module, device)
+                self._move_or_undo(module, resident)
             except _OutOfMemory:
-                self._free_up(None, device)
+                self._free_up(None, device, kept=resident.weights.keys())
                 try:
-                    self._move_or_undo(module, device)
+                    self._move_or_undo(module, resident)
                 except _OutOfMemory as error:
                     raise GraphEngineError(self._no_room(resident)) from error.__cause__
         self._residents.pop(id(module), None)
         self._residents[id(module)] = resident  # now the most recently used
         return resident
 
-    def _move_or_undo(self, module: nn.Module, device: str) -> None:
+    def _move_or_undo(self, module: nn.Module, resident: _Resident) -> None:
+        missing = resident.weights.keys() - self._weights_on(resident.device)
         try:
-            self._move(module, device)
+            self._move(module, resident.device, missing)
         except RuntimeError as error:
-            self._move(module, "cpu")  # a part of it may have arrived
+            self._move(module, "cpu", missing)  # a part of it may have arrived
             if "out of memory" in str(error).lower():
                 raise _OutOfMemory from error
             raise
 
-    def _free_up(self, wanted_bytes: int | None, device: str, spared: Iterable[int] = ()) -> None:
-        """Move networks away, the least recently used first, until there is room; all that may go for None."""
+    def _missing_bytes(self, resident: _Resident) -> int:
+        return sum(resident.weights[weight] for weight in resident.weights.keys() - self._weights_on(resident.device))
+
+    def _weights_on(self, device: str) -> set[int]:
+        self._forget_dead()
+        return {weight for each in self._residents.values() if each.device == device for weight in each.weights}
+
+    def _free_up(
+        self, wanted_bytes: int | None, device: str, *, kept: Collection[int] = (), spared: Collection[int] = ()
+    ) -> None:
+        """Move networks away, the least recently used first, until there is room; all that may go for None.
+
+        Args:
+            kept: Weights that stay.
+            spared: Networks that stay.
+        """
         if wanted_bytes is not None and self._has_room(wanted_bytes, device):
             return
         gc.collect()  # networks in reference cycles that nobody uses
         self._forget_dead()
-        here = [resident for resident in self._residents.values() if resident.device == device]
-        for resident in here:
+        for resident in [each for each in self._residents.values() if each.device == device]:
             if wanted_bytes is not None and self._has_room(wanted_bytes, device):
                 return
-            group = _sharing(resident, here)
-            if not any(each.holders or id(each.module()) in spared for each in group):
-                for each in group:
-                    self._send_back(each)
+            if not resident.holders and id(resident.module()) not in spared:
+                self._send_back(resident, kept)
 
     def _has_room(self, wanted_bytes: int, device: str) -> bool:
         free = self._free_bytes(device)
         return free is None or free >= wanted_bytes + _RESERVE_BYTES
 
-    def _send_back(self, resident: _Resident) -> None:
+    def _send_back(self, resident: _Resident, kept: Collection[int]) -> None:
+        """Move the weights away that no other network on the device has."""
         module = resident.module()
         if module is not None and self._residents.pop(id(module), None) is not None:
-            self._move(module, "cpu")
+            leaving = resident.weights.keys() - self._weights_on(resident.device) - set(kept)
+            if leaving:
+                self._move(module, "cpu", leaving)
 
     def _forget_dead(self) -> None:
         self._residents = {key: each for key, each in self._residents.items() if each.module() is not None}
@@ -247,27 +276,8 @@ def _name(value: object) -> str:
     return f"{type(value).__name__} {source!r}" if isinstance(source, str) and source else type(value).__name__
 
 
-def _tensors(module: nn.Module) -> Iterator[Any]:  # Any: tensors; torch isn't imported here
-    yield from module.parameters()
-    yield from module.buffers()
-
-
-def _tensor_ids(module: nn.Module) -> frozenset[int]:
-    return frozenset(map(id, _tensors(module)))
-
-
-def _size_bytes(module: nn.Module) -> int:
-    return sum(tensor.nbytes for tensor in _tensors(module))
-
-
-def _sharing(resident: _Resident, others: list[_Resident]) -> list[_Resident]:
-    """Give all networks that have weights in common with one, directly or by way of others: they move together."""
-    tensors, group, left = resident.tensors, [resident], [each for each in others if each is not resident]
-    while joining := [each for each in left if not tensors.isdisjoint(each.tensors)]:
-        group += joining
-        left = [each for each in left if each not in joining]
-        tensors = tensors.union(*(each.tensors for each in joining))
-    return group
+def _weights(module: nn.Module) -> dict[int, int]:
+    return {id(weight): weight.nbytes for weight in module.parameters()}
 
 
 def _amount(size_bytes: int) -> str:

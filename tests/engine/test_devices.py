@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import weakref
+from collections.abc import Collection
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from graphengine.engine.devices import DeviceMemory, check_device
+from graphengine.engine.devices import DeviceMemory, check_device, move_weights
 from graphengine.errors import GraphEngineError
 from graphengine.types import Clip, TextEncoder, Vae
 
@@ -32,28 +34,37 @@ class Device:
         self.size_mib = size_mib
         self.says_free = True
         self.moves: list[tuple[str, str]] = []
-        self.on_it: dict[str, float] = {}
+        self.seen: weakref.WeakSet[Weights] = weakref.WeakSet()
+        self.weights: dict[int, float] = {}
         self.memory = DeviceMemory(free_bytes=self._free_bytes, move=self._move)
 
-    def _free_bytes(self, device: str) -> int | None:
-        return int((self.size_mib + RESERVE - sum(self.on_it.values())) * MIB) if self.says_free else None
+    @property
+    def on_it(self) -> set[str]:
+        """The networks whose weights are all there."""
+        return {each.name for each in self.seen if all(id(weight) in self.weights for weight in each.parameters())}
 
-    def _move(self, module: nn.Module, device: str) -> None:
+    def _free_bytes(self, device: str) -> int | None:
+        return int((self.size_mib + RESERVE - sum(self.weights.values())) * MIB) if self.says_free else None
+
+    def _move(self, module: nn.Module, device: str, weights: Collection[int]) -> None:
         assert isinstance(module, Weights)
         self.moves.append((module.name, device))
-        self.on_it.pop(module.name, None)
+        self.seen.add(module)
+        for weight in weights:
+            self.weights.pop(weight, None)
         if device == GPU:
-            if sum(self.on_it.values()) + module.size_mib > self.size_mib:
+            arriving = {id(each): each.nbytes / MIB for each in module.parameters() if id(each) in weights}
+            if sum(self.weights.values()) + sum(arriving.values()) > self.size_mib:
                 raise RuntimeError("CUDA out of memory. Tried to allocate 1 GiB.")
-            self.on_it[module.name] = module.size_mib
+            self.weights |= arriving
 
 
 class Weights(nn.Module):
-    def __init__(self, name: str, size_mib: float, shared: nn.Parameter | None = None) -> None:
+    def __init__(self, name: str, size_mib: float, *shared: nn.Parameter) -> None:
         super().__init__()
         self.name = name
-        self.size_mib = size_mib
-        self.weight = shared if shared is not None else nn.Parameter(torch.empty(int(size_mib * MIB) // 4))
+        own = [nn.Parameter(torch.empty(int(size_mib * MIB) // 4))] if size_mib else []
+        self.weights = nn.ParameterList([*own, *shared])
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,7 @@ def test_networks_stay_for_the_next_time() -> None:
     device, a = Device(10), part("a")
     for _ in range(2):
         with device.memory.loaded([a], GPU):
-            assert set(device.on_it) == {"a"}
+            assert device.on_it == {"a"}
     assert device.moves == [("a", GPU)]
     assert device.memory.resident_names(GPU) == ["Part 'a'"]
 
@@ -82,7 +93,7 @@ def test_the_least_recently_used_goes_first() -> None:
     for each in (a, b, a, c):
         with device.memory.loaded([each], GPU):
             pass
-    assert set(device.on_it) == {"a", "c"}
+    assert device.on_it == {"a", "c"}
     assert device.moves[-2:] == [("b", "cpu"), ("c", GPU)]
 
 
@@ -92,9 +103,9 @@ def test_what_an_outer_block_holds_stays() -> None:
         with device.memory.loaded([b], GPU):
             pass
         with device.memory.loaded([c], GPU):
-            assert set(device.on_it) == {"a", "c"}
+            assert device.on_it == {"a", "c"}
     with device.memory.loaded([b], GPU):  # nobody holds 'a' any more
-        assert set(device.on_it) == {"c", "b"}
+        assert device.on_it == {"c", "b"}
 
 
 def test_a_block_may_hold_the_same_network_twice() -> None:
@@ -105,7 +116,7 @@ def test_a_block_may_hold_the_same_network_twice() -> None:
         with pytest.raises(GraphEngineError), device.memory.loaded([b], GPU):
             pass
     with device.memory.loaded([b], GPU):
-        assert set(device.on_it) == {"b"}
+        assert device.on_it == {"b"}
 
 
 def test_what_fits_nowhere_is_said_with_what_holds_the_room() -> None:
@@ -130,12 +141,12 @@ def test_a_full_device_that_does_not_tell_is_emptied_once() -> None:
         with device.memory.loaded([each], GPU):
             pass
     with device.memory.loaded([big], GPU):
-        assert set(device.on_it) == {"big"}
+        assert device.on_it == {"big"}
     assert device.moves[2:] == [("big", GPU), ("big", "cpu"), ("a", "cpu"), ("b", "cpu"), ("big", GPU)]
 
 
 def test_other_failures_of_a_move_are_not_taken_for_a_full_device() -> None:
-    def broken(module: nn.Module, device: str) -> None:
+    def broken(module: nn.Module, device: str, weights: Collection[int]) -> None:
         if device != "cpu":
             raise RuntimeError("the driver is gone")
 
@@ -150,7 +161,7 @@ def test_a_failed_block_holds_nothing() -> None:
     with pytest.raises(GraphEngineError), device.memory.loaded([a, big], GPU):
         pass
     device.memory.make_room(1 * MIB, GPU)
-    assert device.on_it == {}
+    assert device.on_it == set()
 
 
 def test_room_is_made_for_the_work_and_for_the_networks_that_come() -> None:
@@ -159,7 +170,7 @@ def test_room_is_made_for_the_work_and_for_the_networks_that_come() -> None:
         with device.memory.loaded([each], GPU):
             pass
     device.memory.make_room(4 * MIB, GPU, [model, "text", 7])
-    assert set(device.on_it) == {"b"}
+    assert device.on_it == {"b"}
 
 
 def test_making_room_spares_what_the_work_needs() -> None:
@@ -168,20 +179,64 @@ def test_making_room_spares_what_the_work_needs() -> None:
         with device.memory.loaded([each], GPU):
             pass
     device.memory.make_room(100 * MIB, GPU, [a])
-    assert set(device.on_it) == {"a"}
+    assert device.on_it == {"a"}
 
 
 def test_networks_with_common_weights_move_together() -> None:
     base = part("base")
-    tuned = Part(Weights("tuned", 0, base.network.weight), "tuned")  # type: ignore[arg-type]  # mypy takes it for a module
+    tuned = Part(Weights("tuned", 0, *base.network.parameters()), "tuned")
     device, other = Device(2), part("other", 2)
     with device.memory.loaded([base, tuned], GPU):
         pass
     with device.memory.loaded([tuned], GPU):
         device.memory.make_room(2 * MIB, GPU)
-        assert set(device.on_it) == {"base", "tuned"}
+        assert device.on_it == {"base", "tuned"}
     with device.memory.loaded([other], GPU):
-        assert set(device.on_it) == {"other"}
+        assert device.on_it == {"other"}
+
+
+def test_weights_that_networks_share_take_room_once() -> None:
+    """
+    base    [shared 2][own 3]
+    tuned   [shared 2][own 3]     fits beside base where 8 do, not where 10 would be needed
+    """
+    shared = nn.Parameter(torch.empty(2 * MIB // 4))
+    base, tuned = (Part(Weights(name, 3, shared), name) for name in ("base", "tuned"))
+    device = Device(8)
+    for each in (base, tuned):
+        with device.memory.loaded([each], GPU):
+            pass
+    assert device.on_it == {"base", "tuned"}
+
+
+def test_what_a_network_in_use_shares_stays_when_others_leave() -> None:
+    shared = nn.Parameter(torch.empty(2 * MIB // 4))
+    base, tuned, other = (
+        Part(Weights("base", 3, shared), "base"),
+        Part(Weights("tuned", 3, shared), "tuned"),
+        part("c", 2),
+    )
+    device = Device(7)
+    with device.memory.loaded([base], GPU):
+        pass
+    with device.memory.loaded([tuned], GPU):  # for which base's own weights leave, and what they share needn't come
+        assert device.on_it == {"tuned"}
+        assert device.moves == [("base", GPU), ("base", "cpu"), ("tuned", GPU)]
+        with device.memory.loaded([other], GPU):
+            assert device.on_it == {"tuned", "c"}
+        with pytest.raises(GraphEngineError, match="Part 'base' doesn't fit"), device.memory.loaded([base], GPU):
+            pass
+        assert "tuned" in device.on_it
+
+
+@pytest.mark.gpu
+def test_only_the_weights_that_leave_are_moved() -> None:
+    network = Weights("a", 1, nn.Parameter(torch.zeros(4)))
+    own, shared = network.parameters()
+    move_weights(network, GPU, {id(own), id(shared)})
+    assert (own.device.type, shared.device.type) == ("cuda", "cuda")
+    move_weights(network, "cpu", {id(own)})
+    assert (own.device.type, shared.device.type) == ("cpu", "cuda")
 
 
 def test_a_network_that_nobody_has_any_more_is_forgotten() -> None:
