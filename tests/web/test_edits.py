@@ -97,6 +97,38 @@ def test_subgraphs_and_nodes_are_called_otherwise_and_give_their_outputs(page: P
     assert "subgraphs" not in document(page)
 
 
+def test_a_node_is_made_wider_and_narrow_again(page: Page) -> None:
+    open_workflow(page, SUM, "Sum")
+    one = node(page, "one")
+    _head(page, "one")
+    before = _width(one)
+    handle = one.locator(".react-flow__resize-control")
+    box = handle.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] - 15  # beside a row without a socket there
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 50, y, steps=5)
+    page.mouse.up()
+    wide = document(page)["ui"]["nodes"]["one"]["size"][0]
+    assert wide >= 330
+    assert _width(one) > before
+    one.focus()
+    page.keyboard.press("]")
+    assert document(page)["ui"]["nodes"]["one"]["size"][0] == wide + 20
+    one.focus()
+    for _ in range(2):  # the drag is one entry, and the key another
+        page.keyboard.press("Control+z")
+    expect(one).to_have_css("width", "280px")
+    assert "size" not in document(page)["ui"]["nodes"]["one"]
+
+
+def _width(of: Locator) -> float:
+    box = of.bounding_box()
+    assert box is not None
+    return box["width"]
+
+
 def _answer(page: Page, question: str, name: str) -> None:
     asked = page.get_by_role("dialog", name=question)
     asked.get_by_role("textbox", name="Name").fill(name)

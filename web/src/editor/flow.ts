@@ -2,7 +2,7 @@
 import { type Edge, type Node, type NodeHandle, Position } from "@xyflow/react";
 import type { Definitions } from "../graph/definitions";
 import type { GraphDoc, Group, Json, NodeDoc, NodeLook, Note, WorkflowDoc } from "../graph/document";
-import { type CardShape, cardShape, rowsOf, type Size, sizeOf } from "../graph/layout";
+import { type CardShape, cardShape, rowsOf, type Size, sizeOf, widthOf } from "../graph/layout";
 import { linksInto, linksOf } from "../graph/links";
 import { type Shape, shapesOf } from "../graph/resolve";
 import { t } from "../i18n";
@@ -201,14 +201,15 @@ interface CardParts {
 function cardNode({ id, tab, node, look, shape, x, y, selected, size, promoted, outputs }: CardParts): CardNode {
   const unwidgeted = withoutWidget(id, node, look);
   const shown = cardShape(shape, look, inUse(node, unwidgeted, promoted.keys()));
-  const computed = size ?? sizeOf(shown, look, unwidgeted);
+  const width = widthOf(look);
+  const { height } = size ?? sizeOf(shown, look, unwidgeted);
   const card: CardNode = {
     id,
     type: "card",
     position: { x, y },
     selected,
-    width: computed.width,
-    measured: { width: computed.width, height: computed.height },
+    width,
+    measured: { width, height },
     ariaLabel: t("editor.nodeLabel", { title: node.title ?? shape.label, id }),
     data: {
       tab: tab.id,
@@ -223,7 +224,7 @@ function cardNode({ id, tab, node, look, shape, x, y, selected, size, promoted, 
       promoted,
     },
   };
-  if (size === undefined) card.handles = handlesOf(shown, look, unwidgeted, computed.width);
+  if (size === undefined) card.handles = handlesOf(shown, look, unwidgeted, width);
   return card;
 }
 

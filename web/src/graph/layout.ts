@@ -5,6 +5,7 @@ import type { Shape } from "./resolve";
 import { type WidgetKind, widgetKind } from "./widgetKind";
 
 export const NODE_WIDTH = 280;
+export const NARROWEST = NODE_WIDTH / 2;
 export const HEADER_HEIGHT = 32;
 export const OUTPUT_HEIGHT = 24;
 /** An input's row, and the first line of a higher one, where its socket sits. */
@@ -89,11 +90,16 @@ export function rowsOf(shape: Shape, look: NodeLook | undefined, linked: Readonl
 
 /** Give a node's size as the canvas draws it; only its width can be chosen. */
 export function sizeOf(shape: Shape | CardShape, look?: NodeLook, linked: ReadonlySet<string> = NONE): Size {
-  const width = Math.max(look?.size?.[0] ?? NODE_WIDTH, NODE_WIDTH / 2);
+  const width = widthOf(look);
   if (look?.collapsed) return { width, height: HEADER_HEIGHT };
   const last = rowsOf(shape, look, linked).at(-1);
   const more = "advanced" in shape && shape.advanced > 0 ? MORE_HEIGHT : 0;
   return { width, height: (last === undefined ? HEADER_HEIGHT : last.y + last.height) + more + PADDING };
+}
+
+/** Tell how wide a node is: as wide as it was made, but never so narrow that nothing can be read. */
+export function widthOf(look: NodeLook | undefined): number {
+  return Math.max(look?.size?.[0] ?? NODE_WIDTH, NARROWEST);
 }
 
 /** Lay nodes out from left to right along their links; gives their corners, the leftmost and topmost at `origin`. */

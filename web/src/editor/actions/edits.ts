@@ -1,5 +1,6 @@
 import type { Json, Mode } from "../../graph/document";
 import * as edits from "../../graph/edits";
+import { NARROWEST, widthOf } from "../../graph/layout";
 import { t } from "../../i18n";
 import { askName } from "../../run/askStore";
 import { activeTab, graphAt, useEditor } from "../../stores/editorStore";
@@ -130,6 +131,33 @@ export async function changeId(): Promise<void> {
   if (!change(label, (graph) => edits.renameNode(graph, id, next))) return;
   useEditor.getState().select([next]);
   announce(label);
+}
+
+/** Make a node wider or narrower; drags are one entry of the history, until `endGesture`. */
+export function resize(id: string, width: number): void {
+  const now = current();
+  if (now === null) return;
+  const height = useCanvas.getState().sizes.get(id)?.height ?? 0;
+  const label = t("editor.didResize", { node: titleOf(now.graph, id) });
+  change(label, (graph) => edits.resizeNode(graph, id, [Math.round(width), Math.round(height)]), `resize:${id}`);
+}
+
+/** Make the selected nodes wider, or narrower. */
+export function widen(by: number): void {
+  const now = current();
+  const ids = selectedCards();
+  if (now === null || ids.length === 0) return;
+  const widths = ids.map((id) => Math.max(widthOf(now.graph.ui?.nodes?.[id]) + by, NARROWEST));
+  change(
+    t("editor.didWiden", { count: ids.length }),
+    (graph) => {
+      for (const [place, id] of ids.entries()) {
+        edits.resizeNode(graph, id, [widths[place] ?? 0, useCanvas.getState().sizes.get(id)?.height ?? 0]);
+      }
+    },
+    `widen:${ids.join()}`,
+  );
+  announce(t("editor.widthIs", { width: widths[0] ?? 0 }));
 }
 
 /** Put things where they were dragged to. */

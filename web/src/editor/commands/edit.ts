@@ -16,9 +16,11 @@ import {
   toggleCollapsed,
   toggleMode,
   undo,
+  widen,
 } from "../actions";
 import { useCanvas } from "../canvasStore";
 import type { Command } from "../commands";
+import { GRID } from "../grid";
 
 const anySelected = () => selection().length > 0;
 const anyCard = () => selectedCards().length > 0;
@@ -142,6 +144,22 @@ export const editCommands: readonly Command[] = [
     section: "edit",
     enabled: anyCard,
     run: () => toggleAdvanced(),
+  },
+  {
+    id: "edit.wider",
+    label: t("editor.wider"),
+    section: "edit",
+    keys: ["]"],
+    enabled: anyCard,
+    run: () => widen(GRID * 2),
+  },
+  {
+    id: "edit.narrower",
+    label: t("editor.narrower"),
+    section: "edit",
+    keys: ["["],
+    enabled: anyCard,
+    run: () => widen(-GRID * 2),
   },
   {
     id: "edit.collapse",

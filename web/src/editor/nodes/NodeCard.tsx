@@ -1,11 +1,12 @@
-import { type NodeProps, useStore } from "@xyflow/react";
+import { type NodeProps, NodeResizeControl, ResizeControlVariant, useStore } from "@xyflow/react";
 import { type CSSProperties, memo } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { shareOf } from "../../graph/heat";
-import { HEADER_HEIGHT, MORE_HEIGHT, PADDING, rowsOf } from "../../graph/layout";
+import { HEADER_HEIGHT, MORE_HEIGHT, NARROWEST, PADDING, rowsOf } from "../../graph/layout";
 import { t } from "../../i18n";
+import { useEditor } from "../../stores/editorStore";
 import { nodeRun, type Problem, useRun } from "../../stores/runStore";
-import { enterNode, toggleAdvanced } from "../actions";
+import { enterNode, resize, toggleAdvanced } from "../actions";
 import { type CardNode, withoutWidget } from "../flow";
 import { costText, useHeat } from "../heatStore";
 import { Badge, Progress } from "./Badge";
@@ -22,7 +23,7 @@ export const FAR_ZOOM = 0.35;
 const NONE: readonly Problem[] = [];
 
 /** A node of the graph. */
-export const NodeCard = memo(function NodeCard({ id, data, height }: NodeProps<CardNode>) {
+export const NodeCard = memo(function NodeCard({ id, data, height, selected }: NodeProps<CardNode>) {
   const far = useStore((state) => state.transform[2] < FAR_ZOOM);
   const state = useRun((run) => nodeRun(run, data.tab, data.fullId)?.state);
   const problems = useRun(
@@ -44,6 +45,15 @@ export const NodeCard = memo(function NodeCard({ id, data, height }: NodeProps<C
 
   return (
     <div className={classes.join(" ")} style={style}>
+      {selected && (
+        <NodeResizeControl
+          position="right"
+          variant={ResizeControlVariant.Line}
+          minWidth={NARROWEST}
+          onResize={(_event, { width }) => resize(id, width)}
+          onResizeEnd={() => useEditor.getState().endGesture()}
+        />
+      )}
       <header className="card-head" style={{ height: HEADER_HEIGHT }}>
         {look.breakpoint && <BreakpointMark id={id} />}
         <Title id={id} node={data.node} name={data.name} />
