@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graphengine.types import Clip, Guider, Image, Latent, Model, Recipe, UpscaleModel, Vae
+from graphengine.types import Clip, Conditioning, Guider, Image, Latent, Model, Recipe, UpscaleModel, Vae
 
 __all__ = [
     "decoding_memory",
@@ -27,15 +27,27 @@ _FEED_FORWARD_MAPS = 22
 """A transformer block widens its states eightfold, and holds that twice besides its own; of the finest level's size."""
 
 
-def sampling_memory(model: Model, latent_image: Latent, cfg: float) -> int:
+def sampling_memory(
+    model: Model, latent_image: Latent, cfg: float, positive: Conditioning, negative: Conditioning
+) -> int:
     """Estimate what one call of a denoiser takes, in bytes; 0 for a network of unknown structure."""
+    return _call_memory(model, latent_image, _asked_together(positive) + (_asked_together(negative) if cfg != 1 else 0))
+
+
+def _asked_together(conditioning: Conditioning) -> int:
+    """Count the parts that one call may be about; those of a prompt's schedule count one after the other."""
+    scheduled = sum(bool(part.steps) for part in conditioning.parts)
+    return len(conditioning.parts) - scheduled + min(1, scheduled)
+
+
+def _call_memory(model: Model, latent_image: Latent, prompts: int) -> int:
     config = _config(model.network)
     channels = config.get("block_out_channels")
     if not channels:
         return 0
     batch, _, height, width = latent_image.samples.shape
-    if cfg != 1 and "cross_attention_dim" in config:
-        batch *= 2  # with and without the prompt in one call
+    if "cross_attention_dim" in config:
+        batch *= prompts
     layers = config["layers_per_block"]
     layers = max(layers) if isinstance(layers, list | tuple) else layers
     skips = sum((layers + 1) * count / 4**level for level, count in enumerate(channels))
@@ -45,8 +57,11 @@ def sampling_memory(model: Model, latent_image: Latent, cfg: float) -> int:
 
 def guided_memory(guider: Guider, latent_image: Latent) -> int:
     """Estimate what one call of a guided denoiser takes, in bytes; of three prompts each has a call of its own."""
-    in_pairs = guider.negative is not None and guider.middle is None
-    return sampling_memory(guider.model, latent_image, guider.cfg if in_pairs else 1)
+    prompts = [guider.positive, guider.negative, guider.middle]
+    if guider.negative is not None and guider.middle is None:
+        return sampling_memory(guider.model, latent_image, guider.cfg, guider.positive, guider.negative)
+    most = max(_asked_together(prompt) for prompt in prompts if prompt is not None)
+    return _call_memory(guider.model, latent_image, most)
 
 
 def decoding_memory(samples: Latent, vae: Vae) -> int:

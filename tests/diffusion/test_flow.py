@@ -8,17 +8,18 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-from diffusers import SD3Transformer2DModel
 from torch import Tensor
 
+from graphengine.diffusion import conditioning
 from graphengine.diffusion.denoisers import Denoiser, denoised_to_raw, raw_to_denoised
 from graphengine.diffusion.samplers import SAMPLERS, Ask
 from graphengine.diffusion.sampling import sample
 from graphengine.diffusion.sampling_run import Place, run_sampler
 from graphengine.diffusion.schedules import TrainedLevels, sampling_sigmas
 from graphengine.errors import InputError
-from graphengine.types import Conditioning, Guider, Latent, Mask, Model, RunNoise, Sigmas
-from tests.diffusion.tiny_checkpoint import tiny_model, tiny_vae
+from graphengine.types import Conditioning, Guider, Latent, Mask, RunNoise, Sigmas
+from tests.diffusion.tiny_checkpoint import tiny_model
+from tests.diffusion.tiny_flow import tiny_flow_clip, tiny_flow_model, tiny_flow_vae
 
 CONFIG: dict[str, object] = {
     "_class_name": "FlowMatchEulerDiscreteScheduler",
@@ -28,19 +29,9 @@ CONFIG: dict[str, object] = {
 SEED, STEPS, CFG = 5, 4, 3.0
 
 
-def flow_model() -> Model:
-    torch.manual_seed(0)
-    network = SD3Transformer2DModel(
-        sample_size=8, patch_size=2, in_channels=4, num_layers=2, attention_head_dim=4, num_attention_heads=2,
-        joint_attention_dim=16, caption_projection_dim=8, pooled_projection_dim=12, out_channels=4,
-        pos_embed_max_size=8,
-    )  # fmt: skip
-    return Model(network.eval().requires_grad_(False), "flow", CONFIG, 4, 2, "tiny", family="sd3")
-
-
 def prompt(seed: int) -> Conditioning:
     generator = torch.Generator().manual_seed(seed)
-    return Conditioning.of(torch.randn(1, 5, 16, generator=generator), torch.randn(1, 12, generator=generator))
+    return Conditioning.of(torch.randn(1, 5, 64, generator=generator), torch.randn(1, 48, generator=generator))
 
 
 def encoded() -> Latent:
@@ -51,7 +42,7 @@ def pipeline(kind: str, **given: Any) -> Tensor:  # Any: diffusers is untyped
     parts = dict.fromkeys(f"{part}{number}" for part in ("text_encoder", "tokenizer") for number in ("", "_2", "_3"))
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler.from_config(dict(CONFIG))
     pipe = getattr(diffusers, kind)(
-        transformer=flow_model().network, scheduler=scheduler, vae=tiny_vae().autoencoder, **parts
+        transformer=tiny_flow_model().network, scheduler=scheduler, vae=tiny_flow_vae().autoencoder, **parts
     )
     pipe.set_progress_bar_config(disable=True)
     positive, negative = prompt(1).parts[0], prompt(2).parts[0]
@@ -67,7 +58,7 @@ def pipeline(kind: str, **given: Any) -> Tensor:  # Any: diffusers is untyped
 def ours(latent: Latent, sampler_name: Any, **options: Any) -> Tensor:  # Any: each test varies other inputs
     given = {"seed": SEED, "steps": STEPS, "cfg": CFG, "scheduler": "simple", **options}
     return sample(
-        flow_model(), latent, sampler_name=sampler_name, positive=prompt(1), negative=prompt(2), **given
+        tiny_flow_model(), latent, sampler_name=sampler_name, positive=prompt(1), negative=prompt(2), **given
     ).samples  # fmt: skip
 
 
@@ -110,6 +101,25 @@ def test_the_schedulers_sampler_equals_the_pipeline() -> None:
     torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("has_t5", [True, False], ids=["", "without T5"])
+def test_prompts_are_encoded_as_by_the_pipeline(has_t5: bool) -> None:
+    """Two CLIP encoders and T5; where that isn't loaded, zeros take the place of its 256 tokens."""
+    clip = tiny_flow_clip()
+    encoders = [*clip.encoders] if has_t5 else [*clip.encoders[:2]]
+    parts: dict[str, Any] = dict.fromkeys(("transformer", "scheduler", "vae", "text_encoder_3", "tokenizer_3"))
+    for number, encoder in enumerate(encoders):
+        suffix = f"_{number + 1}" if number else ""
+        parts |= {f"text_encoder{suffix}": encoder.network, f"tokenizer{suffix}": encoder.tokenizer}
+    pipe = diffusers.StableDiffusion3Pipeline(**parts)
+    pipe.transformer = tiny_flow_model().network
+    pipe.transformer.register_to_config(joint_attention_dim=64 if has_t5 else 4096)
+    theirs = pipe.encode_prompt("a red square", None, None, "cpu", max_sequence_length=16 if has_t5 else 256)
+    (mine,) = conditioning.encode(replace(clip, encoders=tuple(encoders), family="sd3"), "a red square").parts
+    assert torch.equal(mine.embedding, theirs[0])
+    assert mine.pooled is not None
+    assert torch.equal(mine.pooled, theirs[2])
+
+
 def test_the_schedulers_sampler_equals_the_image_to_image_pipeline() -> None:
     theirs = pipeline("StableDiffusion3Img2ImgPipeline", image=encoded().samples, strength=0.5)
     mine = ours(encoded(), "diffusers:FlowMatchEulerDiscreteScheduler", denoise=0.5)
@@ -122,7 +132,7 @@ def test_our_euler_equals_the_pipeline_on_its_levels() -> None:
     scheduler.set_timesteps(STEPS)
     levels = TrainedLevels.of(CONFIG)
     sigmas = Sigmas(torch.tensor([*(levels.level_told(float(each)) for each in scheduler.timesteps), 0.0]))
-    guider = Guider(flow_model(), prompt(1), prompt(2), CFG)
+    guider = Guider(tiny_flow_model(), prompt(1), prompt(2), CFG)
     blank = Latent(torch.zeros(1, 4, 8, 8))
     mine = run_sampler(guider, RunNoise(SEED), "euler", sigmas, blank, Place()).latent.samples
     torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-4)
@@ -171,6 +181,6 @@ def test_latents_that_do_not_fill_patches_are_refused() -> None:
 
 
 def test_pooled_prompts_that_do_not_fit_are_refused() -> None:
-    bare = Conditioning.of(torch.zeros(1, 5, 16))
-    with pytest.raises(InputError, match="doesn't have the 12 features"):
-        Denoiser(flow_model(), bare, bare, cfg=1, batch=1)(Ask(torch.zeros(1, 4, 8, 8), 1.0))
+    bare = Conditioning.of(torch.zeros(1, 5, 64))
+    with pytest.raises(InputError, match="doesn't have the 48 features"):
+        Denoiser(tiny_flow_model(), bare, bare, cfg=1, batch=1)(Ask(torch.zeros(1, 4, 8, 8), 1.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,8 +89,14 @@ def test_sampling_takes_about_what_is_estimated(channels: tuple[int, ...], layer
     latent = Latent(torch.zeros(1, 4, 16, 24))
     with torch.no_grad(), Peak() as peak:
         network(torch.cat([latent.samples] * 2), torch.tensor(1.0), torch.zeros(2, 8, 16))
-    assert peak.peak_bytes <= sampling_memory(model, latent, cfg=7.0) <= 1.3 * peak.peak_bytes
-    assert sampling_memory(model, latent, cfg=1.0) * 2 == sampling_memory(model, latent, cfg=7.0)
+    prompt = Conditioning.of(torch.zeros(1, 8, 16))
+    estimate = sampling_memory(model, latent, 7.0, prompt, prompt)
+    assert peak.peak_bytes <= estimate <= 1.3 * peak.peak_bytes
+    assert sampling_memory(model, latent, 1.0, prompt, prompt) * 2 == estimate
+    regional = Conditioning(prompt.parts * 3)
+    assert sampling_memory(model, latent, 7.0, regional, prompt) == 2 * estimate
+    scheduled = Conditioning(tuple(replace(part, steps=((0, 0.5),)) for part in regional.parts))
+    assert sampling_memory(model, latent, 7.0, scheduled, prompt) == estimate
 
 
 @pytest.mark.parametrize(("channels", "layers"), SHAPES.values(), ids=SHAPES)
@@ -137,7 +144,11 @@ def test_enlarging_takes_about_what_is_estimated(doublings: int) -> None:
 
 
 def test_nothing_is_claimed_of_a_network_of_unknown_structure() -> None:
-    assert sampling_memory(Model(BasicUNet(), "mixing", {}, 1, 1), Latent(torch.zeros(1, 1, 8, 8)), cfg=1.0) == 0
+    prompt = Conditioning.of(torch.zeros(1, 8, 16))
+    assert (
+        sampling_memory(Model(BasicUNet(), "mixing", {}, 1, 1), Latent(torch.zeros(1, 1, 8, 8)), 1.0, prompt, prompt)
+        == 0
+    )
 
 
 def test_training_takes_the_weights_several_times() -> None:
