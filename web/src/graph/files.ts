@@ -12,6 +12,7 @@ import {
   parseJson,
   type WorkflowDoc,
 } from "./document";
+import { workflowInExif } from "./exif";
 import { isPng, textInPng } from "./png";
 import { structureProblem } from "./structure";
 
@@ -67,11 +68,10 @@ export type Dropped = { kind: "workflow"; workflow: WorkflowDoc } | { kind: "pic
 /** Read what was dropped: a workflow, a picture with one inside, or a plain picture. Throws a DocumentError for others. */
 export async function readDropped(file: Blob): Promise<Dropped> {
   const bytes = new Uint8Array(await file.arrayBuffer());
-  if (isPng(bytes)) {
-    const text = await workflowInPng(bytes);
+  if (isPng(bytes) || isPicture(bytes)) {
+    const text = (await workflowInPng(bytes)) ?? (await workflowInExif(bytes));
     return text === null ? { kind: "picture" } : { kind: "workflow", workflow: readWorkflow(text) };
   }
-  if (isPicture(bytes)) return { kind: "picture" };
   return { kind: "workflow", workflow: readWorkflow(asText(bytes)) };
 }
 

@@ -46,7 +46,8 @@ async function readText(type: string, data: Uint8Array): Promise<string | null> 
   return text === null ? null : new TextDecoder().decode(text);
 }
 
-async function inflate(data: Uint8Array): Promise<Uint8Array | null> {
+/** Unpack zlib's format; null if it is damaged, or unpacks to more than any workflow has. */
+export async function inflate(data: Uint8Array): Promise<Uint8Array | null> {
   const stream = new Blob([data.slice()]).stream().pipeThrough(new DecompressionStream("deflate"));
   const parts: Uint8Array[] = [];
   let size = 0;
