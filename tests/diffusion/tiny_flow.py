@@ -46,7 +46,7 @@ def tiny_flow_vae() -> Vae:
 
 def t5_tokenizer() -> Any:  # Any: transformers' tokenizers are untyped
     words = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁a", -1.0), ("▁red", -1.5), ("▁square", -2.0)]
-    return T5Tokenizer(vocab=words, extra_ids=0, model_max_length=16)
+    return T5Tokenizer(vocab=words, extra_ids=0, model_max_length=512)
 
 
 def _clip_encoder(width: int, pad_token: str) -> TextEncoder:
