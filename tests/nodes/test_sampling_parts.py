@@ -115,14 +115,12 @@ def test_two_prompts_are_followed_by_their_own_scales(ctx: FakeContext) -> None:
     assert not torch.allclose(dual(4, 4), dual(4, 4, "nested"), atol=1e-2)
 
 
-def test_each_step_is_reported_and_the_model_is_brought_to_the_device(ctx: FakeContext) -> None:
-    model = tiny_model()
-    nodes.sampler_custom_advanced(
-        ctx, nodes.random_noise(), nodes.basic_guider(model, PROMPT), EULER, nodes.manual_sigmas("5 2 1 0"),
-        empty_latent(32, 32),
-    )  # fmt: skip
+def test_each_step_is_reported_and_what_the_guider_holds_is_brought_to_the_device(ctx: FakeContext) -> None:
+    guider, blank = nodes.basic_guider(tiny_model(), PROMPT), empty_latent(32, 32)
+    levels = nodes.manual_sigmas("5 2 1 0")
+    nodes.sampler_custom_advanced(ctx, nodes.random_noise(), guider, EULER, levels, blank)
     assert ctx.progress_reports == pytest.approx([1 / 3, 2 / 3, 1])
-    assert ctx.loaded_values == [model]
+    assert ctx.loaded_values == [guider]
 
 
 def test_what_is_wrong_in_a_guider_is_said_of_the_guider(ctx: FakeContext) -> None:
