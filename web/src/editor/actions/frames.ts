@@ -75,6 +75,8 @@ export async function arrangeGraph(): Promise<void> {
     .map((link) => ({ from: link.from.node, to: link.to.node }));
   const corner: [number, number] = [Math.min(...boxes.map((box) => box.x)), Math.min(...boxes.map((box) => box.y))];
   const places = await layOut(boxes, links, corner);
+  const then = current()?.tab;
+  if (then?.id !== now.tab.id || then.path !== now.tab.path) return; // another graph is shown by now
   change(t("editor.layout"), (graph) => edits.moveNodes(graph, places));
   announce(t("editor.layout"));
   if (chosen.length <= 1) fitView();
