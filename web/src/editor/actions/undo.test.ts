@@ -66,11 +66,11 @@ const deeds: Record<string, (pick: Pick) => unknown> = {
       actions.connectSockets(from, { node: pick.id, name: input, side: "input" });
     }),
   disconnect: ({ a, b }) => actions.disconnectEnds([endAt(a), endAt(b)].filter((end) => end !== undefined)),
-  splice: (pick) =>
-    withEnd(pick.a, (end) => {
-      const fitting = Object.keys(current()?.graph.nodes ?? {}).find((node) => actions.fitsInto(node, end));
-      if (fitting !== undefined) actions.splice(fitting, end, place(pick));
-    }),
+  splice: (pick) => {
+    const id = actions.addNodeOf("ImageScale", { x: pick.a, y: pick.b }, null);
+    const end = linksOf(current()?.graph ?? { nodes: {} }).find((link) => actions.fitsInto(id, link.end))?.end;
+    if (end !== undefined) actions.splice(id, end, place(pick));
+  },
   bend: (pick) => withEnd(pick.a, (end) => actions.addReroute(end, 0, place(pick))),
   bendMore: (pick) => withEnd(pick.a, (end) => actions.moveReroute(end, 0, place(pick))),
   straighten: ({ a }) => withEnd(a, (end) => actions.removeReroute(end, 0)),
@@ -159,4 +159,4 @@ test("whatever was done in the editor: undoing all gives the start, redoing all 
       .filter((deed) => !noEdits.includes(deed))
       .sort(),
   );
-});
+}, 30_000);
