@@ -2,14 +2,16 @@ import "@xyflow/react/dist/base.css";
 import "../styles/canvas.css";
 import { ReactFlowProvider } from "@xyflow/react";
 import { useEffect } from "react";
+import { ErrorBoundary } from "../app/ErrorBoundary";
 import { lazily } from "../app/lazily";
 import { t } from "../i18n";
+import { tellError } from "../run/tell";
 import { activeGraph, activeTab, useEditor } from "../stores/editorStore";
 import { listenToClipboard } from "./clipboardEvents";
 import { GraphView } from "./GraphView";
 import { listenToKeys } from "./keys";
 import { ContextMenu } from "./Menu";
-import { useProbe } from "./probeStore";
+import { closeProbe, useProbe } from "./probeStore";
 import { useFirstLayout } from "./useFirstLayout";
 
 const ProbeCard = lazily(async () => (await import("./ProbeCard")).ProbeCard);
@@ -30,7 +32,14 @@ export function Canvas() {
         <GraphView viewKey={key} tab={tab} graph={graph} />
       </ReactFlowProvider>
       <ContextMenu />
-      {probes && <ProbeCard />}
+      <ErrorBoundary
+        onError={(error) => {
+          closeProbe();
+          tellError(error);
+        }}
+      >
+        {probes && <ProbeCard />}
+      </ErrorBoundary>
     </>
   );
 }

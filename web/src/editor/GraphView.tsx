@@ -12,6 +12,7 @@ import {
   type Viewport,
 } from "@xyflow/react";
 import { type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { ErrorBoundary } from "../app/ErrorBoundary";
 import { lazily } from "../app/lazily";
 import type { GraphDoc } from "../graph/document";
 import { t } from "../i18n";
@@ -197,7 +198,7 @@ export function GraphView({ viewKey, tab, graph }: GraphViewProps) {
       >
         <Background gap={GRID * 2} size={1} />
         {minimap && !isOverview && <MiniMap pannable zoomable ariaLabel={t("editor.minimap")} />}
-        {isOverview && <Overview nodes={flow.nodes} />}
+        <ErrorBoundary>{isOverview && <Overview nodes={flow.nodes} />}</ErrorBoundary>
         <WireTip />
       </ReactFlow>
       <Breadcrumb tab={tab} />

@@ -1,12 +1,15 @@
 import { useStore } from "@xyflow/react";
 import type { ReactNode } from "react";
+import { ErrorBoundary } from "../app/ErrorBoundary";
+import { lazily } from "../app/lazily";
 import { t } from "../i18n";
 import { useCanvas } from "./canvasStore";
 import { runCommand, shownKeys } from "./commands";
-import { HeatLegend } from "./HeatLegend";
 import { useHeat } from "./heatStore";
 import { openAddPalette } from "./palette";
 import { zoomTo } from "./view";
+
+const HeatLegend = lazily(async () => (await import("./HeatLegend")).HeatLegend);
 
 /** The few buttons on the canvas: add a node, fit, minimap, zoom. */
 export function ViewTools() {
@@ -46,7 +49,7 @@ export function ViewTools() {
       >
         {zoom} %
       </button>
-      {heat && <HeatLegend />}
+      <ErrorBoundary>{heat && <HeatLegend />}</ErrorBoundary>
     </div>
   );
 }

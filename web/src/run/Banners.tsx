@@ -1,20 +1,25 @@
 import { useEffect, useState } from "react";
+import { ErrorBoundary } from "../app/ErrorBoundary";
+import { lazily } from "../app/lazily";
 import { t } from "../i18n";
 import { activeTab, useEditor } from "../stores/editorStore";
 import { useRun } from "../stores/runStore";
-import { type Choice, resolve } from "./autosave";
 import { useData } from "./dataStore";
+
+const ConflictBanner = lazily(async () => (await import("./ConflictBanner")).ConflictBanner);
 
 /** A blink of the connection is nothing to tell of. */
 const PATIENCE_MS = 800;
 
 /** States of the page as a whole: no server, a conflict, packs that failed. */
 export function Banners() {
+  const tab = useEditor(activeTab);
+  const conflict = useData((state) => state.conflicts[tab?.id ?? ""]);
   return (
     <div className="banners">
       <ConnectionBanner />
       <StartBanner />
-      <ConflictBanner />
+      <ErrorBoundary>{tab !== undefined && conflict !== undefined && <ConflictBanner tab={tab} />}</ErrorBoundary>
       <PacksBanner />
     </div>
   );
@@ -50,27 +55,6 @@ function StartBanner() {
       <p>
         <strong>{failure.text}</strong> {failure.remedy} {t("state.tryingAgain")}
       </p>
-    </div>
-  );
-}
-
-function ConflictBanner() {
-  const tab = useEditor(activeTab);
-  const conflict = useData((state) => state.conflicts[tab?.id ?? ""]);
-  if (tab === undefined || conflict === undefined) return null;
-  const choose = (choice: Choice, label: string) => (
-    <button type="button" className="secondary" onClick={() => resolve(tab, choice)}>
-      {label}
-    </button>
-  );
-  return (
-    <div className="banner warn" role="alert">
-      <p>
-        <strong>{t("data.conflict", { name: tab.name ?? "" })}</strong> {t("data.conflictRemedy")}
-      </p>
-      {choose("mine", t("data.keepMine"))}
-      {choose("theirs", t("data.takeTheirsButton"))}
-      {choose("both", t("data.both"))}
     </div>
   );
 }

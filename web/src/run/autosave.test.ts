@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Saved } from "../api/routes";
 import type { WorkflowDoc } from "../graph/document";
 import { activeTab, type Tab, useEditor } from "../stores/editorStore";
-import { freeName, isDue, resolve, saveTab, takeNewer } from "./autosave";
+import { isDue, saveTab, takeNewer } from "./autosave";
+import { freeName, resolve } from "./conflicts";
 import { useData } from "./dataStore";
 
 function workflow(text: string): WorkflowDoc {
