@@ -224,6 +224,9 @@ class _Run(RunState):
             if self._take_from_cache(step, self.keys[index]):
                 self.settled(index)
                 return
+        elif step.key in self.computed and self._take_from_cache(step, step.key):
+            self.settled(index)  # another node of this run did the same: two that open one file share what is in it
+            return
         blocked = blocked_among(arguments) if not step.node.mapped else blocked_list(arguments, step.node.mapped)
         if blocked is not None:
             self._skip(step, blocked)
@@ -327,6 +330,7 @@ class _Run(RunState):
         self.shown.extend(result.shown)
         key = self.keys[step.ordinal] if step.late else step.key
         if key is not None and not step.node.definition.expands:
+            self.computed.add(key)
             self.cache.put(key, result)
         self.emit(NodeFinished, node=step.node.id, seconds=seconds)
         self.release(step)

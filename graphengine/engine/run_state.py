@@ -47,6 +47,7 @@ class RunState:
         self.unread = list(plan.readers)
         self.kept_for_result = set(plan.targets)
         self.keys: dict[int, bytes | None] = {}
+        self.computed: set[bytes] = set()  # keys of the results of this run
         self.fronts: list[Front] = []
         self.first = {step.ordinal for step in plan.steps if step.node.definition.is_async}
         self.guarded: set[int] = set()

@@ -173,7 +173,7 @@ def test_a_node_sees_the_settings_and_the_workflow(settings: Settings) -> None:
 
 def test_networks_are_on_the_device_within_the_block(settings: Settings) -> None:
     moves: list[str] = []
-    memory = DeviceMemory(free_bytes=lambda device: None, move=lambda module, device: moves.append(device))
+    memory = DeviceMemory(free_bytes=lambda device: None, move=lambda module, device, weights: moves.append(device))
     on_gpu = Settings(**{**vars(settings), "device": "cuda:0"})
     with Watched(RunServices(on_gpu, device_memory=memory)).context.loaded(torch.nn.Linear(1, 1)) as device:
         assert device == torch.device("cuda:0")

@@ -44,6 +44,26 @@ def engine_with(settings: Settings) -> MakeEngine:
 # Values
 
 
+def test_two_nodes_that_do_the_same_run_once(engine: Engine) -> None:
+    """
+    one ──▶ add ──▶ out
+    two ──▶ sum ──▶ other     'two' is like 'one', so what follows is alike as well
+    """
+    seen = Seen()
+    nodes = {
+        "one": ("Number", {"value": 2}),
+        "two": ("Number", {"value": 2}),
+        "add": ("Add", {"a": "@one.number"}),
+        "sum": ("Add", {"a": "@two.number"}),
+    }
+    result = engine.run(
+        drawn(nodes, outputs={"out": {"from": "add.sum"}, "other": {"from": "sum.sum"}}), emit=seen.append
+    )
+    assert result.outputs == {"out": 2, "other": 2}
+    assert len(seen.of("node_started")) == 2
+    assert len(seen.of("node_cached")) == 2
+
+
 def test_values_travel_along_the_links(engine: Engine) -> None:
     """
     seven ──▶ divide ─quotient──▶ sum ──▶ out

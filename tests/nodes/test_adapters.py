@@ -33,9 +33,15 @@ def broken(model: Model) -> Latent:
     raise ZeroDivisionError(f"with {sum(1 for _ in model.network.parameters())} parameters")
 
 
+@node("Alike", category="test")
+def alike(first: Model, second: Model) -> bool:
+    """Tell whether two models are of the same network."""
+    return first.network is second.network
+
+
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    return Registry([graphengine_nodes.pack, NodePack("test", functions=[broken])])
+    return Registry([graphengine_nodes.pack, NodePack("test", functions=[broken, alike])])
 
 
 @pytest.fixture
@@ -93,6 +99,16 @@ def test_a_swapped_lora_leaves_the_checkpoint_loaded(registry: Registry, setting
     assert not torch.equal(one, plain)
     assert torch.equal(plain_again, one)
     assert torch.equal(again, plain)
+
+
+def test_two_nodes_that_open_one_file_share_its_weights(registry: Registry, settings: Settings) -> None:
+    nodes = {
+        "one": ("LoadCheckpoint", {"ckpt_name": "tiny"}),
+        "two": ("LoadCheckpoint", {"ckpt_name": "tiny"}),
+        "alike": ("Alike", {"first": "@one.model", "second": "@two.model"}),
+    }
+    result = Engine(registry, settings).run(drawn(nodes, outputs={"alike": {"from": "alike.boolean"}}))
+    assert result.outputs["alike"] is True
 
 
 def test_a_failed_run_leaves_no_trace_of_the_lora(registry: Registry, settings: Settings) -> None:
