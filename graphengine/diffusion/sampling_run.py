@@ -26,7 +26,8 @@ from graphengine.diffusion.masking import KnownRegion, latent_mask
 from graphengine.diffusion.noise import Noise
 from graphengine.diffusion.samplers import SAMPLERS, Ask, Sampler
 from graphengine.diffusion.scheduler_samplers import PREFIX, SchedulerRun
-from graphengine.diffusion.schedules import TrainedLevels, check_sigmas
+from graphengine.diffusion.schedules import TrainedLevels
+from graphengine.diffusion.sigmas import check_sigmas
 from graphengine.errors import InputError
 from graphengine.types import Guider, Latent, Model, RunNoise, Sigmas
 

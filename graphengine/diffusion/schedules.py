@@ -38,9 +38,6 @@ FloatArray = NDArray[np.float64]
 _SMALLEST_ALPHA = 2.0**-24
 """With zero terminal SNR the last level would be infinite; this makes it 4096, as diffusers' Euler schedulers do."""
 
-WALK_UP = ("euler", "heun", "dpm_2", "dpmpp_2m")
-"""The samplers that also step from low noise to high: those without noise of their own and without use of the ends."""
-
 _LARGEST_FLOW_LEVEL = 2.0**20
 """In place of the infinite level of pure noise; what data adds to that is lost in rounding."""
 
@@ -178,39 +175,6 @@ def sampling_sigmas(levels: TrainedLevels, name: ScheduleName, *, steps: int, de
     if not bool((sigmas.diff() < 0).all()):
         raise _too_many_steps(name, total, "levels that float32 can tell apart")
     return sigmas
-
-
-def check_sigmas(sigmas: Tensor, sampler_name: str) -> Tensor:
-    """Refuse noise levels that a sampler can't step along.
-
-    Returns:
-        Them, float32 on the CPU.
-
-    Raises:
-        InputError: if they are no levels, don't fall, or rise with a sampler that can't walk up.
-    """
-    levels = sigmas.detach().float().cpu()
-    if levels.ndim != 1 or not torch.isfinite(levels).all() or bool((levels < 0).any()):
-        raise InputError("sigmas", "they are no row of numbers from 0 up.", "Make them with BasicScheduler, say.")
-    steps = levels.diff()
-    if bool((steps < 0).all()):
-        return levels
-    if not bool((steps > 0).all()):
-        raise InputError("sigmas", f"they don't fall from each to the next: {_shown(levels)}.", "Sort them.")
-    if sampler_name not in WALK_UP:
-        raise InputError(
-            "sigmas",
-            f"they rise from {levels[0]:.4g} to {levels[-1]:.4g}, and {sampler_name!r} can only go down.",
-            f"Choose the sampler {' or '.join(WALK_UP)}, or turn them with FlipSigmas.",
-        )
-    if levels[0] == 0:
-        raise InputError("sigmas", "they rise from 0, where no slope is known.", "Begin at 0.001, as FlipSigmas does.")
-    return levels
-
-
-def _shown(levels: Tensor) -> str:
-    shown = ", ".join(f"{level:.4g}" for level in levels[:6].tolist())
-    return f"{shown}, …" if len(levels) > 6 else shown
 
 
 def normal(levels: TrainedLevels, steps: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Noise levels as values: made by hand or without a model, cut apart and turned round."""
+"""Noise levels as values: checked, made by hand or without a model, cut apart and turned round."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from graphengine.diffusion.schedules import (
     FloatArray,
@@ -18,8 +19,44 @@ from graphengine.diffusion.schedules import (
 from graphengine.errors import InputError
 from graphengine.types import Model, ScheduleName, Sigmas
 
+WALK_UP = ("euler", "heun", "dpm_2", "dpmpp_2m")
+"""The samplers that also step from low noise to high: those without noise of their own and without use of the ends."""
+
 FIRST_WALKING_UP = 0.001
 """What stands for 0 where a walk up begins: too little noise to see, and a slope can be told."""
+
+
+def check_sigmas(sigmas: Tensor, sampler_name: str) -> Tensor:
+    """Refuse noise levels that a sampler can't step along.
+
+    Returns:
+        Them, float32 on the CPU.
+
+    Raises:
+        InputError: if they are no levels, don't fall, or rise with a sampler that can't walk up.
+    """
+    levels = sigmas.detach().float().cpu()
+    if levels.ndim != 1 or not torch.isfinite(levels).all() or bool((levels < 0).any()):
+        raise InputError("sigmas", "they are no row of numbers from 0 up.", "Make them with BasicScheduler, say.")
+    steps = levels.diff()
+    if bool((steps < 0).all()):
+        return levels
+    if not bool((steps > 0).all()):
+        raise InputError("sigmas", f"they don't fall from each to the next: {_shown(levels)}.", "Sort them.")
+    if sampler_name not in WALK_UP:
+        raise InputError(
+            "sigmas",
+            f"they rise from {levels[0]:.4g} to {levels[-1]:.4g}, and {sampler_name!r} can only go down.",
+            f"Choose the sampler {' or '.join(WALK_UP)}, or turn them with FlipSigmas.",
+        )
+    if levels[0] == 0:
+        raise InputError("sigmas", "they rise from 0, where no slope is known.", "Begin at 0.001, as FlipSigmas does.")
+    return levels
+
+
+def _shown(levels: Tensor) -> str:
+    shown = ", ".join(f"{level:.4g}" for level in levels[:6].tolist())
+    return f"{shown}, …" if len(levels) > 6 else shown
 
 
 def of_model(model: Model, scheduler: ScheduleName, steps: int, denoise: float) -> Sigmas:

@@ -16,6 +16,7 @@ pack = NodePack(
         "graphengine_nodes.sampling",
         "graphengine_nodes.model_sampling",
         "graphengine_nodes.sampling_parts",
+        "graphengine_nodes.noise_levels",
         "graphengine_nodes.previewing",
         "graphengine_nodes.merging",
         "graphengine_nodes.saving",

@@ -5,7 +5,7 @@ import torch
 
 from graphengine.diffusion import sigmas
 from graphengine.diffusion.samplers import SAMPLERS
-from graphengine.diffusion.schedules import WALK_UP, check_sigmas
+from graphengine.diffusion.sigmas import WALK_UP, check_sigmas
 from graphengine.errors import InputError
 from graphengine.types import Sigmas
 from tests.diffusion.gaussian import Gaussian, levels_between

@@ -11,6 +11,7 @@ from graphengine.authoring.testing import FakeContext
 from graphengine.diffusion import conditioning
 from graphengine.errors import InputError
 from graphengine.types import Conditioning, Guider, Latent, Mask, OwnSamplerName, SamplerChoice
+from graphengine_nodes import noise_levels
 from graphengine_nodes import sampling_parts as nodes
 from graphengine_nodes.latents import empty_latent, set_latent_noise_mask
 from graphengine_nodes.sampling import ksampler
@@ -42,7 +43,7 @@ def test_the_same_parts_equal_ksampler_bit_for_bit(ctx: FakeContext, sampler: Ow
         ctx, model, 5, 4, 3.0, sampler, "karras", positive=PROMPT, negative=NOTHING, latent_image=latent,
         denoise=denoise,
     )  # fmt: skip
-    levels = nodes.basic_scheduler(model, "karras", 4, denoise)
+    levels = noise_levels.basic_scheduler(model, "karras", 4, denoise)
     chosen = nodes.ksampler_select(sampler)
     guider = nodes.cfg_guider(model, PROMPT, NOTHING, 3.0)
     advanced = nodes.sampler_custom_advanced(ctx, nodes.random_noise(5), guider, chosen, levels, latent)
@@ -56,9 +57,9 @@ def test_the_same_parts_equal_ksampler_bit_for_bit(ctx: FakeContext, sampler: Ow
 
 def test_two_samplers_on_split_levels_equal_one(ctx: FakeContext) -> None:
     model, blank = tiny_model(), empty_latent(32, 32)
-    guider, levels = nodes.basic_guider(model, PROMPT), nodes.basic_scheduler(model, steps=4)
+    guider, levels = nodes.basic_guider(model, PROMPT), noise_levels.basic_scheduler(model, steps=4)
     whole = nodes.sampler_custom_advanced(ctx, nodes.random_noise(5), guider, EULER, levels, blank)
-    high, low = nodes.split_sigmas(levels, 2)
+    high, low = noise_levels.split_sigmas(levels, 2)
     first = nodes.sampler_custom_advanced(ctx, nodes.random_noise(5), guider, EULER, high, blank)
     second = nodes.sampler_custom_advanced(ctx, nodes.disable_noise(), guider, EULER, low, first.output)
     assert torch.equal(second.output.samples, whole.output.samples)
@@ -67,7 +68,7 @@ def test_two_samplers_on_split_levels_equal_one(ctx: FakeContext) -> None:
 
 def test_the_estimate_is_the_result_where_no_noise_is_left(ctx: FakeContext) -> None:
     model = tiny_model()
-    levels = nodes.basic_scheduler(model, steps=3)
+    levels = noise_levels.basic_scheduler(model, steps=3)
     result = nodes.sampler_custom_advanced(
         ctx, nodes.random_noise(), nodes.basic_guider(model, PROMPT), EULER, levels, masked()
     )
@@ -79,7 +80,10 @@ def test_the_estimate_is_the_result_where_no_noise_is_left(ctx: FakeContext) -> 
 def test_no_levels_leave_the_latent_as_it_is(ctx: FakeContext) -> None:
     model, latent = tiny_model(), masked()
     guider = nodes.basic_guider(model, PROMPT)
-    for levels in (nodes.basic_scheduler(model, denoise=0), nodes.split_sigmas(nodes.manual_sigmas("5 0"), 0)[0]):
+    for levels in (
+        noise_levels.basic_scheduler(model, denoise=0),
+        noise_levels.split_sigmas(noise_levels.manual_sigmas("5 0"), 0)[0],
+    ):
         result = nodes.sampler_custom_advanced(ctx, nodes.random_noise(), guider, EULER, levels, latent)
         assert result.output is latent
 
@@ -89,8 +93,10 @@ def test_walking_up_and_down_again_comes_back(ctx: FakeContext) -> None:
     model = tiny_model()
     guider = nodes.basic_guider(model, PROMPT)
     picture = Latent(torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(3)))
-    down, heun = nodes.karras_scheduler(40, 8.0, 0.01), nodes.ksampler_select("heun")
-    up = nodes.sampler_custom_advanced(ctx, nodes.disable_noise(), guider, heun, nodes.flip_sigmas(down), picture)
+    down, heun = noise_levels.karras_scheduler(40, 8.0, 0.01), nodes.ksampler_select("heun")
+    up = nodes.sampler_custom_advanced(
+        ctx, nodes.disable_noise(), guider, heun, noise_levels.flip_sigmas(down), picture
+    )
     assert up.output.samples.std() > 2 * picture.samples.std()
     again = nodes.sampler_custom_advanced(ctx, nodes.disable_noise(), guider, heun, down, up.output)
     assert torch.allclose(again.output.samples, picture.samples, atol=0.05)
@@ -100,7 +106,7 @@ def test_two_prompts_are_followed_by_their_own_scales(ctx: FakeContext) -> None:
     model, blank = tiny_model(), empty_latent(32, 32)
 
     def sampled(guider: Guider) -> torch.Tensor:
-        levels = nodes.manual_sigmas("5 2 0")
+        levels = noise_levels.manual_sigmas("5 2 0")
         return nodes.sampler_custom_advanced(ctx, nodes.random_noise(1), guider, EULER, levels, blank).output.samples
 
     def dual(first: float, second: float, style: str = "regular") -> torch.Tensor:
@@ -117,7 +123,7 @@ def test_two_prompts_are_followed_by_their_own_scales(ctx: FakeContext) -> None:
 
 def test_each_step_is_reported_and_what_the_guider_holds_is_brought_to_the_device(ctx: FakeContext) -> None:
     guider, blank = nodes.basic_guider(tiny_model(), PROMPT), empty_latent(32, 32)
-    levels = nodes.manual_sigmas("5 2 1 0")
+    levels = noise_levels.manual_sigmas("5 2 1 0")
     nodes.sampler_custom_advanced(ctx, nodes.random_noise(), guider, EULER, levels, blank)
     assert ctx.progress_reports == pytest.approx([1 / 3, 2 / 3, 1])
     assert ctx.loaded_values == [guider]
@@ -128,13 +134,13 @@ def test_what_is_wrong_in_a_guider_is_said_of_the_guider(ctx: FakeContext) -> No
     for guider in (nodes.basic_guider(tiny_model(), wide), nodes.cfg_guider(tiny_model(), PROMPT, wide)):
         with pytest.raises(InputError, match="32") as caught:
             nodes.sampler_custom_advanced(
-                ctx, nodes.random_noise(), guider, EULER, nodes.manual_sigmas(), empty_latent(32, 32)
+                ctx, nodes.random_noise(), guider, EULER, noise_levels.manual_sigmas(), empty_latent(32, 32)
             )
         assert caught.value.input == "guider"
 
 
 def test_levels_upside_down_are_refused_before_the_run() -> None:
-    for scheduler in (nodes.karras_scheduler, nodes.exponential_scheduler):
+    for scheduler in (noise_levels.karras_scheduler, noise_levels.exponential_scheduler):
         (check,) = scheduler.checks
         with pytest.raises(InputError, match="isn't below sigma_max"):
             check(1.0, 1.0)
@@ -148,11 +154,11 @@ def test_levels_upside_down_are_refused_before_the_run() -> None:
         (nodes.cfg_guider, "model positive negative cfg"),
         (nodes.dual_cfg_guider, "model cond1 cond2 negative cfg_conds cfg_cond2_negative style"),
         (nodes.ksampler_select, "sampler_name"),
-        (nodes.basic_scheduler, "model scheduler steps denoise"),
-        (nodes.karras_scheduler, "steps sigma_max sigma_min rho"),
-        (nodes.exponential_scheduler, "steps sigma_max sigma_min"),
-        (nodes.split_sigmas, "sigmas step"),
-        (nodes.split_sigmas_denoise, "sigmas denoise"),
+        (noise_levels.basic_scheduler, "model scheduler steps denoise"),
+        (noise_levels.karras_scheduler, "steps sigma_max sigma_min rho"),
+        (noise_levels.exponential_scheduler, "steps sigma_max sigma_min"),
+        (noise_levels.split_sigmas, "sigmas step"),
+        (noise_levels.split_sigmas_denoise, "sigmas denoise"),
         (nodes.sampler_custom, "model add_noise noise_seed cfg positive negative sampler sigmas latent_image"),
         (nodes.sampler_custom_advanced, "noise guider sampler sigmas latent_image"),
     ],
