@@ -5,7 +5,8 @@
     file               as in the file, which then needn't be copied: networks read its pages as they need them
 
 Networks of no known family are small and were made here: ``auto`` keeps them in float32. The autoencoders of XL models
-overflow in float16, so there ``auto`` takes bfloat16.
+overflow in float16, so there ``auto`` takes bfloat16, and what would be float16 otherwise becomes float32, as in
+diffusers' pipelines.
 """
 
 from __future__ import annotations
@@ -43,18 +44,18 @@ def weights_dtype(
         stored: What most of its weights are in the file.
         vae: Whether it is the autoencoder.
     """
+    overflows = vae and family in _OVERFLOWS_IN_HALF
     if precision == "file":
-        return stored if stored in (torch.float32, torch.float16, torch.bfloat16) else torch.float32
+        kept = stored if stored in (torch.float32, torch.float16, torch.bfloat16) else torch.float32
+        return torch.float32 if overflows and kept == torch.float16 else kept
     if precision != "auto":
         chosen: torch.dtype = getattr(torch, precision)
-        return chosen
+        return torch.float32 if overflows and chosen == torch.float16 else chosen
     if family is None:
         return torch.float32
     if torch.device(device).type == "cpu":
         return torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
-    if vae and family in _OVERFLOWS_IN_HALF:
-        return torch.bfloat16
-    return torch.bfloat16 if stored == torch.bfloat16 else torch.float16
+    return torch.bfloat16 if overflows or stored == torch.bfloat16 else torch.float16
 
 
 def cpu_multiplies_bfloat16() -> bool:
