@@ -23,6 +23,9 @@ _MIGRATE_EXIT_CODES = """exit codes: 0 done, 1 --check found something to change
 
 _TOKEN_FILE = "a file with the token that lets one in (default: the environment's GRAPHENGINE_TOKEN)"
 
+_PRECISIONS = ("auto", "file", "float32", "bfloat16", "float16")
+_PRECISION = "of loaded weights, where a node leaves it open (default: auto, what suits the device)"
+
 Command = Callable[[argparse.Namespace], int]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -138,6 +141,7 @@ def _add_serve(commands: Commands) -> None:
     serve.add_argument("--data", type=Path, metavar="DIR", help="folder for queue, workflows, models and inputs")
     serve.add_argument("--out", type=Path, metavar="DIR", help="where jobs save (default: output in the data folder)")
     serve.add_argument("--devices", default="cpu", metavar="A,B", help="a worker each: cpu (default), mps, cuda:0, …")
+    serve.add_argument("--precision", choices=_PRECISIONS, default="auto", help=_PRECISION)
     serve.add_argument("--pack", action="append", default=[], type=Path, metavar="PATH", help="load nodes from a file")
     serve.add_argument("--reload-packs", action="store_true", help="load packs again when their files change")
     serve.add_argument("--token-file", type=Path, metavar="FILE", help="default: tokens.json in the data folder")
@@ -253,6 +257,7 @@ def _settings() -> argparse.ArgumentParser:
 def _options_of_a_run() -> argparse.ArgumentParser:
     here = argparse.ArgumentParser(add_help=False)
     here.add_argument("--device", help="cpu (default), cuda, cuda:1, mps")
+    here.add_argument("--precision", choices=_PRECISIONS, help=_PRECISION)
     here.add_argument("--no-cache", action="store_true", help="neither read nor keep results on disk")
     return here
 

@@ -66,6 +66,7 @@ class Settings:
         output: Path | None = None,
         device: str | None = None,
         disk_cache_bytes: int | None = None,
+        precision: Precision | None = None,
         beside: Iterable[Path] = (),
     ) -> Settings:
         """Make settings from what a user gave, the rest at its defaults.
@@ -84,6 +85,7 @@ class Settings:
             output=(output or Path("output")).expanduser().absolute(),
             device=device or cls.device,
             disk_cache_bytes=cls.disk_cache_bytes if disk_cache_bytes is None else disk_cache_bytes,
+            precision=precision or cls.precision,
             roots=roots,
             extra_folders=read_extra_model_paths(data / "extra_model_paths.yaml"),
             beside=tuple(folder.absolute() for folder in beside),

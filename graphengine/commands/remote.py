@@ -30,6 +30,7 @@ ServerCommand = Callable[[Client, argparse.Namespace], int]
 
 _LOCAL_OPTIONS = {
     "device": "--device",
+    "precision": "--precision",
     "no_cache": "--no-cache",
     "no_metadata": "--no-metadata",
     "batch": "--batch",

@@ -79,7 +79,10 @@ async def _serve(options: argparse.Namespace, settings: Settings, policy: Securi
     workers = Supervisor(
         store,
         hub,
-        [WorkerOptions(device, settings.data, output, logs, options.pack) for device in device_names(options)],
+        [
+            WorkerOptions(device, settings.data, output, logs, options.pack, options.precision)
+            for device in device_names(options)
+        ],
         cancel_grace_s=options.cancel_grace,
         stuck_timeout_s=options.stuck_timeout,
     )

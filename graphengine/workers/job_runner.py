@@ -79,7 +79,10 @@ class JobRunner:
     def from_options(cls, options: Mapping[str, Any], emit: Emit) -> JobRunner:  # Any: JSON
         """Load the packs and make an engine, as a supervisor's options say."""
         settings = Settings.for_user(
-            data=Path(options["data"]), output=Path(options["output"]), device=options["device"]
+            data=Path(options["data"]),
+            output=Path(options["output"]),
+            device=options["device"],
+            precision=options["precision"],
         )
         given = [Path(each) for each in options["packs"]]
         return cls(LivePacks(lambda: find_packs(settings, given)), settings, emit)

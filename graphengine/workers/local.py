@@ -183,6 +183,7 @@ class LocalWorker:
     def _given(self, lifeline: int) -> dict[str, object]:
         return {
             "device": self.device,
+            "precision": self._options.precision,
             "data": str(self._options.data),
             "output": str(self._options.output),
             "packs": [str(pack) for pack in self._options.packs],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from graphengine.config import Precision
 from graphengine.errors import GraphEngineError
 from graphengine.workers.messages import Message, Ready
 
@@ -25,6 +26,7 @@ class WorkerOptions:
     Attributes:
         packs: Files and folders with nodes, besides what is installed and in the data folder.
         logs: The folder for its log.
+        precision: The format of loaded weights, where a node leaves it open.
     """
 
     device: str
@@ -32,6 +34,7 @@ class WorkerOptions:
     output: Path
     logs: Path
     packs: Sequence[Path] = ()
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ def test_checkpoint_gives_its_three_parts_by_name(tmp_path: Path) -> None:
     assert opened.clip.encoders[0].tokenizer.model_max_length == 8
     assert opened.vae.source == "tiny"
     assert [output.name for output in load_checkpoint.definition.outputs] == ["model", "clip", "vae"]
+
+
+def test_weights_have_the_format_of_the_settings_unless_the_node_says_another(tmp_path: Path) -> None:
+    checkpoints.save(tmp_path / "tiny", model=tiny_model(), clip=tiny_clip(), vae=tiny_vae())
+    ctx = FakeContext()
+    ctx.settings = replace(ctx.settings, precision="bfloat16")
+    for said, expected in (("auto", torch.bfloat16), ("float16", torch.float16)):
+        opened = run_node(load_checkpoint, ctx=ctx, ckpt_name=tmp_path / "tiny", precision=said)
+        assert next(opened.model.network.parameters()).dtype == expected
 
 
 def test_checkpoint_is_a_file_name_with_the_embedded_model_as_default() -> None:
