@@ -83,7 +83,7 @@ def composite(destination: Latent, source: Latent, *, x: int, y: int, feather: i
         right=cells if left + columns < below_columns else 0,
         bottom=cells if top + rows < below_rows else 0,
     )
-    return _laid_on(destination, source, left, top, share)
+    return _laid_on(destination, source, left, top, share, names=("samples_to", "samples_from"))
 
 
 def composite_masked(
@@ -109,7 +109,7 @@ def composite_masked(
     share = torch.ones(1, rows, columns)
     if mask is not None:
         share = resize(mask[:, None], columns, rows, method="bilinear")[:, 0].clamp(0, 1)
-    return _laid_on(destination, source, x // FACTOR, y // FACTOR, share)
+    return _laid_on(destination, source, x // FACTOR, y // FACTOR, share, names=("destination", "source"))
 
 
 def joined(first: Latent, second: Latent, axis: Axis) -> Latent:
@@ -193,15 +193,22 @@ def rebatch(latents: Sequence[Latent], size: int) -> list[Latent]:
     return [Latent(group, Mask(mask)) for group, mask in zip(groups, masks, strict=True)]
 
 
-def _laid_on(destination: Latent, source: Latent, left: int, top: int, share: Tensor) -> Latent:
-    """Mix the source in by a share [B or 1, h, w] of its own size; places in cells."""
+def _laid_on(
+    destination: Latent, source: Latent, left: int, top: int, share: Tensor, *, names: tuple[str, str]
+) -> Latent:
+    """Mix the source in by a share [B or 1, h, w] of its own size.
+
+    Args:
+        left: In cells; so is ``top``.
+        names: What the user calls the two.
+    """
     if destination.samples.shape[1] != source.samples.shape[1]:
         raise InputError(
-            "source",
+            names[1],
             f"latents of {source.samples.shape[1]} channels on latents of {destination.samples.shape[1]}.",
             "Take both from the same model.",
         )
-    count = common_batch({"destination": destination.samples, "source": source.samples, "mask": share})
+    count = common_batch({names[0]: destination.samples, names[1]: source.samples, "mask": share})
     there, here = overlap(destination.samples.shape[-2:], source.samples.shape[-2:], left, top)
     result = widened(destination.samples, count).clone()
     below, above, part = result[(..., *there)], source.samples[(..., *here)], share[(..., *here)][:, None]

@@ -68,6 +68,16 @@ def test_a_composite_is_cut_off_at_the_border_and_repeats_a_single_source() -> N
     assert below.samples.sum() == 0
 
 
+def test_what_does_not_fit_is_named_as_its_node_names_it() -> None:
+    below, above = Latent(torch.zeros(2, 1, 2, 3)), Latent(torch.ones(3, 1, 2, 2))
+    with pytest.raises(InputError, match="a batch of 3 beside a batch of 2") as caught:
+        latent_geometry.composite(below, above, x=0, y=0)
+    assert caught.value.input == "samples_from"
+    with pytest.raises(InputError, match="a batch of 3 beside a batch of 2") as caught:
+        latent_geometry.composite_masked(below, above, x=0, y=0)
+    assert caught.value.input == "source"
+
+
 def test_feathering_fades_only_the_edges_inside_the_destination() -> None:
     """A source of five cells at the left border fades at its right edge alone; rows reach from border to border."""
     below, above = Latent(torch.zeros(1, 1, 2, 8)), Latent(torch.ones(1, 1, 2, 5))
