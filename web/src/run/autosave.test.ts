@@ -36,6 +36,8 @@ beforeEach(() => {
     const name = decodeURIComponent(url.split("/").at(-1) ?? "");
     const held = library[name];
     const saved = () => ({ name, version: library[name]?.version });
+    if (url.endsWith("/workflows"))
+      return answer(200, { workflows: Object.keys(library).map((each) => ({ name: each })) });
     if (init.method === "GET") return answer(200, { saved: saved(), workflow: held?.workflow });
     const { workflow: document, version } = JSON.parse(init.body as string);
     if ((held?.version ?? null) !== version) return answer(409, { code: "version_conflict", detail: "changed" });
@@ -112,6 +114,16 @@ describe("a conflict", () => {
     expect(useData.getState().conflicts).toEqual({});
   });
 
+  it("is told anew if somebody was faster once more, and overwrites nothing", async () => {
+    library["poem"] = { version: "10", workflow: workflow("theirs again") };
+    await resolve(tab(), "mine");
+    expect(library["poem"].workflow).toEqual(workflow("theirs again"));
+    expect(useData.getState().conflicts[tab().id]?.theirs.workflow).toEqual(workflow("theirs again"));
+    await resolve(tab(), "mine");
+    expect(library["poem"]?.workflow).toEqual(workflow("mine"));
+    expect(useData.getState().conflicts).toEqual({});
+  });
+
   it("is ended by taking theirs, which can be undone", async () => {
     await resolve(tab(), "theirs");
     expect(tab().history.present).toEqual(workflow("theirs"));
@@ -120,10 +132,11 @@ describe("a conflict", () => {
     expect(tab().history.present).toEqual(workflow("mine"));
   });
 
-  it("is ended by opening both, mine under a name of its own", async () => {
+  it("is ended by opening both, mine under a name that nobody has", async () => {
+    library["poem copy"] = { version: "1", workflow: workflow("another's") };
     await resolve(tab(), "both");
-    expect(library["poem copy"]?.workflow).toEqual(workflow("mine"));
-    expect(useEditor.getState().tabs.map((each) => each.name)).toEqual(["poem copy", "poem"]);
+    expect(library["poem copy 2"]?.workflow).toEqual(workflow("mine"));
+    expect(useEditor.getState().tabs.map((each) => each.name)).toEqual(["poem copy 2", "poem"]);
     expect(tab().history.present).toEqual(workflow("theirs"));
   });
 });

@@ -65,7 +65,8 @@ export async function saveTab(tab: Tab): Promise<boolean> {
   }
 }
 
-async function noteConflict(tab: Tab): Promise<boolean> {
+/** Hold the tab's saving back until its user has chosen; false if what the library holds couldn't be read. */
+export async function noteConflict(tab: Tab): Promise<boolean> {
   const theirs = await attempt(() => api.readWorkflow(tab.name as string));
   if (theirs !== null) useData.getState().setConflict(tab.id, { theirs });
   return theirs !== null;

@@ -1,9 +1,11 @@
 /** Two that edited one workflow at the same time: what becomes of both. */
+import { ApiError } from "../api/client";
 import * as api from "../api/routes";
 import type { WorkflowDoc } from "../graph/document";
 import { t } from "../i18n";
 import { type Tab, useEditor } from "../stores/editorStore";
-import { overwrite } from "./autosave";
+import { useUi } from "../stores/uiStore";
+import { noteConflict, overwrite } from "./autosave";
 import { useData } from "./dataStore";
 import { attempt } from "./tell";
 
@@ -22,28 +24,40 @@ export type Choice = "mine" | "theirs" | "both";
 /** End a conflict of the active tab as its user chose; nothing is lost with either. */
 export async function resolve(tab: Tab, choice: Choice): Promise<void> {
   const conflict = useData.getState().conflicts[tab.id];
-  if (conflict === undefined || tab.name === null) return;
-  const { saved, workflow } = conflict.theirs;
-  const editor = useEditor.getState();
-  if (choice === "theirs") {
-    replaceDocument(workflow, t("data.takeTheirs"));
-    const now = useEditor.getState().tabs.find((each) => each.id === tab.id);
-    if (now !== undefined) editor.noteSaved(tab.id, now.history.present, saved.name, saved.version);
-  } else {
-    const name =
-      choice === "mine"
-        ? tab.name
-        : freeName(
-            tab.name,
-            (useData.getState().library ?? []).map((each) => each.name),
-          );
-    const mine = tab.history.present;
-    const done = await attempt(() => api.saveWorkflow(name, mine, choice === "mine" ? saved.version : null));
-    if (done === null) return;
-    editor.noteSaved(tab.id, mine, done.name, done.version);
-    if (choice === "both") editor.open(workflow, { name: saved.name, version: saved.version });
+  if (conflict === undefined) return;
+  const { theirs } = conflict;
+  const done = choice === "theirs" ? takeTheirs(tab, theirs) : await attempt(() => saveMine(tab, theirs, choice));
+  if (done) useData.getState().setConflict(tab.id, null);
+}
+
+function takeTheirs(tab: Tab, { saved, workflow }: api.SavedDocument): boolean {
+  replaceDocument(workflow, t("data.takeTheirs"));
+  const { tabs, noteSaved } = useEditor.getState();
+  const now = tabs.find((each) => each.id === tab.id);
+  if (now !== undefined) noteSaved(tab.id, now.history.present, saved.name, saved.version);
+  return true;
+}
+
+/** Save what is here, over theirs or under a name of its own; false if somebody was faster once more. */
+async function saveMine(tab: Tab, theirs: api.SavedDocument, choice: "mine" | "both"): Promise<boolean> {
+  const { noteSaved, open } = useEditor.getState();
+  const mine = tab.history.present;
+  const name = choice === "mine" ? theirs.saved.name : freeName(theirs.saved.name, await namesNow());
+  try {
+    const saved = await api.saveWorkflow(name, mine, choice === "mine" ? theirs.saved.version : null);
+    noteSaved(tab.id, mine, saved.name, saved.version);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 409)) throw error;
+    await noteConflict(tab);
+    useUi.getState().notify({ kind: "info", text: t("data.conflictAgain", { name: theirs.saved.name }) });
+    return false;
   }
-  useData.getState().setConflict(tab.id, null);
+  if (choice === "both") open(theirs.workflow, { name: theirs.saved.name, version: theirs.saved.version });
+  return true;
+}
+
+async function namesNow(): Promise<string[]> {
+  return (await api.listWorkflows()).workflows.map((saved) => saved.name);
 }
 
 /** Show another document in the active tab; it can be undone. */
