@@ -7,7 +7,7 @@ engine keeps a reserve for that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphengine.types import Clip, Conditioning, Guider, Image, Latent, Model, Recipe, UpscaleModel, Vae
@@ -31,7 +31,8 @@ def sampling_memory(
     model: Model, latent_image: Latent, cfg: float, positive: Conditioning, negative: Conditioning
 ) -> int:
     """Estimate what one call of a denoiser takes, in bytes; 0 for a network of unknown structure."""
-    return _call_memory(model, latent_image, _asked_together(positive) + (_asked_together(negative) if cfg != 1 else 0))
+    prompts = [positive, negative] if cfg != 1 else [positive]
+    return _call_memory(model, latent_image, prompts, sum(map(_asked_together, prompts)))
 
 
 def _asked_together(conditioning: Conditioning) -> int:
@@ -40,28 +41,31 @@ def _asked_together(conditioning: Conditioning) -> int:
     return len(conditioning.parts) - scheduled + min(1, scheduled)
 
 
-def _call_memory(model: Model, latent_image: Latent, prompts: int) -> int:
+def _call_memory(model: Model, latent_image: Latent, prompts: Sequence[Conditioning], count: int) -> int:
     config = _config(model.network)
     channels = config.get("block_out_channels")
     if not channels:
         return 0
     batch, _, height, width = latent_image.samples.shape
     if "cross_attention_dim" in config:
-        batch *= prompts
+        batch *= count
     layers = config["layers_per_block"]
     layers = max(layers) if isinstance(layers, list | tuple) else layers
     skips = sum((layers + 1) * count / 4**level for level, count in enumerate(channels))
     cells = skips + _FEED_FORWARD_MAPS * channels[0]
+    if any(part.controls for prompt in prompts for part in prompt.parts):
+        cells += (
+            skips + 2 * 3 * model.latent_factor**2
+        )  # what they add to it, and the pictures, of each prompt and joined
     return int(batch * height * width * cells) * _element_bytes(model.network)
 
 
 def guided_memory(guider: Guider, latent_image: Latent) -> int:
     """Estimate what one call of a guided denoiser takes, in bytes; of three prompts each has a call of its own."""
-    prompts = [guider.positive, guider.negative, guider.middle]
+    prompts = [prompt for prompt in (guider.positive, guider.negative, guider.middle) if prompt is not None]
     if guider.negative is not None and guider.middle is None:
         return sampling_memory(guider.model, latent_image, guider.cfg, guider.positive, guider.negative)
-    most = max(_asked_together(prompt) for prompt in prompts if prompt is not None)
-    return _call_memory(guider.model, latent_image, most)
+    return _call_memory(guider.model, latent_image, prompts, max(map(_asked_together, prompts)))
 
 
 def decoding_memory(samples: Latent, vae: Vae) -> int:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, DDPMScheduler, UNet2DConditionModel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from graphengine.diffusion import vae as autoencoding
+from graphengine.diffusion.controls import steered
+from graphengine.diffusion.denoisers import Denoiser
 from graphengine.diffusion.memory import (
     decoding_memory,
     encoding_memory,
@@ -24,9 +26,10 @@ from graphengine.diffusion.memory import (
     training_memory,
     upscaling_memory,
 )
+from graphengine.diffusion.samplers import Ask
 from graphengine.diffusion.upscale_networks import RRDBNet
 from graphengine.diffusion.walkthrough import BasicUNet
-from graphengine.types import Conditioning, Guider, Image, Latent, Model, Recipe, UpscaleModel, Vae
+from graphengine.types import Conditioning, Control, ControlNet, Guider, Image, Latent, Model, Recipe, UpscaleModel, Vae
 from tests.diffusion.tiny_checkpoint import tiny_model, tiny_vae
 
 
@@ -97,6 +100,26 @@ def test_sampling_takes_about_what_is_estimated(channels: tuple[int, ...], layer
     assert sampling_memory(model, latent, 7.0, regional, prompt) == 2 * estimate
     scheduled = Conditioning(tuple(replace(part, steps=((0, 0.5),)) for part in regional.parts))
     assert sampling_memory(model, latent, 7.0, scheduled, prompt) == estimate
+
+
+@pytest.mark.parametrize(("channels", "layers"), SHAPES.values(), ids=SHAPES)
+def test_a_control_takes_about_what_is_estimated(channels: tuple[int, ...], layers: int) -> None:
+    levels = len(channels) - 1
+    shared: dict[str, Any] = {
+        "layers_per_block": layers, "block_out_channels": channels, "norm_num_groups": 8, "cross_attention_dim": 16,
+        "down_block_types": ("CrossAttnDownBlock2D",) * levels + ("DownBlock2D",), "attention_head_dim": 4,
+    }  # fmt: skip
+    up = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * levels
+    model = Model(UNet2DConditionModel(up_block_types=up, **shared).eval(), "epsilon", dict(DDPMScheduler().config))
+    network = ControlNetModel(conditioning_embedding_out_channels=(4, 4, 8, 8), **shared).eval()
+    prompt = steered(
+        Conditioning.of(torch.zeros(1, 8, 16)), Control(ControlNet(network), Image(torch.zeros(1, 128, 192, 3)))
+    )
+    latent = Latent(torch.zeros(1, 4, 16, 24))
+    denoiser = Denoiser(model, prompt, prompt, cfg=7, batch=1)
+    with torch.no_grad(), Peak() as peak:
+        denoiser(Ask(latent.samples, 1.0))
+    assert peak.peak_bytes <= sampling_memory(model, latent, 7.0, prompt, prompt) <= 1.3 * peak.peak_bytes
 
 
 @pytest.mark.parametrize(("channels", "layers"), SHAPES.values(), ids=SHAPES)
