@@ -82,3 +82,29 @@ test("advanced inputs are left out until they are asked for, or in use", () => {
   expect([names(used), used.advanced]).toEqual([["text", "rare", "clip"], 0]);
   expect(sizeOf(used)).toEqual(sizeOf(whole));
 });
+
+test("large graphs are laid out the same way, circles and long links included", async () => {
+  const nodes = Array.from({ length: 1000 }, (_, place) => ({
+    id: `n${place}`,
+    width: 280,
+    height: 90 + (place % 7) * 30,
+  }));
+  const behind = (place: number, by: number) => ({ from: `n${Math.max(0, place - by)}`, to: `n${place}` });
+  const forward = nodes.slice(1).flatMap((_, place) => [behind(place + 1, 1 + (place % 3)), behind(place + 1, 40)]);
+  const corners = await layOut(
+    nodes,
+    [...forward, { from: "n20", to: "n10" }, { from: "nobody", to: "n1" }],
+    [100, 50],
+  );
+  const at = (id: string) => corners.get(id) ?? [Number.NaN, Number.NaN];
+  for (const { from, to } of forward) expect(at(to)[0]).toBeGreaterThanOrEqual(at(from)[0] + 280);
+  const [first, ...others] = nodes.toSorted((a, b) => at(a.id)[0] - at(b.id)[0] || at(a.id)[1] - at(b.id)[1]);
+  let before = first as (typeof nodes)[number];
+  expect(at(before.id)[0]).toBe(100);
+  for (const node of others) {
+    const isBelow = at(node.id)[1] >= at(before.id)[1] + before.height;
+    expect(at(node.id)[0] > at(before.id)[0] || isBelow).toBe(true);
+    before = node;
+  }
+  expect(corners.size).toBe(1000);
+});

@@ -1,4 +1,5 @@
 /** How large nodes are, where their sockets sit, and laying them out. The canvas draws by the same figures. */
+import { columnsOf, layOutInColumns } from "./columns";
 import type { InputDefinition } from "./definitions";
 import type { NodeLook } from "./document";
 import type { Shape } from "./resolve";
@@ -102,11 +103,30 @@ export function widthOf(look: NodeLook | undefined): number {
   return Math.max(look?.size?.[0] ?? NODE_WIDTH, NARROWEST);
 }
 
+/** With more nodes than these, counting those that long links are cut into, dagre would take seconds. */
+const MOST_FOR_DAGRE = 1200;
+
 /** Lay nodes out from left to right along their links; gives their corners, the leftmost and topmost at `origin`. */
 export async function layOut(
   nodes: readonly ({ id: string } & Size)[],
   links: readonly { from: string; to: string }[],
   origin: readonly [number, number] = [0, 0],
+): Promise<Map<string, [number, number]>> {
+  const ids = nodes.map((node) => node.id);
+  const columns = columnsOf(ids, links);
+  const span = ({ from, to }: { from: string; to: string }) => (columns.get(to) ?? 0) - (columns.get(from) ?? 0);
+  const parts = links.reduce((sum, link) => sum + Math.max(0, span(link) - 1), nodes.length);
+  const corners = parts > MOST_FOR_DAGRE ? layOutInColumns(nodes, links) : await layOutByDagre(nodes, links);
+  const left = Math.min(...[...corners.values()].map(([x]) => x));
+  const top = Math.min(...[...corners.values()].map(([, y]) => y));
+  return new Map(
+    [...corners].map(([id, [x, y]]) => [id, [Math.round(x - left + origin[0]), Math.round(y - top + origin[1])]]),
+  );
+}
+
+async function layOutByDagre(
+  nodes: readonly ({ id: string } & Size)[],
+  links: readonly { from: string; to: string }[],
 ): Promise<Map<string, [number, number]>> {
   const { Graph, layout } = await import("@dagrejs/dagre");
   const graph = new Graph();
@@ -115,13 +135,10 @@ export async function layOut(
   for (const { id, width, height } of nodes) graph.setNode(id, { width, height });
   for (const { from, to } of links) if (graph.hasNode(from) && graph.hasNode(to)) graph.setEdge(from, to);
   layout(graph);
-  const corners = nodes.map(({ id, width, height }) => {
-    const { x, y } = graph.node(id);
-    return { id, x: (x ?? 0) - width / 2, y: (y ?? 0) - height / 2 };
-  });
-  const left = Math.min(...corners.map(({ x }) => x));
-  const top = Math.min(...corners.map(({ y }) => y));
   return new Map(
-    corners.map(({ id, x, y }) => [id, [Math.round(x - left + origin[0]), Math.round(y - top + origin[1])]]),
+    nodes.map(({ id, width, height }) => {
+      const { x, y } = graph.node(id);
+      return [id, [(x ?? 0) - width / 2, (y ?? 0) - height / 2]];
+    }),
   );
 }
