@@ -22,7 +22,7 @@ from graphengine.diffusion.original_names import text_places, unet_places, vae_p
 from graphengine.diffusion.safetensors_writing import write_safetensors
 from graphengine.diffusion.written_tokenizers import written_tokenizer
 from graphengine.errors import ModelFileError
-from graphengine.types import Clip, Model, TextEncoder, Vae
+from graphengine.types import Clip, Family, Model, TextEncoder, Vae
 
 _OWN_PREFIXES = ("cond_stage_model.transformer.", "conditioner.embedders.1.transformer.")
 
@@ -31,8 +31,8 @@ def save_single_file(
     path: Path,
     *,
     model: Model,
-    clip: Clip,
-    vae: Vae,
+    clip: Clip | None = None,
+    vae: Vae | None = None,
     dtype: torch.dtype | None = torch.float16,
     workflow: str = "",
 ) -> None:
@@ -40,16 +40,20 @@ def save_single_file(
 
     Args:
         path: Where; its folder is made.
+        clip: Left out, the file is for those who load the text encoders from elsewhere.
+        vae: Likewise.
         dtype: Type of the weights; None leaves each as it is.
         workflow: JSON for the metadata, under ``workflow``; an empty text for none.
 
     Raises:
         ModelFileError: if a part has no place in such files, or writing fails (disk full).
     """
-    if not isinstance(model.network, UNet2DConditionModel) or not isinstance(vae.autoencoder, AutoencoderKL):
-        kinds = f"{type(model.network).__name__} and {type(vae.autoencoder).__name__}"
+    given = [(model.network, UNet2DConditionModel), *([(vae.autoencoder, AutoencoderKL)] if vae else [])]
+    odd = [type(network).__name__ for network, kind in given if not isinstance(network, kind)]
+    if odd:
         raise ModelFileError(
-            f"{path}: {kinds} have no single-file layout\n  Only UNet2DConditionModel and AutoencoderKL have one."
+            f"{path}: a {' and a '.join(odd)} can't be written into a single file\n"
+            "  Only UNet2DConditionModel and AutoencoderKL have a layout there."
         )
     tensors, notes = single_file_contents(model, clip, vae)
     metadata = {"format": "pt", METADATA_KEY: json.dumps(notes)} | ({"workflow": workflow} if workflow else {})
@@ -68,16 +72,20 @@ def save_single_file(
 
 
 def single_file_contents(
-    model: Model, clip: Clip, vae: Vae
+    model: Model, clip: Clip | None = None, vae: Vae | None = None
 ) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Any]]:  # Any: JSON values
     """Give the tensors of a checkpoint's single file, and the notes on how its networks are built."""
-    unet, autoencoder = _config(model.network), _config(vae.autoencoder)
-    weights, vae_weights = model.network.state_dict(), vae.autoencoder.state_dict()
+    unet, weights = _config(model.network), model.network.state_dict()
     tensors = written_weights(unet_places(weights, unet, UNET_PREFIX), weights)
-    tensors |= written_weights(vae_places(vae_weights, autoencoder, VAE_PREFIX), vae_weights)
+    # without one, what the denoiser is read by: how many levels halve the picture
+    autoencoder: Config = {"block_out_channels": [0] * model.latent_factor.bit_length()}
+    if vae is not None:
+        autoencoder, weights = _config(vae.autoencoder), vae.autoencoder.state_dict()
+        tensors |= written_weights(vae_places(weights, autoencoder, VAE_PREFIX), weights)
     texts = []
-    for number, encoder in enumerate(clip.encoders):
-        text = _text_layout(clip, number, encoder)
+    encoders, family = (clip.encoders, clip.family) if clip else ((), None)
+    for number, encoder in enumerate(encoders):
+        text = _text_layout(family, number, encoder)
         places = text_places(encoder.network.state_dict(), text["form"], text["prefix"])
         tensors |= written_weights(places, encoder.network.state_dict())
         texts.append(text)
@@ -101,11 +109,11 @@ def _mark() -> Tensor:
     return torch.zeros(0)
 
 
-def _text_layout(clip: Clip, number: int, encoder: TextEncoder) -> dict[str, Any]:  # Any: JSON values
+def _text_layout(family: Family | None, number: int, encoder: TextEncoder) -> dict[str, Any]:  # Any: JSON values
     """Describe a text encoder; where it lies is its family's choice."""
     form, prefix = "clip", _OWN_PREFIXES[number]
-    if clip.family is not None:
-        known = layout_of(clip.family).text_encoders[number]
+    if family is not None:
+        known = layout_of(family).text_encoders[number]
         form, prefix = known["form"], known["prefix"]
     network: Any = encoder.network  # Any: transformers' configuration, untyped
     return {

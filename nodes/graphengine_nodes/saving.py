@@ -30,8 +30,8 @@ def save_checkpoint(
         vae: The autoencoder.
         name: Of the folder, or of the file, which ends in .safetensors. A checkpoint of that name is replaced.
         precision: Of the weights in the files; float16 halves their size.
-        layout: A diffusers folder may hold single parts, and has the workflow as workflow.json. A single file needs all
-            three parts; other programs open it, and the workflow is in its metadata.
+        layout: A diffusers folder may hold any parts, and has the workflow as workflow.json. A single file needs the
+            model, and all three to be opened as a checkpoint; it has the workflow in its metadata.
     """
     import torch
 
@@ -43,8 +43,7 @@ def save_checkpoint(
         folder = ctx.outputs.folder(name)
         checkpoints.save(folder, model=model, clip=clip, vae=vae, dtype=dtype, workflow=workflow)
         return
-    if model is None or clip is None or vae is None:
-        missing = [part for part, value in {"model": model, "clip": clip, "vae": vae}.items() if value is None]
-        raise InputError(missing[0], "a single file holds all three parts.", "Link it, or choose the diffusers folder.")
+    if model is None:
+        raise InputError("model", "nothing is linked.", "Link one, or choose the diffusers folder for other parts.")
     path = ctx.outputs.folder(f"{name.removesuffix('.safetensors')}.safetensors")
     checkpoints.save_single_file(path, model=model, clip=clip, vae=vae, dtype=dtype, workflow=workflow)

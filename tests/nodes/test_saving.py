@@ -9,7 +9,7 @@ from safetensors import safe_open
 from graphengine.authoring.testing import FakeContext
 from graphengine.core.workflow import parse_workflow
 from graphengine.diffusion import checkpoints
-from graphengine.errors import InputError
+from graphengine.errors import InputError, ModelFileError
 from graphengine_nodes.merging import model_merge_simple
 from graphengine_nodes.saving import save_checkpoint
 from tests.diffusion.test_merging import other_model, same, weights
@@ -41,12 +41,22 @@ def test_a_single_file_has_all_parts_and_the_workflow(tmp_path: Path) -> None:
         assert torch.equal(weight, weights(tiny_model().network)[name].half()), name
 
 
-def test_single_parts_go_into_a_folder_but_not_into_a_file(tmp_path: Path) -> None:
+def test_any_parts_go_into_a_folder(tmp_path: Path) -> None:
     context = FakeContext(tmp_path)
     save_checkpoint(context, vae=tiny_vae(), name="vae")
     assert same(checkpoints.load_vae(tmp_path / "output" / "vae").autoencoder, tiny_vae().autoencoder)
     assert not (tmp_path / "output" / "vae" / "workflow.json").exists()
-    with pytest.raises(InputError, match="a single file holds all three parts") as caught:
-        save_checkpoint(context, tiny_model(), vae=tiny_vae(), name="half", layout="single file")
-    assert caught.value.input == "clip"
+    with pytest.raises(InputError, match="nothing is linked") as caught:
+        save_checkpoint(context, vae=tiny_vae(), name="half", layout="single file")
+    assert caught.value.input == "model"
     assert not (tmp_path / "output" / "half.safetensors").exists()
+
+
+def test_a_denoiser_alone_goes_into_a_file_of_its_own(tmp_path: Path) -> None:
+    save_checkpoint(FakeContext(tmp_path), tiny_model(), name="unet", layout="single file")
+    path = tmp_path / "output" / "unet.safetensors"
+    model = checkpoints.load_model(path, precision="file")
+    assert same(model.network, tiny_model().network)
+    assert (model.latent_factor, model.prediction) == (tiny_model().latent_factor, "epsilon")
+    with pytest.raises(ModelFileError, match=r"no vae\n  Load its denoiser with LoadUNet"):
+        checkpoints.load(path)
