@@ -79,7 +79,19 @@ def page(context: BrowserContext, server: Server) -> Iterator[Page]:
 
 
 def violations(page: Page) -> list[str]:
-    """Say what a page does wrong for people who can't see or use a mouse, by axe's rules."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))  # no script tag: the page's policy forbids foreign ones
-    found: dict[str, Any] = page.evaluate("() => axe.run()")  # Any: JSON
+    """Say what a page does wrong for who can't see or use a mouse, by axe's rules, in the light and in the dark."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))  # no script tag: the page's policy forbids foreign ones
+    page.emulate_media(color_scheme="light")
+    found = _broken_rules(page, {})
+    page.emulate_media(color_scheme="dark")
+    found += [f"in the dark, {each}" for each in _broken_rules(page, {"runOnly": ["color-contrast"]})]
+    page.emulate_media(color_scheme="light")
+    return found
+
+
+def _broken_rules(page: Page, options: dict[str, list[str]]) -> list[str]:
+    found: dict[str, Any] = page.evaluate(  # Any: JSON
+        "options => axe.run({ resultTypes: ['violations'], ...options })", options
+    )
     return [f"{each['id']}: {node['html'][:200]}" for each in found["violations"] for node in each["nodes"]]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.server.running import one_node, workflow
-from tests.web.editing import command, document, drop_file, node, open_workflow, result, run, tab
+from tests.server.running import PACK, one_node, workflow
+from tests.web.editing import Json, command, document, drop_file, node, open_workflow, panel, result, run, tab
 
 pytestmark = pytest.mark.browser
 
 BEYOND_FLOATS = 18446744073709551615
+SPOKEN = 'it\'s $HOME, "quoted" \\ `ls`; 星 = é'
 
 
 def test_a_picture_brings_its_workflow_back(page: Page) -> None:
@@ -135,3 +138,31 @@ def test_titles_of_any_script(page: Page) -> None:
     expect(tab(page)).to_contain_text("Πρώτο 図")
     after = document(page)
     assert (after["nodes"]["n"]["title"], after["meta"]["name"]) == (title, "Πρώτο 図")
+
+
+def test_a_copied_command_runs(page: Page, context: BrowserContext, tmp_path: Path) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    declared = {
+        "words": {"type": "STRING", "default": "", "to": ["say.text"]},
+        "seed": {"type": "INT", "default": 0, "to": ["whole.value"]},
+    }
+    nodes: dict[str, tuple[str, Json]] = {"say": ("t.Say", {}), "whole": ("t.Whole", {})}
+    given = {"said": {"from": "say.text"}, "number": {"from": "whole.number"}}
+    open_workflow(page, workflow(nodes, inputs=declared, outputs=given), "-Told 'twice'")
+    with page.expect_download() as download:
+        command(page, "Export as a file")
+    download.value.save_as(tmp_path / download.value.suggested_filename)
+    form = panel(page, "Inputs")
+    form.get_by_role("textbox", name="Words").fill(SPOKEN)
+    form.get_by_role("spinbutton", name="Seed").click()
+    page.keyboard.type(f"{BEYOND_FLOATS}\n")
+
+    command(page, "Copy as a command")
+    expect(page.get_by_role("region", name="Messages")).to_contain_text("Copied: graphengine run")
+    copied = page.evaluate("navigator.clipboard.readText()")
+
+    program = f'graphengine() {{ {sys.executable} -m graphengine "$@" --pack {PACK} --out .; }}'
+    done = subprocess.run(
+        ["bash", "-c", f"{program}\n{copied}"], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=True
+    )
+    assert {f"said: {SPOKEN}", f"number: {BEYOND_FLOATS}"} <= set(done.stdout.splitlines())

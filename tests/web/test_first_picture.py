@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.bench.web import first_load_kb
-from tests.server.running import Server
-from tests.web.conftest import opened, violations
+from tests.web.conftest import violations
 
 pytestmark = pytest.mark.browser
 
@@ -20,11 +19,8 @@ def test_run_is_the_only_click_to_a_picture(page: Page) -> None:
     page.wait_for_function("image => image.complete && image.naturalWidth === 128", arg=picture.element_handle())
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_first_view_is_for_everybody(context: BrowserContext, server: Server, scheme: str) -> None:
-    with opened(context, server) as page:
-        page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
-        assert violations(page) == []
+def test_first_view_is_for_everybody(page: Page) -> None:
+    assert violations(page) == []
 
 
 def test_little_is_loaded_before_it_can_be_seen() -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.server.running import Server, workflow
+from tests.web.conftest import violations
 from tests.web.editing import document, node, open_workflow, panel, result, run
 
 pytestmark = pytest.mark.browser
@@ -102,6 +103,7 @@ def test_a_training_shows_its_loss(page: Page, server: Server) -> None:
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_hidden()
 
+    assert violations(page) == []
     plots.get_by_label("Log scale").check()
     plots.locator(".u-over").hover(position={"x": 2, "y": 20})
     expect(newest).to_contain_text(re.compile("at step [12]$"))

@@ -37,7 +37,7 @@ export function App() {
       <Dialogs />
       <Notices />
       <div className="unseen" role="status" aria-live="polite">
-        {announcement}
+        <span key={announcement.count}>{announcement.text}</span>
       </div>
     </div>
   );

@@ -87,7 +87,7 @@ export function MaskPainter({ source, name, onSave, onClose }: MaskPainterProps)
       {isLeaving && (
         <div className="mask-leaving" role="alertdialog" aria-label={t("mask.leave")}>
           <p>{t("mask.leave")}</p>
-          <button type="button" className="quiet" onClick={() => setLeaving(false)}>
+          <button type="button" className="quiet" ref={(button) => button?.focus()} onClick={() => setLeaving(false)}>
             {t("mask.stay")}
           </button>
           <button type="button" className="w-danger" onClick={onClose}>

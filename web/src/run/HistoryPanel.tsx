@@ -122,7 +122,7 @@ function EndedJob({ job }: { job: api.Job }) {
               ),
             )}
           {act("compare", t("data.diff"), () => setShown(shown === "diff" ? null : "diff"), shown === "diff")}
-          {act("log", t("data.log", { name }), () => setShown(shown === "log" ? null : "log"), shown === "log")}
+          {act("log", t("data.showLog"), () => setShown(shown === "log" ? null : "log"), shown === "log")}
           {act("restore", t("data.retry"), () => retry(job))}
         </div>
       </div>

@@ -143,7 +143,7 @@ function quoted(word: string): string {
 }
 
 export function fileName(name: string): string {
-  return name.replace(/[^\p{L}\p{N}._-]+/gu, "_").replace(/^[._]+|_+$/g, "") || "workflow";
+  return name.replace(/[^\p{L}\p{N}._-]+/gu, "_").replace(/^[-._]+|_+$/g, "") || "workflow";
 }
 
 export function download(content: Blob, name: string): void {

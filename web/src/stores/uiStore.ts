@@ -16,7 +16,8 @@ interface UiState {
   panel: Panel | null;
   dialog: "commands" | "search" | "keys" | "settings" | null;
   theme: "light" | "dark" | "system";
-  announcement: string;
+  /** The count tells one from the next of the same text, which a screen reader is to tell again. */
+  announcement: { text: string; count: number };
   notices: readonly Notice[];
   showPanel(panel: Panel | null): void;
   togglePanel(panel: Panel): void;
@@ -34,13 +35,13 @@ export const useUi = create<UiState>()((set, get) => ({
   panel: null,
   dialog: null,
   theme: "system",
-  announcement: "",
+  announcement: { text: "", count: 0 },
   notices: [],
   showPanel: (panel) => set({ panel }),
   togglePanel: (panel) => set({ panel: get().panel === panel ? null : panel }),
   showDialog: (dialog) => set({ dialog }),
   setTheme: (theme) => set({ theme }),
-  announce: (announcement) => set({ announcement }),
+  announce: (text) => set({ announcement: { text, count: get().announcement.count + 1 } }),
   notify(notice) {
     notices += 1;
     // told again, it isn't told twice
