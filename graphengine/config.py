@@ -122,6 +122,8 @@ class Settings:
             path = _existing(folder, name)
             if path is not None and path.is_relative_to(folder) and path != folder:
                 return path
+            if path is not None and kind in KIND_FOLDERS and _stays_below(name):  # by a link, as large files often are
+                return folder / name
         beside = next((path for folder in self.beside if (path := _existing(folder, name)) is not None), None)
         return beside or (_shipped_file(name) if kind in ("input", "workflows") else None)
 
@@ -154,6 +156,11 @@ def _shipped_file(name: str) -> Path | None:
     folder = shipped_folder().resolve()
     path = _existing(folder, name)
     return path if path is not None and path.is_relative_to(folder) and path.is_file() else None
+
+
+def _stays_below(name: str) -> bool:
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts and path.parts != ()
 
 
 def _existing(folder: Path, name: str) -> Path | None:

@@ -69,6 +69,20 @@ def test_default_folders_come_before_the_own_ones(tmp_path: Path) -> None:
     assert found.find_file("vae", "a.safetensors") == far
 
 
+def test_links_to_models_elsewhere_are_followed_and_keep_their_names(tmp_path: Path) -> None:
+    found = settings(tmp_path / "data")
+    blob = put(tmp_path / "cache" / "blobs" / "0123abcd")
+    link = tmp_path / "data" / "models" / "loras" / "style.safetensors"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(blob)
+    (tmp_path / "data" / "models" / "vae").symlink_to(tmp_path / "far")
+    vae = put(tmp_path / "far" / "a.safetensors")
+    assert found.find_file("loras", "style.safetensors") == link
+    assert found.find_file("vae", "a.safetensors") == vae
+    assert found.find_file("loras", "../../../cache/blobs/0123abcd") is None
+    assert found.find_file("loras", str(blob)) is None
+
+
 def test_both_names_of_a_kinds_folder_count(tmp_path: Path) -> None:
     found = settings(tmp_path)
     older, newer = put(tmp_path / "models/unet/a.safetensors"), put(tmp_path / "models/diffusion_models/b.safetensors")

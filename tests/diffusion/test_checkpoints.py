@@ -350,3 +350,28 @@ def test_others_may_read_what_was_saved(tmp_path: Path) -> None:
         tmp_path / "saved" / "unet" / name for name in ("diffusion_pytorch_model.safetensors", "config.json")
     )
     assert weights.stat().st_mode == config.stat().st_mode
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_folders_in_shards_and_variants_as_the_libraries_write_them_open(tmp_path: Path, variant: str | None) -> None:
+    """As large fine-tunes come: denoiser and text encoders in several files each."""
+    model, clip, vae = random_parts("sdxl")
+    folder = tmp_path / "xl"
+    checkpoints.save(folder, model=model, clip=clip, vae=vae)
+    first, second = (encoder.network for encoder in clip.encoders)
+    networks: dict[str, Any] = {  # Any: two libraries' networks, with functions of the same name
+        "unet": model.network, "vae": vae.autoencoder, "text_encoder": first, "text_encoder_2": second,
+    }  # fmt: skip
+    for part, network in networks.items():
+        for file in (folder / part).glob("*.safetensors"):
+            file.unlink()
+        network.save_pretrained(folder / part, max_shard_size="40KB", variant=variant)
+    assert len(list((folder / "unet").glob("*.safetensors"))) > 2
+
+    loaded = checkpoints.load(folder)
+
+    read = [loaded[0].network, loaded[2].autoencoder, *(encoder.network for encoder in loaded[1].encoders)]
+    for ours, theirs in zip(read, networks.values(), strict=True):
+        weights, expected = ours.state_dict(), theirs.state_dict()
+        assert weights.keys() == expected.keys()
+        assert all(torch.equal(weights[name], expected[name]) for name in expected)
