@@ -180,3 +180,17 @@ def test_copies_keep_their_wires_in_another_tab_and_things_snap_if_wanted(page: 
     expect(canvas(page).locator(".react-flow__node")).to_have_count(3)
     nodes = document(page)["nodes"]
     assert nodes["two_2"]["inputs"] == {"a": {"$link": "one.number"}, "b": 2}
+
+
+def test_keys_that_were_chosen_take_the_place_of_the_usual_ones(page: Page) -> None:
+    open_workflow(page, CHAIN)
+    page.keyboard.press("Shift+?")
+    keys = page.get_by_role("dialog", name="Keys")
+    keys.get_by_role("button", name="Change the keys of “Mute”, now M").click()
+    page.keyboard.press("y")
+    keys.get_by_role("button", name="Change the keys of “Mute”, now Y").wait_for()
+    page.keyboard.press("Escape")
+    _select(page, "one")
+    page.keyboard.press("m")
+    page.keyboard.press("y")
+    assert document(page)["nodes"]["one"]["mode"] == "muted"  # both would leave it normal
