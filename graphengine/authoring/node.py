@@ -134,7 +134,9 @@ def node(
         output_node: It shows or saves something, so it runs although nobody reads its outputs.
         device: ``"gpu"`` for work that belongs on the accelerator.
         cacheable: False for a node whose result changes although its inputs don't.
-        fingerprint: Called with the literals its parameters name; a changed result means the node must run again.
+        fingerprint: Called with the literals its parameters name; a changed result means the node must run again. One
+            with a default is left out where its input is linked. If its first parameter is ``files``, it is given what
+            finds files by kind and name: ``find_file`` and ``file_names``, as ``Settings`` has them.
         wants: Called with the plain inputs its parameters name; it names the lazy inputs to compute before the node
             is called. Without it each is computed on ``.get()``, which nests: chains of hundreds need ``wants``.
         refine: Called with the literals and with what is known of each linked input; it tells what is known of each
@@ -178,7 +180,8 @@ def node(
         )
         for role, asked in (("fingerprint", fingerprint), ("wants", wants), ("memory", memory)):
             if asked is not None:
-                _check_names(asked, definition, f"{place_of(function)}: {role}")
+                given = ("files",) if role == "fingerprint" else ()
+                _check_names(asked, definition, f"{place_of(function)}: {role}", given=given)
         _check_roles(definition, place_of(function), wants=wants, refine=refine)
         return NodeFunction(
             function,
@@ -250,10 +253,12 @@ def _check_identity(id: str, version: int, place: str) -> None:
         raise DefinitionError(f"{place}: version={version!r} is below the first one. Begin with version=1.")
 
 
-def _check_names(function: Callable[..., object], definition: NodeDefinition, place: str) -> None:
-    """Refuse a function whose parameters aren't all inputs of the node."""
+def _check_names(
+    function: Callable[..., object], definition: NodeDefinition, place: str, *, given: Collection[str] = ()
+) -> None:
+    """Refuse a function whose parameters aren't all inputs of the node, or given besides."""
     for name in inspect.signature(function).parameters:
-        if name not in definition.inputs_by_name:
+        if name not in definition.inputs_by_name and name not in given:
             known = ", ".join(definition.inputs_by_name) or "none"
             raise DefinitionError(f"{place}: {name!r} is no input of {definition.id}. Its inputs: {known}.")
 

@@ -13,17 +13,18 @@ import inspect
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from graphengine.core.definition import NodeDefinition
 from graphengine.core.fingerprint import canonical, step_key
-from graphengine.core.graph import FileValue, Graph, GraphNode
+from graphengine.core.graph import Files, FileValue, Graph, GraphNode
+from graphengine.core.registry import RunnableNode
 from graphengine.core.subgraphs import SubgraphValue
 from graphengine.errors import GraphEngineError
 
-__all__ = ["FingerprintOf", "Plan", "Step", "late_key", "make_plan", "replan"]
+__all__ = ["FingerprintOf", "Plan", "Step", "fingerprints", "late_key", "make_plan", "replan"]
 
 FingerprintOf = Callable[[NodeDefinition], Callable[..., object] | None]
 
@@ -113,6 +114,19 @@ def make_plan(
         steps.append(Step(index, node, key, sources, lazy & sources.keys() if lazy else lazy, late))
     outputs = {name: _source(graph, index_of, link) for name, link in graph.outputs.items() if link[0] in ids}
     return Plan(tuple(steps), tuple(index_of[id_] for id_ in ids), outputs)
+
+
+def fingerprints(function_of: Callable[[NodeDefinition], RunnableNode], files: Files) -> FingerprintOf:
+    """Give the way to nodes' fingerprint functions; one that asks for ``files`` first is told where they are."""
+
+    def fingerprint_of(definition: NodeDefinition) -> Callable[..., object] | None:
+        fingerprint: Callable[..., object] | None = function_of(definition).fingerprint
+        if fingerprint is None or "files" in definition.inputs_by_name:
+            return fingerprint
+        first = next(iter(inspect.signature(fingerprint).parameters), None)
+        return partial(fingerprint, files) if first == "files" else fingerprint
+
+    return fingerprint_of
 
 
 def replan(earlier: Plan, graph: Graph, *, environment: str, fingerprint_of: FingerprintOf) -> Plan:
@@ -232,7 +246,9 @@ def _key(
         function = fingerprint_of(definition)
         if function is None:
             return None, False
-        if not inspect.signature(function).parameters.keys() <= node.literals.keys():
+        parameters = inspect.signature(function).parameters
+        needed = {name for name, each in parameters.items() if each.default is each.empty}
+        if not needed <= node.literals.keys():
             late = True  # it reads a linked input, whose value isn't known yet
         elif not late:
             fingerprint = _fingerprint(function, node, node.literals)
@@ -250,7 +266,7 @@ def _hashed(node: GraphNode, linked: list[Any], environment: str, fingerprint: o
 def _fingerprint(function: Callable[..., object], node: GraphNode, values: Mapping[str, Any]) -> object:
     names = inspect.signature(function).parameters
     try:
-        return canonical(function(**{name: _plain(values[name]) for name in names}))
+        return canonical(function(**{name: _plain(values[name]) for name in names if name in values}))
     except Exception as error:  # a border: a pack's own code may raise anything
         text = str(error) if isinstance(error, GraphEngineError) else f"{type(error).__name__}: {error}"
         raise GraphEngineError(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from graphengine.core.definition import NodeDefinition
 from graphengine.core.graph import Files, Graph, build_graph, recheck_literals
-from graphengine.core.plan import FingerprintOf, Plan, make_plan, replan
+from graphengine.core.plan import Plan, fingerprints, make_plan, replan
 from graphengine.core.registry import Definitions, RunnableNode
 from graphengine.core.workflow import Workflow, split_reference
 
@@ -78,17 +78,14 @@ class Planner:
             function_of=self._function_of,
             source=source,
         )
-        plan = make_plan(graph, targets, environment=self._environment, fingerprint_of=self._fingerprint_of)
+        fingerprint_of = fingerprints(self._function_of, files)
+        plan = make_plan(graph, targets, environment=self._environment, fingerprint_of=fingerprint_of)
         if graph.is_flat:
             reads_files = frozenset(
                 id_ for id_, node in graph.nodes.items() if any(each.files for each in node.definition.inputs)
             )
             self._planned.append(_Planned(workflow, files, wanted, graph, plan, reads_files))
         return plan
-
-    def _fingerprint_of(self, definition: NodeDefinition) -> Callable[..., object] | None:
-        fingerprint: Callable[..., object] | None = self._function_of(definition).fingerprint
-        return fingerprint
 
     def _again(self, earlier: _Planned, workflow: Workflow) -> _Planned | None:
         """Plan from what was planned before; None if the two differ in more than literals."""
@@ -104,7 +101,7 @@ class Planner:
             if rechecked is None:
                 return None
             graph = rechecked
-        fingerprint_of: FingerprintOf = self._fingerprint_of
+        fingerprint_of = fingerprints(self._function_of, earlier.files)
         plan = replan(earlier.plan, graph, environment=self._environment, fingerprint_of=fingerprint_of)
         return _Planned(workflow, earlier.files, earlier.targets, graph, plan, earlier.reads_files)
 

@@ -23,13 +23,13 @@ from torch import Tensor
 from graphengine.config import Settings
 from graphengine.diffusion.conditioning import FindLearnedWord
 from graphengine.diffusion.model_files import PICKLE_SUFFIXES, pickle_error, read_header
+from graphengine.diffusion.prompt_files import EMBEDDINGS, embedding_file
 from graphengine.diffusion.prompt_tokens import is_clip
 from graphengine.errors import InputError, ModelFileError
 from graphengine.types import Clip, TextEncoder
 
 __all__ = ["learned_words", "read_vectors"]
 
-FOLDER = "embeddings"
 _PLACES = {"clip_l": 0, "clip_g": 1, "text_encoders_0": 0, "text_encoders_1": 1}
 
 
@@ -86,17 +86,16 @@ def _vectors(path: Path, name: str, tensor: Tensor) -> Tensor:
 
 
 def _file(settings: Settings, name: str) -> Path:
-    for spelled in (f"{name}.safetensors", name):
-        path = settings.find_file(FOLDER, spelled)
-        if path is not None and path.is_file():
-            return path
+    path = embedding_file(settings, name)
+    if path is not None:
+        return path
     for suffix in PICKLE_SUFFIXES:
-        path = settings.find_file(FOLDER, name + suffix)
+        path = settings.find_file(EMBEDDINGS, name + suffix)
         if path is not None:
             raise pickle_error(path)
-    known = ", ".join(repr(Path(each).stem) for each in settings.file_names(FOLDER)) or "none"
+    known = ", ".join(repr(Path(each).stem) for each in settings.file_names(EMBEDDINGS)) or "none"
     raise InputError(
         "text",
-        f"there is no embedding {name!r} in the {FOLDER!r} folder; there are: {known}.",
+        f"there is no embedding {name!r} in the {EMBEDDINGS!r} folder; there are: {known}.",
         rf"Put {name}.safetensors there; for the words themselves, write 'embedding\:{name}'.",
     )

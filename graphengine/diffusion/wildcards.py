@@ -19,6 +19,7 @@ from math import isfinite
 from random import Random
 
 from graphengine.config import Settings
+from graphengine.diffusion.prompt_files import WILDCARDS
 from graphengine.errors import InputError
 
 __all__ = ["ReadLines", "expand", "lines_in"]
@@ -50,9 +51,9 @@ def lines_in(settings: Settings) -> ReadLines:
     """
 
     def read(name: str) -> Sequence[str]:
-        path = settings.find_file("wildcards", f"{name}.txt")
+        path = settings.find_file(WILDCARDS, f"{name}.txt")
         if path is None or not path.is_file():
-            known = ", ".join(each.removesuffix(".txt") for each in settings.file_names("wildcards")) or "none"
+            known = ", ".join(each.removesuffix(".txt") for each in settings.file_names(WILDCARDS)) or "none"
             raise InputError(
                 "text", f"there is no wildcard file {name!r}; there are: {known}.", f"Put {name}.txt into 'wildcards'."
             )

@@ -110,7 +110,7 @@ class _Run(RunState):
         emit: Callable[[Event], None] | None,
         environment: str,
     ) -> None:
-        super().__init__(plan, registry, emit, environment)
+        super().__init__(plan, registry, services.settings, emit, environment)
         self.cache = cache
         self.services = services
         self.calls = NodeCalls(services)

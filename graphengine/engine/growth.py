@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from graphengine.authoring.expansion import Expansion, Reference
 from graphengine.core.fingerprint import step_key
 from graphengine.core.graph import build_graph
-from graphengine.core.plan import Plan, make_plan
+from graphengine.core.plan import Plan, fingerprints, make_plan
 from graphengine.core.registry import Definitions, Registry
 from graphengine.core.subgraphs import SubgraphValue
 from graphengine.core.workflow import DeclaredOutput, Node, Subgraph, Workflow
@@ -102,7 +102,7 @@ def grow(
     plan = make_plan(
         graph,
         environment=environment,
-        fingerprint_of=lambda definition: registry.function(definition).fingerprint,
+        fingerprint_of=fingerprints(registry.function, services.settings),
         given={id_: origins.key_of(value) for id_, value in fragment.given.items()},
         first=first,
         prefix=prefix,

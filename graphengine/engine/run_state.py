@@ -10,7 +10,8 @@ from typing import Any
 
 from graphengine.authoring.context import Blocked
 from graphengine.core.events import Event, NodeFailedEvent
-from graphengine.core.plan import Plan, Step
+from graphengine.core.graph import Files
+from graphengine.core.plan import Plan, Step, fingerprints
 from graphengine.core.plan import late_key as make_late_key
 from graphengine.core.registry import Registry
 from graphengine.engine.cache import Result, Shown
@@ -38,7 +39,14 @@ class RunState:
         failure: The failure that ends the run, should a node swallow it.
     """
 
-    def __init__(self, plan: Plan, registry: Registry, emit: Callable[[Event], None] | None, environment: str) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        registry: Registry,
+        files: Files,
+        emit: Callable[[Event], None] | None,
+        environment: str,
+    ) -> None:
         self.plan = plan
         self.registry = registry
         self.environment = environment
@@ -54,6 +62,7 @@ class RunState:
         self.shown: list[Shown] = []
         self.failure: NodeFailed | None = None
         self._emit = emit
+        self._fingerprint_of = fingerprints(registry.function, files)
         self._number = 0
         self._emitting = threading.Lock()
 
@@ -92,7 +101,7 @@ class RunState:
             {source: self.key_of(source) for source, _ in step.sources.values()},
             arguments,
             environment=self.environment,
-            fingerprint_of=lambda definition: self.registry.function(definition).fingerprint,
+            fingerprint_of=self._fingerprint_of,
             expanded_to=made_of or (),
         )
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from graphengine import Context, InputError, Widget, node
 from graphengine.diffusion.options import PromptWeighting
+from graphengine.diffusion.prompt_files import versions_of_learned_words, versions_of_wildcards
 from graphengine.types import Area, Clip, Conditioning, Mask, PictureSize
 from graphengine_nodes.inputs import Seed, Share, Side, Text
 
@@ -16,7 +17,12 @@ Pixels = Annotated[int, Field(ge=0, le=16384)]
 Weighting = Annotated[PromptWeighting, Widget("choice", advanced=True)]
 
 
-@node("CLIPEncode", category="conditioning", device="gpu")
+@node(
+    "CLIPEncode",
+    category="conditioning",
+    device="gpu",
+    fingerprint=lambda files, text="": versions_of_learned_words(files, [text]),
+)
 def clip_encode(ctx: Context, text: Text = "", weighting: Weighting = "interpolate", *, clip: Clip) -> Conditioning:
     r"""Turn a prompt into conditioning, which the sampler follows.
 
@@ -34,7 +40,12 @@ def clip_encode(ctx: Context, text: Text = "", weighting: Weighting = "interpola
     return _encoded(ctx, clip, text, weighting)
 
 
-@node("CLIPEncodeSDXL", category="conditioning", device="gpu")
+@node(
+    "CLIPEncodeSDXL",
+    category="conditioning",
+    device="gpu",
+    fingerprint=lambda files, text_g="", text_l="": versions_of_learned_words(files, [text_g, text_l]),
+)
 def clip_encode_sdxl(
     ctx: Context,
     width: Side = 1024,
@@ -72,7 +83,12 @@ def clip_encode_sdxl(
     return _with_size(_encoded(ctx, clip, (text_l, text_g), weighting), size)
 
 
-@node("CLIPEncodeSDXLRefiner", category="conditioning", device="gpu")
+@node(
+    "CLIPEncodeSDXLRefiner",
+    category="conditioning",
+    device="gpu",
+    fingerprint=lambda files, text="": versions_of_learned_words(files, [text]),
+)
 def clip_encode_sdxl_refiner(
     ctx: Context,
     ascore: Annotated[float, Field(ge=0, le=10), Widget("slider", step=0.1)] = 6.0,
@@ -252,7 +268,13 @@ def _(start: float, end: float) -> None:
         raise InputError("end", f"from {start:g} to {end:g} there is nothing.", "Choose an end after the start.")
 
 
-@node("Wildcards", category="conditioning", outputs="text", aliases=("dynamic prompts",))
+@node(
+    "Wildcards",
+    category="conditioning",
+    outputs="text",
+    aliases=("dynamic prompts",),
+    fingerprint=lambda files, text="": versions_of_wildcards(files, text),
+)
 def wildcards(ctx: Context, text: Text = "", seed: Seed = 0) -> str:
     r"""Draw one of several choices in a prompt.
 

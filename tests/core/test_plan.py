@@ -14,7 +14,7 @@ import pytest
 from graphengine.authoring import NodePack
 from graphengine.config import Settings
 from graphengine.core.graph import build_graph
-from graphengine.core.plan import Plan, make_plan
+from graphengine.core.plan import Plan, fingerprints, make_plan
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow
 from tests.drawn import drawn
@@ -207,6 +207,35 @@ def test_a_fingerprint_changes_the_key() -> None:
     assert key({"x": "Reads"}) not in (first, None)
     assert key({"x": ("Reads", {"value": "@n.number"}), "n": "Whole"}) is None  # the value isn't known yet
     assert key({"x": ("Reads", {"other": "@n.number"}), "n": "Whole"}) is not None
+
+
+def test_a_fingerprint_may_ask_for_files_and_leave_out_what_is_linked(tmp_path: Path) -> None:
+    from graphengine import node
+
+    def version(files: Settings, value: int = 7) -> list[object]:
+        return [files.file_names("letters"), value]
+
+    @node("Reads", category="test", fingerprint=version, outputs="value")
+    def reads(value: int = 0) -> int:
+        """Depend on files that no input names."""
+        return value
+
+    registry = Registry([NodePack("p", functions=[reads], version="1"), arithmetic_pack.pack])
+    settings = Settings(Path(), Path(), roots=(tmp_path,))
+    (tmp_path / "letters").mkdir()
+
+    def key(nodes: Mapping[str, Any]) -> bytes | None:
+        graph = build_graph(drawn(nodes, outputs={"o": {"from": "x.value"}}), registry.definitions, settings)
+        return make_plan(graph, fingerprint_of=fingerprints(registry.function, settings)).steps[-1].key
+
+    linked = {"x": ("Reads", {"value": "@n.number"}), "n": "Whole"}
+    first = key({"x": "Reads"}), key(linked)
+    assert None not in first
+    (tmp_path / "letters" / "a.txt").touch()
+    second = key({"x": "Reads"}), key(linked)
+    assert None not in second
+    assert second[0] != first[0]
+    assert second[1] != first[1]
 
 
 # Order
