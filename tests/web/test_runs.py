@@ -119,6 +119,16 @@ def test_the_queue_shows_what_waits_and_cancels_it(page: Page) -> None:
     queue = panel(page, "Queue")
     waiting = queue.get_by_role("region", name="Waiting").get_by_role("listitem")
     expect(waiting).to_contain_text("Behind it")
-    for name in ("Behind it", "Long"):
+    open_workflow(page, one_node("t.Slow"), "Last")
+    run(page)
+    expect(waiting).to_contain_text(["Behind it", "Last"])
+
+    queue.get_by_role("button", name="Move Last up").press("Enter")
+    expect(waiting).to_contain_text(["Last", "Behind it"])
+    expect(page.get_by_role("status").filter(has_text="Last is now number 1")).to_be_attached()
+    waiting.nth(1).get_by_text("Behind it").drag_to(waiting.nth(0).get_by_text("Last"))
+    expect(waiting).to_contain_text(["Behind it", "Last"])
+
+    for name in ("Last", "Behind it", "Long"):
         queue.get_by_role("button", name=f"Cancel {name}", exact=True).click()
     expect(queue).to_contain_text("Nothing runs and nothing waits.")
