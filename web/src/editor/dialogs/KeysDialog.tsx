@@ -1,6 +1,7 @@
 import { type KeyboardEvent, useState } from "react";
 import { Dialog } from "../../app/Dialog";
 import { t } from "../../i18n";
+import { useUi } from "../../stores/uiStore";
 import { type Command, keysOf, showKeys, useCommands } from "../commands";
 import { keysOfEvent } from "../keys";
 import { SECTIONS } from "./CommandDialog";
@@ -52,7 +53,7 @@ function KeysRow({ command }: { command: Command }) {
     const pressed = event.key === "Escape" ? undefined : keysOfEvent(event.nativeEvent);
     if (pressed === null) return;
     setWaiting(false);
-    if (pressed !== undefined) setKeys(command.id, pressed === "Backspace" ? "" : pressed);
+    if (pressed !== undefined) choose(command, pressed === "Backspace" ? "" : pressed);
   };
   return (
     <>
@@ -84,4 +85,16 @@ function KeysRow({ command }: { command: Command }) {
       </dd>
     </>
   );
+}
+
+/** Give keys to a command, and take them from the one that had them: keys do one thing. */
+function choose(command: Command, keys: string): void {
+  const { commands, setKeys } = useCommands.getState();
+  const hasThem = (other: Command) => keysOf(other).some((each) => each.toLowerCase() === keys.toLowerCase());
+  const before = commands.find((other) => other.id !== command.id && !other.native && hasThem(other));
+  if (before !== undefined && keys !== "") {
+    setKeys(before.id, "");
+    useUi.getState().announce(t("editor.keysTaken", { keys: showKeys(keys), command: before.label }));
+  }
+  setKeys(command.id, keys);
 }
