@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from graphengine import InputError, Widget, node
+from graphengine.diffusion.level_text import parse_levels
 from graphengine.types import Model, ScheduleName, Sigmas
 from graphengine_nodes.inputs import Share, Steps, Text
 
@@ -92,9 +93,14 @@ def manual_sigmas(sigmas: Text = "14.6, 7, 3.5, 1.7, 0.8, 0.3, 0") -> Sigmas:
     Args:
         sigmas: From high to low, separated by commas or spaces; they usually end with 0.
     """
-    from graphengine.diffusion import sigmas as levels
+    import torch
 
-    return levels.parse(sigmas)
+    return Sigmas(torch.tensor(parse_levels(sigmas)))
+
+
+@manual_sigmas.check
+def _(sigmas: str) -> None:
+    parse_levels(sigmas)
 
 
 @node("SplitSigmas", category="sampling/parts/sigmas")

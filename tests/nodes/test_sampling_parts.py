@@ -139,6 +139,13 @@ def test_what_is_wrong_in_a_guider_is_said_of_the_guider(ctx: FakeContext) -> No
         assert caught.value.input == "guider"
 
 
+def test_written_levels_are_read_before_the_run() -> None:
+    (check,) = noise_levels.manual_sigmas.checks
+    check("14.6 0")
+    with pytest.raises(InputError, match="8 doesn't go on from 7"):
+        check("14 7 8 0")
+
+
 def test_levels_upside_down_are_refused_before_the_run() -> None:
     for scheduler in (noise_levels.karras_scheduler, noise_levels.exponential_scheduler):
         (check,) = scheduler.checks
