@@ -23,12 +23,18 @@ def clip_tokenizer(pad_token: str = END) -> Any:  # Any: CLIPTokenizer's own met
     Args:
         pad_token: Fills a prompt up: the end mark for OpenAI's encoder, ``!`` for OpenCLIP's.
     """
+    vocabulary, merges = clip_vocabulary()
+    pairs: Any = merges  # Any: declared as texts, but only pairs are taken
+    return CLIPTokenizer(vocab=vocabulary, merges=pairs, model_max_length=LENGTH, pad_token=pad_token)
+
+
+def clip_vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Give the number of each of the 49,408 words, and the merges in their order."""
     text = gzip.decompress((CONFIGS / "clip_merges.txt.gz").read_bytes()).decode()
-    merges: Any = [tuple(line.split(" ")) for line in text.splitlines()]  # Any: declared as texts; pairs are taken
+    merges = [(first, second) for first, second in (line.split(" ") for line in text.splitlines())]
     letters = _letters()
     words = [*letters, *(f"{letter}</w>" for letter in letters), *(first + second for first, second in merges)]
-    vocabulary = {word: number for number, word in enumerate([*words, START, END])}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH, pad_token=pad_token)
+    return {word: number for number, word in enumerate([*words, START, END])}, merges
 
 
 def _letters() -> list[str]:

@@ -194,6 +194,7 @@ _OTHER_KINDS: tuple[tuple[str, str, str], ...] = (
     ("encoder.down", "an autoencoder alone", "Load it with LoadVAE, from models/vae."),
     ("decoder.up", "an autoencoder alone", "Load it with LoadVAE, from models/vae."),
     ("text_model.", "a text encoder alone", "Load it with LoadCLIP, from models/clip."),
+    ("encoder.block.", "a T5 text encoder alone", "Load it with LoadCLIP, from models/clip."),
     ("emb_params", "a textual inversion", "Put it into models/embeddings and write embedding:NAME in a prompt."),
     ("model.diffusion_model.double_blocks.", "a Flux checkpoint", "This family can't be read."),
     ("double_blocks.", "a Flux denoiser", "This family can't be read."),

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import CLIPTokenizer
 
-from graphengine.diffusion.clip_vocabulary import clip_tokenizer
+from graphengine.diffusion.clip_vocabulary import clip_vocabulary
 from graphengine.diffusion.model_files import damaged
 
 Written = Mapping[str, Any]  # Any: JSON values
@@ -18,7 +18,7 @@ Written = Mapping[str, Any]  # Any: JSON values
 def written_tokenizer(tokenizer: Any) -> Written | None:  # Any: the base class doesn't declare a backend
     """Describe a tokenizer; None if it is CLIP's own."""
     vocabulary: dict[str, int] = tokenizer.get_vocab()
-    if vocabulary == clip_tokenizer().get_vocab():
+    if vocabulary == clip_vocabulary()[0]:
         return None
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
