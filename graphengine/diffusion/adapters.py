@@ -11,7 +11,7 @@ made from one base only the one read last is kept, so memory holds a second copy
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
@@ -166,7 +166,8 @@ class _Fit:
         if changes is None:
             return owner
         base = _base(owner)
-        names = _denoiser_names(base) if part == "denoiser" else _text_encoder_names(base)
+        layers = {change.layer for change in changes}
+        names = _denoiser_names(base, layers) if part == "denoiser" else _text_encoder_names(base)
         updates, missing = _matched(changes, names)
         self._missing += missing
         self._found += len(updates)
@@ -207,10 +208,11 @@ def _base(owner: Model | TextEncoder) -> nn.Module:
     return network.base if isinstance(network, AdaptedNetwork) else cast(nn.Module, network)
 
 
-def _denoiser_names(network: Any) -> dict[str, str]:  # Any: a network of diffusers, untyped
-    """Give each layer's name by its names in files, with underscores for dots."""
+def _denoiser_names(network: Any, layers: Set[str]) -> dict[str, str]:  # Any: a network of diffusers, untyped
+    """Give each layer's name by its name in files, with underscores for dots; the original ones if they are wanted."""
     names = {_underscored(name): name for name, _ in network.named_modules()}
-    if isinstance(network, UNet2DConditionModel) and isinstance(network.config.layers_per_block, int):
+    is_original = isinstance(network, UNet2DConditionModel) and isinstance(network.config.layers_per_block, int)
+    if is_original and not layers <= names.keys():
         weights = [name for name in network.state_dict() if name.endswith(".weight")]
         for name, place in unet_places(weights, network.config, prefix="").items():
             names.setdefault(_underscored(place.name.removesuffix(".weight")), name.removesuffix(".weight"))
