@@ -30,14 +30,17 @@ def with_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module
 
 def _with_parameters(module: nn.Module, changed: Mapping[int, nn.Parameter]) -> nn.Module | None:
     """Copy a module with what leads to changed parameters; None if there are none in it."""
-    parameters = {name: changed.get(id(each), each) for name, each in module._parameters.items()}
-    inner = {name: _with_parameters(each, changed) for name, each in module.named_children()}
-    modules = module._modules | {name: each for name, each in inner.items() if each is not None}
-    before = {**module._parameters, **module._modules}
-    if all(each is before[name] for name, each in (parameters | modules).items()):
+    parameters = {name: changed[id(each)] for name, each in module._parameters.items() if id(each) in changed}
+    modules = {
+        name: copied
+        for name, each in module._modules.items()
+        if each is not None and (copied := _with_parameters(each, changed)) is not None
+    }
+    if not parameters and not modules:
         return None
     copied = type(module).__new__(type(module))
     for name, value in vars(module).items():
         copied.__dict__[name] = copy.copy(value) if isinstance(value, dict) else value
-    copied.__dict__ |= {"_parameters": parameters, "_modules": modules}
+    copied.__dict__["_parameters"] = module._parameters | parameters
+    copied.__dict__["_modules"] = module._modules | modules
     return copied
