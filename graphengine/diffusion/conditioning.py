@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from graphengine.diffusion.options import PromptWeighting
 from graphengine.diffusion.prompt_grammar import parse
-from graphengine.diffusion.prompt_readings import Group, readings
+from graphengine.diffusion.prompt_readings import Group, count_readings, readings
 from graphengine.diffusion.prompt_tokens import chunks, empty_chunk, is_clip
 from graphengine.diffusion.text_encoding import states_of, weighted
 from graphengine.errors import InputError
@@ -64,9 +64,10 @@ def encode(
         InputError: if a learned word isn't found, or the prompt has too many schedules.
     """
     texts = [text] * len(clip.encoders) if isinstance(text, str) else list(text)
-    moments = readings([parse(each) for each in texts])
-    if len(moments) > _MOST_READINGS:
-        raise InputError("text", f"its schedules tell {len(moments)} moments apart.", "Write fewer of them.")
+    prompts = [parse(each) for each in texts]
+    if (count := count_readings(prompts)) > _MOST_READINGS:
+        raise InputError("text", f"its schedules tell {count} moments apart.", "Write fewer of them.")
+    moments = readings(prompts)
     encoding = _Encoding(clip, device, weighting, find_learned)
     parts = {said: encoding.part(said) for said in {moment.texts for moment in moments}}
     return Conditioning(tuple(replace(parts[moment.texts], steps=moment.steps) for moment in moments))

@@ -10,7 +10,7 @@ from math import inf
 from graphengine.diffusion.prompt_grammar import Break, LearnedWord, Prompt, Scheduled, Text, Weighted
 from graphengine.types import StepRange
 
-__all__ = ["Piece", "Reading", "readings"]
+__all__ = ["Piece", "Reading", "count_readings", "readings"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Reading:
 
     texts: tuple[tuple[Group, ...], ...]
     steps: tuple[StepRange, ...] = ()
+
+
+def count_readings(prompts: Sequence[Prompt]) -> int:
+    """Tell how many ``readings`` there are, without making them."""
+    return len(_ranges(prompts, is_share=True)) * len(_ranges(prompts, is_share=False))
 
 
 def readings(prompts: Sequence[Prompt]) -> list[Reading]:

@@ -29,7 +29,8 @@ ReadLines = Callable[[str], Sequence[str]]
 
 _DEEPEST = 40
 _LONGEST = 100_000
-_FILE = re.compile(r"__([\w./-]*?[^\W_][\w./-]*?)__")
+# The first of the characters may be no underscore: a row of those would be tried from each to the end.
+_FILE = re.compile(r"__([^\W_][\w./-]*?)__")
 _TOKEN = re.compile(rf"\\[{{}}|]|[{{}}|]|{_FILE.pattern}")
 _WEIGHT = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)::")
 
