@@ -51,25 +51,6 @@ def raw_to_denoised(prediction: Prediction, raw: Tensor, x: Tensor, sigma: float
             raise ValueError(f"a {prediction!r} model has no noise levels")
 
 
-def denoised_to_raw(prediction: Prediction, denoised: Tensor, x: Tensor, sigma: float) -> Tensor:
-    """Undo ``raw_to_denoised``; ``sigma`` above 0.
-
-    Raises:
-        ValueError: for ``mixing``, which has no noise levels.
-    """
-    match prediction:
-        case "epsilon":
-            return (x - denoised) * (1 / sigma)
-        case "v_prediction":
-            return (x * (1 / (1 + sigma**2)) - denoised) * (sqrt(1 + sigma**2) / sigma)
-        case "sample":
-            return denoised
-        case "flow":
-            return torch.sub(x, denoised, alpha=1 + sigma) * (1 / sigma)
-        case _:
-            raise ValueError(f"a {prediction!r} model has no noise levels")
-
-
 @dataclass(frozen=True)
 class NetworkInput:
     """One call of a network.

@@ -23,7 +23,7 @@ from graphengine.diffusion import samplers
 from graphengine.diffusion.noise import Noise
 from graphengine.diffusion.samplers import SAMPLERS, Ask, Sampler
 from graphengine.diffusion.sampling_run import drive
-from graphengine.diffusion.scheduler_samplers import PREFIX, SCHEDULER_CLASSES
+from graphengine.diffusion.scheduler_samplers import FLOW_SCHEDULER_CLASSES, PREFIX, SCHEDULER_CLASSES
 from graphengine.types import SamplerName
 from tests.diffusion.gaussian import Gaussian, levels_between
 
@@ -40,7 +40,7 @@ def ignore_step(ask: Ask, answer: Tensor) -> None:
 
 
 def test_names_are_those_of_the_socket() -> None:
-    schedulers = [PREFIX + name for name in SCHEDULER_CLASSES]
+    schedulers = sorted(PREFIX + name for name in (*SCHEDULER_CLASSES, *FLOW_SCHEDULER_CLASSES))
     assert [*SAMPLERS, *schedulers] == list(get_args(SamplerName))
 
 
