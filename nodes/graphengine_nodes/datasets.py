@@ -9,7 +9,7 @@ from pydantic import Field
 
 from graphengine import FilesIn, Widget, node
 from graphengine.types import Dataset, Image, Model
-from graphengine_nodes.inputs import Seed, Share
+from graphengine_nodes.inputs import RareShare, Seed, Share
 
 Number = Annotated[int, Field(ge=0, le=2**53)]
 
@@ -18,13 +18,13 @@ Number = Annotated[int, Field(ge=0, le=2**53)]
 def drawn_shapes(
     seed: Seed = 0,
     size: Annotated[int, Field(ge=32, le=1024, multiple_of=8)] = 128,
-    spread: Share = 1.0,
+    spread: RareShare = 1.0,
     two_objects: Share = 0.4,
     loose: Share = 0.5,
-    widen_from: Number = 0,
-    widen_to: Number = 0,
-    split: Literal["train", "held_out"] = "train",
-    crop: Annotated[int, Field(ge=0, le=1024, multiple_of=8)] = 0,
+    widen_from: Annotated[Number, Widget("number", advanced=True)] = 0,
+    widen_to: Annotated[Number, Widget("number", advanced=True)] = 0,
+    split: Annotated[Literal["train", "held_out"], Widget("select", advanced=True)] = "train",
+    crop: Annotated[int, Field(ge=0, le=1024, multiple_of=8), Widget("number", advanced=True)] = 0,
     three_objects: Share = 0.0,
     inside: Share = 0.0,
     patterns: Share = 0.0,

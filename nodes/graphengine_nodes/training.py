@@ -22,7 +22,7 @@ from graphengine.types import (
     Report,
     Vae,
 )
-from graphengine_nodes.inputs import Seed, Share
+from graphengine_nodes.inputs import RareShare, Seed, Share
 
 if TYPE_CHECKING:
     from graphengine.diffusion.training import StepResult, Trained
@@ -118,23 +118,23 @@ def train_recipe(
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4,
     lr_schedule: LearningRateSchedule = "constant",
     warmup_steps: Annotated[int, Field(ge=0)] = 0,
-    weight_decay: NotNegative = 0.01,
-    max_grad_norm: NotNegative = 1.0,
+    weight_decay: Annotated[NotNegative, Widget("number", advanced=True)] = 0.01,
+    max_grad_norm: Annotated[NotNegative, Widget("number", advanced=True)] = 1.0,
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0,
-    loss: LossName = "mse",
-    loss_weighting: LossWeighting = "none",
-    min_snr_gamma: Annotated[float, Field(gt=0)] = 5.0,
+    loss: Annotated[LossName, Widget("select", advanced=True)] = "mse",
+    loss_weighting: Annotated[LossWeighting, Widget("select", advanced=True)] = "none",
+    min_snr_gamma: Annotated[float, Field(gt=0), Widget("number", advanced=True)] = 5.0,
     caption_dropout: Share = 0.1,
     train_text_encoder: bool = False,
-    kl_weight: NotNegative = 1e-6,
-    latent_weight: NotNegative = 1.0,
-    latent_noise: NotNegative = 0.0,
-    analytic_share: Share = 0.5,
+    kl_weight: Annotated[NotNegative, Widget("number", advanced=True)] = 1e-6,
+    latent_weight: Annotated[NotNegative, Widget("number", advanced=True)] = 1.0,
+    latent_noise: Annotated[NotNegative, Widget("number", advanced=True)] = 0.0,
+    analytic_share: RareShare = 0.5,
     precision: Literal["float32", "bfloat16"] = "float32",
-    attention: Literal["default", "manual"] = "default",
-    checkpoint_every: Annotated[int, Field(ge=1)] = 500,
-    checkpoint_minutes: NotNegative = 10.0,
-    keep_checkpoints: Annotated[int, Field(ge=1)] = 2,
+    attention: Annotated[Literal["default", "manual"], Widget("select", advanced=True)] = "default",
+    checkpoint_every: Annotated[int, Field(ge=1), Widget("number", advanced=True)] = 500,
+    checkpoint_minutes: Annotated[NotNegative, Widget("number", advanced=True)] = 10.0,
+    keep_checkpoints: Annotated[int, Field(ge=1), Widget("number", advanced=True)] = 2,
 ) -> Recipe:
     """Choose how to train.
 

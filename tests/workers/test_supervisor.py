@@ -184,7 +184,10 @@ def test_memory_is_freed_and_asked_for(shared: Shared) -> None:
 
 @pytest.mark.parametrize("times", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_worker_dies_while_its_job_is_claimed_or_its_end_is_written(tmp_path: Path, times: int) -> None:
-    """The queue is slow, so that workers die in the middle; no job is lost, run twice at once, or blamed."""
+    """The queue is slow, so that workers die in the middle; no job is lost or run twice at once.
+
+    The next job may have begun while the end of the one before it was written: it ran as its worker died.
+    """
 
     async def main() -> None:
         async with world(tmp_path) as it:
@@ -205,10 +208,12 @@ def test_a_worker_dies_while_its_job_is_claimed_or_its_end_is_written(tmp_path: 
             ended = [await it.end_of(job) for job in jobs]
             it.store.write = write  # type: ignore[method-assign]
             assert deaths == times
-            assert {(job.state, job.deaths) for job in ended} == {("done", 0)}
-            for job in jobs:
+            assert [job.state for job in ended] == ["done"] * len(jobs)
+            for job in ended:
                 types = [event["type"] for event in await it.events(job)]
-                assert types.count("job_ended") == types.count("job_started") == 1
+                assert types.count("job_ended") == 1
+                assert types.count("worker_lost") == job.deaths
+                assert 1 <= types.count("job_started") <= 1 + job.deaths
 
     asyncio.run(main())
 
