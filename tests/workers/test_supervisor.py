@@ -182,7 +182,7 @@ def test_memory_is_freed_and_asked_for(shared: Shared) -> None:
     shared.run(main)
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_worker_dies_while_its_job_is_claimed_or_its_end_is_written(tmp_path: Path, times: int) -> None:
     """The queue is slow, so that workers die in the middle; no job is lost or run twice at once.
 

@@ -83,11 +83,16 @@ class World:
         return self.supervisor.status()[place]
 
     async def replace_worker(self, *, wait_until_ready: bool = True) -> None:
-        """Kill the first worker that there is, and wait until that was noticed or there is a new one."""
+        """Kill the first worker as soon as it is there, and wait until that was noticed or there is a new one."""
         slot = self.supervisor._slots[0]
+
+        async def ready() -> bool:
+            return slot.worker is not None and slot.phase == "ready"
+
+        await until(ready)  # one that is being started can't be killed yet
         killed = slot.worker
-        if killed is not None:
-            killed.kill()
+        assert killed is not None
+        killed.kill()
 
         async def done() -> bool:
             return slot.worker is not killed and (slot.phase == "ready" or not wait_until_ready)
