@@ -280,10 +280,18 @@ def _check_room(folder: Path, wanted_bytes: int) -> None:
 def _plain_errors(source: str) -> Iterator[None]:
     """Say what the network or the hub refused in plain words."""
     import httpx2  # what huggingface_hub is built on
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
 
     try:
         yield
+    except OfflineModeIsEnabled as error:
+        raise _failed(source, "HF_HUB_OFFLINE is set", "Unset it to fetch something, or copy the file here.") from error
     except GatedRepoError as error:
         raise _failed(source, "its owner lets in who asked only", "Ask there; then 'hf auth login'.") from error
     except RepositoryNotFoundError as error:
