@@ -1,4 +1,4 @@
-"""The socket vocabulary that packs share: what travels along a wire.
+"""The socket vocabulary that packs share: what travels along a wire (training's is in ``training_types``).
 
 Shapes use fixed letters: B batch, C channels, H W picture size in pixels, h w latent size, T tokens, D features.
 Values are immutable by convention: a node that changes one returns a new value that shares what it did not change.
@@ -8,9 +8,9 @@ Importing this module loads neither torch nor diffusers, so that definitions can
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NewType, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NewType
 
 from graphengine.core.on_demand import made_on_demand
 
@@ -388,126 +388,3 @@ class UpscaleModel:
     network: nn.Module
     scale: int
     source: str = ""
-
-
-ExampleField = Literal["images", "captions", "latents", "labels"]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """A batch of training examples; a field that was not asked for, or that the dataset lacks, is None.
-
-    Attributes:
-        images: float32 ``[B, C, H, W]`` in -1…1, as networks take them.
-        captions: B strings.
-        latents: float32 ``[B, C, h, w]``, the training target of a supervised latent space, in the model's units.
-        labels: attribute name -> int64 ``[B]``, for pre-training a text encoder; -1 where the caption does not say.
-    """
-
-    images: Tensor | None = None
-    captions: Sequence[str] | None = None
-    latents: Tensor | None = None
-    labels: Mapping[str, Tensor] | None = None
-
-
-class Dataset(Protocol):
-    """Examples to train on, by number.
-
-    An example is a pure function of its number, so that training resumes exactly: the position in the data is a number.
-    """
-
-    @property
-    def length(self) -> int | None:
-        """How many examples there are; None means endless (drawn from the number)."""
-
-    @property
-    def fields(self) -> Collection[ExampleField]:
-        """What this dataset can give."""
-
-    @property
-    def digest(self) -> str:
-        """A hash of everything that decides the examples; a checkpoint remembers it."""
-
-    def examples(self, indices: Sequence[int], fields: Collection[ExampleField]) -> Examples:
-        """Give the examples with these numbers, only the fields asked for."""
-
-
-LossName = Literal["mse", "l1", "huber"]
-LossWeighting = Literal["none", "sqrt_one_minus_alphas", "min_snr"]
-LearningRateSchedule = Literal["constant", "cosine", "linear"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How to train: everything that decides the weights, besides the network, the data, the steps and the seed.
-
-    Attributes:
-        batch_size: Examples a step, ≥ 1.
-        optimizer: ``adamw`` decays the weights apart from the gradient, ``adam`` within it.
-        learning_rate: The highest rate, reached after ``warmup_steps``.
-        lr_schedule: After the warm-up: ``constant``, or down to 0 at the last step along a ``cosine`` or a line.
-        warmup_steps: Steps over which the rate rises from 0.
-        max_grad_norm: Gradients are scaled down to this norm; 0 leaves them alone.
-        ema_decay: The result is a moving average of the weights with this decay; 0 gives the last weights.
-        loss: How a prediction's distance from its target counts.
-        loss_weighting: What the noise level changes about that: ``sqrt_one_minus_alphas`` favours noisy examples,
-            ``min_snr`` caps nearly clean ones (Hang et al. 2023, arXiv:2303.09556).
-        min_snr_gamma: The cap of ``min_snr``.
-        caption_dropout: Share of captions replaced by the empty one, which guidance needs.
-        train_text_encoder: Train the text encoder along with the denoiser.
-        kl_weight: Autoencoder without latents to learn: weight of the divergence from a unit Gaussian.
-        latent_weight: Autoencoder with latents to learn: weight of the distance to them.
-        latent_noise: Autoencoder: the decoder sees latents with noise of up to this standard deviation.
-        analytic_share: Autoencoder with latents to learn: share of pictures decoded from those, not from the encoder's.
-        precision: ``bfloat16`` runs networks in mixed precision; weights and the optimizer stay float32.
-        attention: ``manual`` writes attention out in matrix products, faster to train with on some CPUs.
-        checkpoint_every: Steps between saved states. Does not change the weights.
-        checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Changes no weights either.
-        keep_checkpoints: Saved states that are kept, the newest. Does not change the weights.
-    """
-
-    batch_size: int = 32
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    learning_rate: float = 1e-4
-    lr_schedule: LearningRateSchedule = "constant"
-    warmup_steps: int = 0
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    ema_decay: float = 0.0
-    loss: LossName = "mse"
-    loss_weighting: LossWeighting = "none"
-    min_snr_gamma: float = 5.0
-    caption_dropout: float = 0.1
-    train_text_encoder: bool = False
-    kl_weight: float = 1e-6
-    latent_weight: float = 1.0
-    latent_noise: float = 0.0
-    analytic_share: float = 0.5
-    precision: Literal["float32", "bfloat16"] = "float32"
-    attention: Literal["default", "manual"] = "default"
-    checkpoint_every: int = 500
-    checkpoint_minutes: float = 10.0
-    keep_checkpoints: int = 2
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a training went through.
-
-    Attributes:
-        steps: Steps trained, those of an earlier run that this one resumed included.
-        losses: The loss of each step.
-        learning_rates: The learning rate of each step.
-        grad_norms: The gradients' norm at each step, before clipping.
-        notices: What the user should know, such as a state that could not be saved.
-    """
-
-    steps: int
-    losses: Sequence[float]
-    learning_rates: Sequence[float]
-    grad_norms: Sequence[float]
-    notices: Sequence[str] = ()
-
-
-Tokenizer = NewType("Tokenizer", PreTrainedTokenizerBase)
-"""A transformers ``CLIPTokenizer`` for captions; its ``model_max_length`` is T."""

@@ -31,7 +31,7 @@ def test_every_module_names_what_is_public(package: str) -> None:
 
 def test_importing_loads_nothing_heavy() -> None:
     code = (
-        "import sys, graphengine, graphengine.types\n"
+        "import sys, graphengine, graphengine.types, graphengine.training_types\n"
         "graphengine.node, graphengine.NodePack, graphengine.Workflow.load('text_to_image'), graphengine.run\n"
         "print(sorted({'torch', 'diffusers', 'transformers', 'aiohttp', 'numpy', 'networkx'} & set(sys.modules)))\n"
     )

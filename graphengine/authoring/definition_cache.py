@@ -20,6 +20,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 import graphengine.core.definition
+import graphengine.training_types
 import graphengine.types
 from graphengine.authoring.breaking_changes import find_breaking_changes
 from graphengine.authoring.packs import PackSource, load_packs, source_version
@@ -70,7 +71,7 @@ def read_definitions(sources: Iterable[PackSource], folder: Path) -> Definitions
 def _reader_version() -> str:
     """Hash what decides definitions besides a pack's own source: the reader, their form and the shared types."""
     here = Path(__file__).parent
-    modules = (graphengine.core.definition, graphengine.types)
+    modules = (graphengine.core.definition, graphengine.types, graphengine.training_types)
     return source_version([*here.glob("*.py"), *(Path(str(module.__file__)) for module in modules)])
 
 

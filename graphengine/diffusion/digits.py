@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphengine.diffusion.numbered_random import numbered_uniform
-from graphengine.types import ExampleField, Examples
+from graphengine.training_types import ExampleField, Examples
 
 SIDE = 28
 _POINTS = 15  # control points a digit; shorter strokes repeat their last point

@@ -37,7 +37,7 @@ from graphengine.diffusion.scenes import (
     draw_scenes,
 )
 from graphengine.errors import InputError
-from graphengine.types import ExampleField, Examples
+from graphengine.training_types import ExampleField, Examples
 
 CELL = 8
 """Picture pixels along one side of a latent cell."""

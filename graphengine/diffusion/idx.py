@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from graphengine.errors import InputError
-from graphengine.types import ExampleField, Examples
+from graphengine.training_types import ExampleField, Examples
 
 _GZIP = b"\x1f\x8b"
 _UNSIGNED_BYTE = 8

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from graphengine.diffusion import images
 from graphengine.errors import InputError
-from graphengine.types import ExampleField, Examples, Image
+from graphengine.training_types import ExampleField, Examples
+from graphengine.types import Image
 
 Fit = Literal["cover", "contain"]
 """``cover`` fills the square and cuts off what sticks out; ``contain`` shows all of it on a white ground."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphengine.types import Clip, Conditioning, Guider, Image, Latent, Model, Recipe, UpscaleModel, Vae
+from graphengine.training_types import Recipe
+from graphengine.types import Clip, Conditioning, Guider, Image, Latent, Model, UpscaleModel, Vae
 
 __all__ = [
     "decoding_memory",

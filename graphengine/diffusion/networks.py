@@ -12,7 +12,8 @@ from graphengine.diffusion.step_random import seeded_globally
 from graphengine.diffusion.training_tasks import config_of
 from graphengine.diffusion.walkthrough import BasicUNet
 from graphengine.errors import InputError
-from graphengine.types import Clip, Model, Prediction, TextEncoder, Tokenizer, Vae
+from graphengine.training_types import Tokenizer
+from graphengine.types import Clip, Model, Prediction, TextEncoder, Vae
 
 
 def scheduler_config(

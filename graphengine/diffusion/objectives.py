@@ -21,7 +21,8 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 from torch.nn import functional
 
-from graphengine.types import LossName, LossWeighting, Prediction
+from graphengine.training_types import LossName, LossWeighting
+from graphengine.types import Prediction
 
 
 class NoiseLevels:

@@ -16,7 +16,8 @@ from graphengine.diffusion.objectives import NoiseLevels, mix_with_noise
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.walkthrough import MixingStep
 from graphengine.errors import InputError
-from graphengine.types import Dataset, Image, Model, Report
+from graphengine.training_types import Dataset, Report
+from graphengine.types import Image, Model
 
 _COLOURS = ((31, 119, 180), (214, 93, 14), (44, 140, 60))
 _MARGIN_LEFT, _MARGIN_TOP, _MARGIN_RIGHT, _MARGIN_BOTTOM = 64, 28, 16, 32

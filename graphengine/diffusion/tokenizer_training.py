@@ -19,7 +19,7 @@ from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
 from graphengine.errors import InputError
-from graphengine.types import Dataset, Tokenizer
+from graphengine.training_types import Dataset, Tokenizer
 
 _BYTES = 512
 _MARKS = ("<|startoftext|>", "<|endoftext|>")

@@ -26,7 +26,8 @@ from graphengine.diffusion.training_state import StateFolder, TrainingStateError
 from graphengine.diffusion.training_tasks import Trainable, TrainingTask, manual_attention
 from graphengine.diffusion.training_text import TextTask
 from graphengine.errors import InputError
-from graphengine.types import Clip, Dataset, Model, Recipe, Report, Vae
+from graphengine.training_types import Dataset, Recipe, Report
+from graphengine.types import Clip, Model, Vae
 
 __all__ = ["StepResult", "Trained", "TrainingDiverged", "TrainingStateError", "train"]
 

@@ -19,7 +19,8 @@ from graphengine.diffusion.objectives import distances
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_tasks import check_samples, choose_fields, finished, given, trainable_copy
 from graphengine.errors import InputError
-from graphengine.types import Clip, Dataset, ExampleField, Examples, Recipe, Vae
+from graphengine.training_types import Dataset, ExampleField, Examples, Recipe
+from graphengine.types import Clip, Vae
 
 _VARIANCE_WEIGHT = 0.01  # the variance is one output layer's work; more would only disturb the mean's gradients
 

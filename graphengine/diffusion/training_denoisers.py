@@ -24,7 +24,8 @@ from graphengine.diffusion.training_tasks import (
 )
 from graphengine.diffusion.walkthrough import predict_clean
 from graphengine.errors import InputError
-from graphengine.types import Clip, Dataset, ExampleField, Examples, Model, Recipe, Vae
+from graphengine.training_types import Dataset, ExampleField, Examples, Recipe
+from graphengine.types import Clip, Model, Vae
 
 
 class MixingTask:

@@ -22,7 +22,7 @@ from graphengine.diffusion.step_random import BatchOrder, StepRandom, derive_see
 from graphengine.diffusion.training_state import Identity, TrainingState
 from graphengine.diffusion.training_tasks import TrainingTask, digest_of
 from graphengine.errors import GraphEngineError
-from graphengine.types import Dataset, Examples, Recipe, Report
+from graphengine.training_types import Dataset, Examples, Recipe, Report
 
 # Fields of a Recipe that don't change the weights.
 _NOT_IDENTITY = {"checkpoint_every", "checkpoint_minutes", "keep_checkpoints"}

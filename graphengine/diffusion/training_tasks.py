@@ -16,7 +16,8 @@ from transformers import PreTrainedModel
 
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.errors import InputError
-from graphengine.types import Clip, Dataset, ExampleField, Examples, Model, Vae
+from graphengine.training_types import Dataset, ExampleField, Examples
+from graphengine.types import Clip, Model, Vae
 
 Trainable = Model | Vae | Clip
 

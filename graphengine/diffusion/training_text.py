@@ -13,7 +13,8 @@ from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_denoisers import encode_captions, with_network
 from graphengine.diffusion.training_tasks import choose_fields, config_of, finished, trainable_copy
 from graphengine.errors import InputError
-from graphengine.types import Clip, Dataset, Examples
+from graphengine.training_types import Dataset, Examples
+from graphengine.types import Clip
 
 _CLASSES = 64  # of each attribute; a dataset does not say how many it has, and unused ones cost nothing
 

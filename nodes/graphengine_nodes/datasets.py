@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from graphengine import FilesIn, Widget, node
-from graphengine.types import Dataset, Image, Model
+from graphengine.training_types import Dataset
+from graphengine.types import Image, Model
 from graphengine_nodes.inputs import RareShare, Seed, Share
 
 Number = Annotated[int, Field(ge=0, le=2**53)]

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from graphengine import Context, InputError, node
 from graphengine.diffusion.facts import factor_of_levels
-from graphengine.types import Clip, Dataset, Image, Model, Tokenizer, Vae
+from graphengine.training_types import Dataset, Tokenizer
+from graphengine.types import Clip, Image, Model, Vae
 from graphengine_nodes.inputs import Seed
 
 Betas = Literal["scaled_linear", "linear", "squaredcos_cap_v2"]

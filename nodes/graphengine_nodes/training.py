@@ -10,18 +10,8 @@ from pydantic import Field
 
 from graphengine import Context, Widget, node
 from graphengine.diffusion.memory import training_memory
-from graphengine.types import (
-    Clip,
-    Dataset,
-    Image,
-    LearningRateSchedule,
-    LossName,
-    LossWeighting,
-    Model,
-    Recipe,
-    Report,
-    Vae,
-)
+from graphengine.training_types import Dataset, LearningRateSchedule, LossName, LossWeighting, Recipe, Report
+from graphengine.types import Clip, Image, Model, Vae
 from graphengine_nodes.inputs import RareShare, Seed, Share
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from graphengine.diffusion.digits import DrawnDigits
 from graphengine.diffusion.networks import new_unet_2d
 from graphengine.diffusion.training import train
-from graphengine.types import Recipe
+from graphengine.training_types import Recipe
 
 STEPS, BATCH = 6, 8
 

@@ -33,7 +33,7 @@ from graphengine.diffusion.scenes import (
     SIZES,
 )
 from graphengine.errors import InputError
-from graphengine.types import ExampleField
+from graphengine.training_types import ExampleField
 
 ALL: tuple[ExampleField, ...] = ("images", "captions", "latents", "labels")
 

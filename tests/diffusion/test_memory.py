@@ -29,7 +29,8 @@ from graphengine.diffusion.memory import (
 from graphengine.diffusion.samplers import Ask
 from graphengine.diffusion.upscale_networks import RRDBNet
 from graphengine.diffusion.walkthrough import BasicUNet
-from graphengine.types import Conditioning, Control, ControlNet, Guider, Image, Latent, Model, Recipe, UpscaleModel, Vae
+from graphengine.training_types import Recipe
+from graphengine.types import Conditioning, Control, ControlNet, Guider, Image, Latent, Model, UpscaleModel, Vae
 from tests.diffusion.tiny_checkpoint import tiny_model, tiny_vae
 
 

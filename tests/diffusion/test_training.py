@@ -20,7 +20,8 @@ from torch.nn import functional
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training import TrainingDiverged, train
 from graphengine.errors import InputError
-from graphengine.types import Model, Recipe
+from graphengine.training_types import Recipe
+from graphengine.types import Model
 from tests.diffusion.tiny_training import (
     Blocks,
     finish,

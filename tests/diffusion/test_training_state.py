@@ -13,7 +13,7 @@ import torch
 
 from graphengine.diffusion.training import TrainingStateError, train
 from graphengine.diffusion.training_state import StateFolder, TrainingState
-from graphengine.types import Recipe
+from graphengine.training_types import Recipe
 from tests.diffusion.tiny_training import Blocks, finish, same_weights, tiny_model, weights_of
 
 RECIPE = Recipe(batch_size=2, learning_rate=1e-3)

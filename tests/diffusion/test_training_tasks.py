@@ -13,7 +13,8 @@ from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training import train
 from graphengine.diffusion.training_denoisers import encode_captions
 from graphengine.errors import InputError
-from graphengine.types import Clip, Image, Model, Recipe
+from graphengine.training_types import Recipe
+from graphengine.types import Clip, Image, Model
 from tests.diffusion.tiny_training import (
     CAPTIONS,
     ONLY_CAPTIONS,

@@ -12,7 +12,8 @@ from graphengine.diffusion import plots
 from graphengine.diffusion.networks import new_basic_unet, new_unet_2d
 from graphengine.diffusion.walkthrough import BasicUNet, sample_mixing
 from graphengine.errors import InputError
-from graphengine.types import Image, Model, Report
+from graphengine.training_types import Report
+from graphengine.types import Image, Model
 from tests.diffusion.tiny_training import ONLY_CAPTIONS, Blocks, tiny_model
 
 

@@ -11,7 +11,8 @@ from torch import nn
 from graphengine.diffusion.networks import new_autoencoder, new_clip, new_unet, new_unet_2d
 from graphengine.diffusion.tokenizer_training import tokenizer_from_captions
 from graphengine.diffusion.training import StepResult, Subject, Trained
-from graphengine.types import Clip, ExampleField, Examples, Model, Prediction, Vae
+from graphengine.training_types import ExampleField, Examples
+from graphengine.types import Clip, Model, Prediction, Vae
 
 ONLY_IMAGES: tuple[ExampleField, ...] = ("images",)
 ONLY_CAPTIONS: tuple[ExampleField, ...] = ("captions",)

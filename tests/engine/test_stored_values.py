@@ -19,7 +19,8 @@ from safetensors.torch import load
 
 from graphengine.authoring.context import Blocked
 from graphengine.engine.stored_values import NotStorable, pack, unpack
-from graphengine.types import Conditioning, Latent, Model, Recipe, Report
+from graphengine.training_types import Recipe, Report
+from graphengine.types import Conditioning, Latent, Model
 
 
 class Pair(NamedTuple):
