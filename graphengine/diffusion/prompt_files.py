@@ -27,18 +27,30 @@ def embedding_file(files: Files, name: str) -> Path | None:
     return None
 
 
-def versions_of_learned_words(files: Files, texts: Sequence[str]) -> dict[str, str]:
-    """Tell the versions of the learned words that prompts name, as far as they are there."""
-    names = {name for text in texts if "embedding:" in text for name in _learned_words(parse(text))}
+def versions_of_learned_words(files: Files, texts: Sequence[str | None]) -> dict[str, str]:
+    """Tell the versions of the learned words that prompts name, as far as they are there.
+
+    Args:
+        texts: None for a prompt that comes over a link and isn't known yet: it may name any.
+    """
+    if None in texts:
+        return _versions_of_all(files, EMBEDDINGS)
+    names = {name for text in texts if text and "embedding:" in text for name in _learned_words(parse(text))}
     found = {name: embedding_file(files, name) for name in sorted(names)}
     return {name: file_version(path) for name, path in found.items() if path is not None}
 
 
-def versions_of_wildcards(files: Files, text: str) -> dict[str, str]:
-    """Tell the versions of all wildcard files, which name each other, if a text names one."""
-    if "__" not in text:
-        return {}
-    found = {name: files.find_file(WILDCARDS, name) for name in files.file_names(WILDCARDS)}
+def versions_of_wildcards(files: Files, text: str | None) -> dict[str, str]:
+    """Tell the versions of all wildcard files, which name each other, if a text names one.
+
+    Args:
+        text: None as above.
+    """
+    return {} if text is not None and "__" not in text else _versions_of_all(files, WILDCARDS)
+
+
+def _versions_of_all(files: Files, kind: str) -> dict[str, str]:
+    found = {name: files.find_file(kind, name) for name in files.file_names(kind)}
     return {name: file_version(path) for name, path in found.items() if path is not None}
 
 

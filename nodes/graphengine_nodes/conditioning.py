@@ -21,7 +21,7 @@ Weighting = Annotated[PromptWeighting, Widget("choice", advanced=True)]
     "CLIPEncode",
     category="conditioning",
     device="gpu",
-    fingerprint=lambda files, text="": versions_of_learned_words(files, [text]),
+    fingerprint=lambda files, text=None: versions_of_learned_words(files, [text]),
 )
 def clip_encode(ctx: Context, text: Text = "", weighting: Weighting = "interpolate", *, clip: Clip) -> Conditioning:
     r"""Turn a prompt into conditioning, which the sampler follows.
@@ -44,7 +44,7 @@ def clip_encode(ctx: Context, text: Text = "", weighting: Weighting = "interpola
     "CLIPEncodeSDXL",
     category="conditioning",
     device="gpu",
-    fingerprint=lambda files, text_g="", text_l="": versions_of_learned_words(files, [text_g, text_l]),
+    fingerprint=lambda files, text_g=None, text_l=None: versions_of_learned_words(files, [text_g, text_l]),
 )
 def clip_encode_sdxl(
     ctx: Context,
@@ -87,7 +87,7 @@ def clip_encode_sdxl(
     "CLIPEncodeSDXLRefiner",
     category="conditioning",
     device="gpu",
-    fingerprint=lambda files, text="": versions_of_learned_words(files, [text]),
+    fingerprint=lambda files, text=None: versions_of_learned_words(files, [text]),
 )
 def clip_encode_sdxl_refiner(
     ctx: Context,
@@ -273,7 +273,7 @@ def _(start: float, end: float) -> None:
     category="conditioning",
     outputs="text",
     aliases=("dynamic prompts",),
-    fingerprint=lambda files, text="": versions_of_wildcards(files, text),
+    fingerprint=lambda files, text=None: versions_of_wildcards(files, text),
 )
 def wildcards(ctx: Context, text: Text = "", seed: Seed = 0) -> str:
     r"""Draw one of several choices in a prompt.

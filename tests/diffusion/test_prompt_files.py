@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 
-from graphengine import run
+import pytest
+
 from graphengine.config import Settings
 from graphengine.core.registry import Registry
 from graphengine.diffusion.prompt_files import versions_of_learned_words, versions_of_wildcards
 from graphengine.engine import Engine
 from graphengine_nodes import pack
+from tests.drawn import drawn
 
 
 def test_a_prompt_tells_the_versions_of_its_learned_words(tmp_path: Path) -> None:
@@ -36,15 +38,37 @@ def test_a_text_with_wildcards_tells_the_versions_of_all(tmp_path: Path) -> None
     assert versions_of_wildcards(files, "a {red|blue} star") == {}
 
 
-def test_a_changed_wildcard_file_is_read_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_linked", [False, True], ids=["written", "over a link"])
+def test_a_changed_wildcard_file_is_read_again(tmp_path: Path, is_linked: bool) -> None:
+    """
+    pick ──text──▶ draw       names no file itself
+    """
     (tmp_path / "wildcards").mkdir()
-    nodes = {"draw": {"type": "Wildcards", "inputs": {"text": "a __colours__ star"}}}
-    workflow = tmp_path / "w.json"
-    workflow.write_text(
-        json.dumps({"format": "graphengine", "version": 1, "nodes": nodes, "outputs": {"text": {"from": "draw.text"}}})
-    )
+    text = "a __colours__ star"
+    nodes = {
+        "pick": ("Wildcards", {"text": "a _{_colours_}_ star"}),
+        "draw": ("Wildcards", {"text": "@pick.text" if is_linked else text}),
+    }
+    workflow = drawn(nodes, outputs={"text": {"from": "draw.text"}})
     settings = Settings(data=tmp_path / "data", output=tmp_path / "out", roots=(tmp_path,))
     engine = Engine(Registry([pack]), settings)
     for colour in ("red", "green"):
         (tmp_path / "wildcards" / "colours.txt").write_text(colour, encoding="utf-8")
-        assert run(workflow, engine=engine).text == f"a {colour} star"
+        assert engine.run(workflow).outputs["text"] == f"a {colour} star"
+
+
+def test_a_learned_word_that_changed_is_noticed_whatever_a_linked_prompt_names(tmp_path: Path) -> None:
+    (tmp_path / "embeddings").mkdir()
+    settings = Settings(data=tmp_path, output=tmp_path, roots=(tmp_path, *Settings(tmp_path, tmp_path).roots))
+    nodes = {
+        "load": ("LoadCheckpoint", {}),
+        "draw": ("Wildcards", {"text": "a (embedding:mine:1.2)"}),
+        "prompt": ("CLIPEncode", {"text": "@draw.text", "clip": "@load.clip"}),
+    }
+    engine, keys = Engine(Registry([pack]), settings), set()
+    for content in (b"1", b"22", b"22"):
+        (tmp_path / "embeddings" / "mine.safetensors").write_bytes(content)
+        os.utime(tmp_path / "embeddings" / "mine.safetensors", ns=(len(content), len(content)))
+        keys.add(engine.plan(drawn(nodes), targets=["prompt"]).steps[-1].key)
+    assert None not in keys
+    assert len(keys) == 2
