@@ -34,7 +34,7 @@ save_latent.check(check_prefix)
 
 @node("LoadLatent", category="latent")
 def load_latent(latent: Annotated[Path, FilesIn("input")]) -> Latent:
-    """Open a latent that SaveLatent saved. ComfyUI's .latent files are of another kind, and are refused.
+    """Open a latent that SaveLatent saved, or one of ComfyUI's .latent files.
 
     Args:
         latent: The file, in the input folder.

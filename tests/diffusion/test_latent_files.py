@@ -32,16 +32,24 @@ def test_a_latent_comes_back_bit_for_bit_with_its_mask(tmp_path: Path) -> None:
     assert turned.noise_mask is None
 
 
+def test_latents_of_comfyui_are_read_and_the_oldest_brought_to_the_models_units(tmp_path: Path) -> None:
+    """Before its files said their version, they held latents as Stable Diffusion 1's autoencoder has them."""
+    path, samples = tmp_path / "a.latent", torch.randn(1, 4, 2, 3)
+    save_file({"latent_tensor": samples, "latent_format_version_0": torch.tensor([])}, path, {"prompt": "{}"})
+    assert torch.equal(latent_files.load(path).samples, samples)
+    save_file({"latent_tensor": samples.half()}, path)
+    torch.testing.assert_close(latent_files.load(path).samples, samples.half().float() / 0.18215)
+
+
 def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
-    tensors = {"latent_tensor": torch.zeros(1, 4, 2, 2), "latent_format_version_0": torch.zeros(0)}
-    for content, message in (
-        (tensors, "but one of ComfyUI's"),
-        ({"samples": torch.zeros(1, 4, 2, 2)}, "but something else"),
-    ):
+    for content in ({"samples": torch.zeros(1, 4, 2, 2)}, {"latent_tensor": torch.zeros(1), "more": torch.zeros(1)}):
         save_file(content, path)
-        with pytest.raises(InputError, match=f"odd.safetensors holds no latent of SaveLatent's, {message}"):
+        with pytest.raises(InputError, match="holds no latent, but something else"):
             latent_files.load(path)
+    save_file({"latent_tensor": torch.zeros(1, 4, 1, 2, 2)}, path)
+    with pytest.raises(InputError, match="odd shapes"):
+        latent_files.load(path)
     save_file({"samples": torch.zeros(4)}, path, metadata={"kind": latent_files.KIND})
     with pytest.raises(InputError, match="odd shapes"):
         latent_files.load(path)
