@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import random
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,9 @@ from graphengine.core.graph import FileValue, build_graph, check
 from graphengine.core.registry import Definitions, PackFailure, Registry
 from graphengine.core.workflow import Workflow, parse_workflow
 from graphengine.errors import FileFormatError, InvalidWorkflow, Problem, describe_problems
-from tests.drawn import Document, document, drawn
+from tests.core.conftest import SHOWN, Found
+from tests.drawn import document, drawn
 from tests.packs import arithmetic as arithmetic_pack
-from tests.packs import typed
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return Registry([arithmetic_pack.pack, typed.pack])
-
-
-@pytest.fixture
-def found(registry: Registry, settings: Settings) -> Any:  # Any: a function of what drawn() takes
-    def found(nodes: Mapping[str, Any], *, targets: list[str] | None = None, **parts: Any) -> list[Problem]:
-        workflow = drawn(nodes, **parts)
-        return check(workflow, registry.definitions, settings, targets=targets, function_of=registry.function)
-
-    return found
-
-
-SHOWN = {"out": ("Show", {"value": "@x.number"})}
-Found = Any  # Any: the fixture above
-
 
 # Rendering
 
@@ -307,147 +287,6 @@ def test_an_unknown_input_is_found_although_others_are_left_out(found: Found) ->
     assert problem.remedy == "Did you mean 'b'? Its inputs: a, b."
 
 
-# Links
-
-
-@pytest.mark.parametrize(
-    "link",
-    [
-        {"$link": 3},
-        {"$link": "nodot"},
-        {"$link": "node."},
-        {"$link": "x.number", "more": 1},
-        {"$link": None},
-        {"$link": []},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize(("kind", "name"), [("Add", "a"), ("Frame", "cover"), ("Any", "value"), ("Show", "value")])
-def test_a_malformed_link_is_no_value(found: Found, kind: str, name: str, link: object) -> None:
-    problem = next(each for each in found({"x": "Number", "y": (kind, {name: link})}) if each.node == "y")
-    assert problem.code == "malformed_link"
-    assert problem.remedy == 'Write {"$link": "node.output"}, and nothing else beside it.'
-
-
-def test_a_dangling_link_names_both_ends_and_the_nearest_node(found: Found) -> None:
-    (problem,) = found({"first": "Number", "out": ("Show", {"value": "@frist.number"})})
-    assert problem.message == "linked to 'frist.number', but there is no node 'frist'."
-    assert problem.remedy == "Did you mean 'first'? Link it to a node of the file."
-
-
-def test_a_link_to_a_missing_output_lists_the_outputs(found: Found) -> None:
-    (problem,) = found({"d": ("Divide", {"a": 1, "b": 1}), "out": ("Show", {"value": "@d.rest"})})
-    assert problem.message == "linked to 'd.rest', but a Divide has no output 'rest'."
-    assert problem.remedy == "Its outputs: quotient, remainder."
-
-
-def test_a_link_to_an_unknown_kind_is_not_blamed_as_well(found: Found) -> None:
-    (problem,) = found({"x": "Nothing", "out": ("Show", {"value": "@x.anything"})})
-    assert problem.code == "unknown_node"
-
-
-def test_a_whole_number_may_feed_a_number_but_not_the_reverse(found: Found) -> None:
-    assert found({"x": "Whole", "sum": ("Add", {"a": "@x.number"}), "out": ("Show", {"value": "@sum.sum"})}) == []
-    (problem,) = found(
-        {"x": "Number", "d": ("Divide", {"a": "@x.number", "b": 1}), "out": ("Show", {"value": "@d.quotient"})}
-    )
-    assert problem.message == "linked to 'x.number', a FLOAT; it takes an INT."
-
-
-def test_a_union_takes_each_of_its_members_only(found: Found) -> None:
-    base = {"p": "Paint", "c": ("CoverOf", {"picture": "@p.picture"}), "n": "Number"}
-    for link in ("@p.picture", "@c.cover"):
-        assert found({**base, "out": ("Frame", {"cover": "@c.cover", "either": link})}, targets=["out"]) == []
-    (problem,) = found({**base, "out": ("Frame", {"cover": "@c.cover", "either": "@n.number"})}, targets=["out"])
-    assert problem.message == "linked to 'n.number', a FLOAT; it takes a PICTURE or COVER."
-
-
-def test_a_type_variable_binds_once_for_all_its_inputs(found: Found) -> None:
-    """
-    paint ──▶ crop.value      both must be of one type
-    cover ──▶ crop.other
-    """
-    base = {"p": "Paint", "c": ("CoverOf", {"picture": "@p.picture"})}
-    (problem,) = found({**base, "x": ("Crop", {"value": "@p.picture", "other": "@c.cover"})}, targets=["x"])
-    assert (problem.input, problem.code) == ("other", "wrong_link_type")
-
-
-def test_a_type_variable_carries_its_type_onwards(found: Found) -> None:
-    """
-    paint ──▶ crop ──▶ crop ──▶ frame     a PICTURE arrives where a COVER is asked for
-    """
-    nodes = {
-        "f": ("Frame", {"cover": "@c2.cropped"}),
-        "c2": ("Crop", {"value": "@c1.cropped"}),
-        "c1": ("Crop", {"value": "@p.picture"}),
-        "p": "Paint",
-    }
-    (problem,) = found(nodes, targets=["f"])
-    assert problem.message == "linked to 'c2.cropped', a PICTURE; it takes a COVER."
-
-
-def test_a_type_variable_takes_what_it_is_constrained_to(found: Found) -> None:
-    (problem,) = found({"n": "Number", "x": ("Crop", {"value": "@n.number"})}, targets=["x"])
-    assert problem.message == "linked to 'n.number', a FLOAT; it takes a PICTURE or COVER."
-
-
-# Cycles
-
-
-def test_a_cycle_names_its_nodes_in_order(found: Found) -> None:
-    """
-    before ──▶ a ──▶ b ──▶ c ──▶ out
-               ▲───────────┘
-    """
-    nodes = {
-        "c": ("Add", {"a": "@b.sum"}),
-        "before": "Number",
-        "b": ("Add", {"a": "@a.sum"}),
-        "a": ("Add", {"a": "@c.sum", "b": "@before.number"}),
-        "out": ("Show", {"value": "@c.sum"}),
-    }
-    (problem,) = found(nodes)
-    assert problem.message == "the nodes feed each other in a circle: a → b → c → a."
-    assert problem.as_json()["cycle"] == ["a", "b", "c"]
-
-
-def test_a_node_that_feeds_itself_is_a_cycle(found: Found) -> None:
-    (problem,) = found({"a": ("Add", {"a": "@a.sum"}), "out": ("Show", {"value": "@a.sum"})})
-    assert problem.message == "the nodes feed each other in a circle: a → a."
-
-
-def test_two_cycles_are_two_problems(found: Found) -> None:
-    problems = found({f"{ab}{i}": ("Add", {"a": f"@{ab}{1 - i}.sum"}) for ab in "ab" for i in range(2)}, targets=["a0"])
-    assert [problem.extra["cycle"] for problem in problems] in (
-        [["a0", "a1"], ["b0", "b1"]],
-        [["b0", "b1"], ["a0", "a1"]],
-    )
-
-
-def test_types_are_checked_beside_a_cycle_too(found: Found) -> None:
-    """
-    a ⇄ b        paint ──▶ crop ──▶ frame
-    """
-    nodes = {
-        "frame": ("Frame", {"cover": "@crop.cropped"}),
-        "crop": ("Crop", {"value": "@paint.picture"}),
-        "paint": "Paint",
-        "a": ("Add", {"a": "@b.sum"}),
-        "b": ("Add", {"a": "@a.sum"}),
-    }
-    assert [problem.code for problem in found(nodes, targets=["a"])] == ["cycle", "wrong_link_type"]
-
-
-def test_a_long_cycle_is_shortened_in_the_message_only(found: Found) -> None:
-    size = 5000
-    nodes = {f"n{i}": ("Add", {"a": f"@n{(i - 1) % size}.sum"}) for i in range(size)}
-    (problem,) = found(nodes, targets=["n0"])
-    assert problem.message.endswith(
-        "circle: n0 → n1 → n2 → n3 → n4 → n5 → … → n4995 → n4996 → n4997 → n4998 → n4999 → n0."
-    )
-    assert problem.extra["cycle"] == [f"n{i}" for i in range(size)]
-
-
 # Files
 
 
@@ -524,74 +363,6 @@ def test_a_nodes_own_check_sees_files_as_paths(registry: Registry, settings: Set
     workflow = drawn({"r": ("Read", {"path": "a.bin"})}, outputs={"a": {"from": "r.text"}})
     (problem,) = check(workflow, registry.definitions, settings, function_of=registry.function)
     assert problem.message == "a.bin holds no text."
-
-
-# The workflow as a function
-
-
-def declared(registry: Registry, settings: Settings, **parts: Any) -> list[Problem]:  # Any: JSON
-    nodes = {"n": "Number", "x": ("Add", {"a": "@n.number", "b": 1}), "out": ("Show", {"value": "@x.sum"})}
-    return check(drawn(nodes, **parts), registry.definitions, settings)
-
-
-@pytest.mark.parametrize(
-    ("spec", "code", "message"),
-    [
-        ({"type": "FLOAT", "to": ["nobody.a"]}, "dangling_link", "it leads to 'nobody.a', which doesn't exist."),
-        ({"type": "FLOAT", "to": ["x.c"]}, "dangling_link", "it leads to 'x.c', which doesn't exist."),
-        ({"type": "FLOAT", "to": ["x.a"]}, "linked_twice", "it leads to 'x.a', which is linked already."),
-        ({"type": "FLOAT", "default": 5, "max": 4}, "value_too_large", "5.0 is too large."),
-        ({"type": "INT", "default": "x"}, "wrong_type", "'x' is not a whole number."),
-        ({"type": "STRING", "default": "x", "to": ["x.b"]}, "wrong_type", "'x' is not a number."),
-    ],
-)
-def test_a_declared_input_is_checked(
-    registry: Registry, settings: Settings, spec: Document, code: str, message: str
-) -> None:
-    (problem,) = declared(registry, settings, inputs={"setting": spec})
-    assert (problem.code, problem.message) == (code, message)
-
-
-def test_two_declared_inputs_may_not_lead_to_one_place(registry: Registry, settings: Settings) -> None:
-    both = {name: {"type": "FLOAT", "default": 1, "to": ["x.b"]} for name in ("first", "second")}
-    (problem,) = declared(registry, settings, inputs=both)
-    assert str(problem) == "input 'second': it leads to 'x.b', and so does 'first'.\n  Take one of them out."
-
-
-def test_a_declared_input_gives_its_default_to_every_node_it_leads_to(registry: Registry, settings: Settings) -> None:
-    spec = {"type": "FLOAT", "default": 5, "to": ["x.b", "n.value"]}
-    nodes = {"n": "Number", "x": ("Add", {"a": "@n.number", "b": 1}), "out": ("Show", {"value": "@x.sum"})}
-    graph = build_graph(drawn(nodes, inputs={"s": spec}), registry.definitions, settings)
-    assert (graph.nodes["x"].literals["b"], graph.nodes["n"].literals["value"]) == (5.0, 5.0)
-
-
-def test_a_declared_input_without_a_default_leaves_the_nodes_own_value(registry: Registry, settings: Settings) -> None:
-    nodes = {"x": ("Number", {"value": 3}), **SHOWN}
-    graph = build_graph(
-        drawn(nodes, inputs={"s": {"type": "FLOAT", "to": ["x.value"]}}), registry.definitions, settings
-    )
-    assert graph.nodes["x"].literals["value"] == 3.0
-
-
-@pytest.mark.parametrize("source", ["nobody.sum", "x.total"])
-def test_a_declared_output_from_nowhere_is_refused(registry: Registry, settings: Settings, source: str) -> None:
-    (problem,) = declared(registry, settings, outputs={"result": {"from": source}})
-    assert problem.message == f"the declared output 'result' comes from {source!r}, which doesn't exist."
-
-
-def test_a_workflow_that_shows_nothing_is_refused(found: Found) -> None:
-    assert [each.code for each in found({"x": "Number"})] == ["no_outputs"]
-    assert [each.code for each in found({})] == ["no_outputs"]
-
-
-def test_default_targets_are_output_nodes_and_declared_ones(registry: Registry, settings: Settings) -> None:
-    workflow = drawn({"y": "Number", "x": "Number", **SHOWN}, outputs={"a": {"from": "x.number"}})
-    assert build_graph(workflow, registry.definitions, settings).default_targets() == ["out", "x"]
-
-
-def test_an_unknown_target_is_met_with_the_nearest_node(found: Found) -> None:
-    (problem,) = found({"x": "Number", **SHOWN}, targets=["outt"])
-    assert (problem.message, problem.remedy) == ("there is no node 'outt' to run.", "Did you mean 'out'?")
 
 
 # Size and noise
