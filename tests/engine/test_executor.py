@@ -1,44 +1,29 @@
-"""Running plans: values, laziness, the cache, cancelling, failures, events."""
+"""Running plans: values, the cache, failures, events."""
 
 from __future__ import annotations
 
 import enum
 import subprocess
 import sys
-import threading
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import pytest
 from pydantic import TypeAdapter
 
-from graphengine import Context, FilesIn, InputError, Lazy, NodePack, node
+from graphengine import Context, FilesIn, InputError, node
 from graphengine.config import Settings
 from graphengine.core.events import AnyEvent, Event, JobFinished, NodeFailedEvent, NodeProgress
 from graphengine.core.graph import check
-from graphengine.core.registry import Registry
 from graphengine.core.workflow import parse_workflow
 from graphengine.engine import Engine
-from graphengine.engine.context import RunServices
-from graphengine.errors import Cancelled, InvalidWorkflow, NodeFailed
+from graphengine.errors import InvalidWorkflow, NodeFailed
 from graphengine.types import Image, Latent
 from tests.drawn import Seen, chain, drawn
-from tests.packs import arithmetic as arithmetic_pack
+from tests.engine.conftest import MakeEngine
 
 T = TypeVar("T")
-MakeEngine = Callable[..., Engine]
-
-
-@pytest.fixture
-def engine_with(settings: Settings) -> MakeEngine:
-    def engine_with(*functions: Any, **changes: Any) -> Engine:  # Any: node functions of every signature; settings
-        pack = NodePack("own", functions=functions, version="1")
-        changed = Settings(**{**vars(settings), **changes})
-        return Engine(Registry([pack, arithmetic_pack.pack]), changed)
-
-    return engine_with
 
 
 # Values
@@ -245,149 +230,6 @@ def test_what_a_node_kept_is_its_own(engine_with: MakeEngine) -> None:
     engine.run(drawn({"x": "Tick"}), targets=["x"])
     assert engine.run(drawn({"x": "Other"}), targets=["x"]).targets == {"x": {"value": "mine"}}
     assert engine.run(drawn({"x": "Tick"}), targets=["x"]).targets == {"x": {"value": 2}}
-
-
-# Laziness
-
-
-def test_the_branch_not_chosen_never_runs(engine: Engine) -> None:
-    """
-    good ──────────────▶ pick ──▶ out
-    bad ──▶ fail ──(lazy)─▲
-    """
-    nodes = {
-        "good": ("Number", {"value": 1}),
-        "bad": "Number",
-        "fail": ("Fail", {"value": "@bad.number"}),
-        "pick": ("Pick", {"condition": True, "if_true": "@good.number", "if_false": "@fail.value"}),
-        "out": ("Show", {"value": "@pick.value"}),
-    }
-    seen = Seen()
-    assert engine.run(drawn(nodes), emit=seen.append).targets == {"out": {"value": 1.0}}
-    assert set(seen.of("node_started")) == {"pick", "good", "out"}
-
-
-def test_a_lazy_value_is_computed_once(engine_with: MakeEngine) -> None:
-    @node("Twice", category="test", outputs="value")
-    def twice(value: Lazy[int]) -> int:
-        """Ask twice."""
-        return value.get() * 100 + value.get()
-
-    nodes = {"tick": "Tick", "x": ("Twice", {"value": "@tick.value"})}
-    assert engine_with(twice).run(drawn(nodes), targets=["x"]).targets == {"x": {"value": 101}}
-
-
-def test_a_lazy_input_takes_a_literal_and_a_default(engine_with: MakeEngine) -> None:
-    @node("Maybe", category="test", outputs="value")
-    def maybe(first: Lazy[float], second: Lazy[float] = 5.0) -> float:  # type: ignore[assignment]  # the default's value
-        """Add what is asked for."""
-        return first.get() + second.get()
-
-    assert engine_with(maybe).run(drawn({"x": ("Maybe", {"first": 1})}), targets=["x"]).targets == {"x": {"value": 6.0}}
-
-
-def test_a_lazy_ancestor_shared_with_a_plain_input_runs_once(engine: Engine) -> None:
-    """
-    tick ──▶ sum ──(lazy)──▶ pick ──▶ out
-     └─────────────(lazy)────▲
-    """
-    nodes = {
-        "tick": "Tick",
-        "sum": ("Add", {"a": "@tick.value", "b": "@tick.value"}),
-        "pick": ("Pick", {"condition": True, "if_true": "@sum.sum", "if_false": "@tick.value"}),
-        "out": ("Add", {"a": "@pick.value", "b": "@tick.value"}),
-    }
-    seen = Seen()
-    assert engine.run(drawn(nodes), targets=["out"], emit=seen.append).targets == {"out": {"sum": 3}}
-    assert seen.of("node_started").count("tick") == 1
-
-
-def test_a_lazy_branch_that_fails_is_blamed_itself(engine: Engine) -> None:
-    """
-    fail ──(lazy)──▶ pick ──▶ out     'fail' broke, not 'pick'
-    """
-    nodes = {
-        "n": "Number",
-        "fail": ("Fail", {"message": "lazily broken"}),
-        "pick": ("Pick", {"condition": False, "if_true": "@n.number", "if_false": "@fail.value"}),
-        "out": ("Show", {"value": "@pick.value"}),
-    }
-    seen = Seen()
-    with pytest.raises(NodeFailed) as caught:
-        engine.run(drawn(nodes), emit=seen.append)
-    assert caught.value.node == "fail"
-    assert seen.of("node_failed") == ["fail"]
-
-
-# Cancelling
-
-
-def test_a_run_is_cancelled_between_steps(engine: Engine, settings: Settings) -> None:
-    """
-    one ──▶ sum ──▶ out     stopped when 'one' has finished
-    """
-    workflow = drawn({"one": "Number", "sum": ("Add", {"a": "@one.number"}), "out": ("Show", {"value": "@sum.sum"})})
-    services, seen = RunServices(settings, workflow), Seen()
-
-    def see(event: Event) -> None:
-        seen.append(event)
-        if seen.of("node_finished"):
-            services.cancel.set()
-
-    with pytest.raises(Cancelled):
-        engine.run(workflow, services=services, emit=see)
-    assert seen.of("node_started") == ["one"]
-    assert isinstance(seen[-1], JobFinished)
-    assert seen[-1].state == "cancelled"
-
-
-def test_progress_cancels_and_a_nodes_except_does_not_swallow_it(engine_with: MakeEngine, settings: Settings) -> None:
-    cancel = threading.Event()
-    reached: list[str] = []
-
-    @node("Stubborn", category="test", outputs="value")
-    def stubborn(ctx: Context) -> int:
-        """Catch everything it may."""
-        try:
-            for step in ctx.progress(range(10)):
-                if step == 3:
-                    cancel.set()
-                reached.append(f"step {step}")
-        except Exception:
-            reached.append("swallowed")
-        return 1
-
-    engine, services = engine_with(stubborn), RunServices(settings, cancel=cancel)
-    with pytest.raises(Cancelled):
-        engine.run(drawn({"x": "Stubborn"}), targets=["x"], services=services)
-    assert reached == ["step 0", "step 1", "step 2", "step 3"]
-
-
-def test_a_node_may_look_whether_it_is_cancelled(engine_with: MakeEngine, settings: Settings) -> None:
-    cancel = threading.Event()
-    saved: list[bool] = []
-
-    @node("Saver", category="test", outputs="value")
-    def saver(ctx: Context) -> int:
-        """Save, then stop."""
-        assert not ctx.is_cancelled
-        cancel.set()
-        saved.append(ctx.is_cancelled)
-        ctx.check_cancelled()
-        return 1
-
-    with pytest.raises(Cancelled):
-        engine_with(saver).run(drawn({"x": "Saver"}), targets=["x"], services=RunServices(settings, cancel=cancel))
-    assert saved == [True]
-
-
-def test_a_cancelled_engine_runs_again(engine: Engine, settings: Settings) -> None:
-    services = RunServices(settings)
-    services.cancel.set()
-    workflow = drawn({"n": "Number"}, outputs={"out": {"from": "n.number"}})
-    with pytest.raises(Cancelled):
-        engine.run(workflow, services=services)
-    assert engine.run(workflow).outputs == {"out": 0.0}
 
 
 # Failing

@@ -16,21 +16,11 @@ from graphengine.core.registry import Registry
 from graphengine.engine import Engine
 from graphengine.engine.context import RunServices
 from graphengine.errors import Cancelled, NodeFailed
-from graphengine_nodes import pack as built_in
 from tests.drawn import Seen, document, drawn
-from tests.packs import arithmetic, waiting
+from tests.engine.conftest import MakeEngine
+from tests.packs import waiting
 
 T = TypeVar("T")
-MakeEngine = Callable[..., Engine]
-
-
-@pytest.fixture
-def engine_with(settings: Settings) -> MakeEngine:
-    def engine_with(*functions: Any) -> Engine:  # Any: node functions of every signature
-        own = NodePack("own", functions=functions, version="1")
-        return Engine(Registry([own, arithmetic.pack, waiting.pack, built_in]), settings)
-
-    return engine_with
 
 
 def out(source: str) -> dict[str, object]:

@@ -5,31 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from graphengine import Expansion, Fragment, NodePack, node
-from graphengine.config import Settings
-from graphengine.core.registry import Registry
-from graphengine.engine import Engine
+from graphengine import Expansion, Fragment, node
 from graphengine.errors import NodeFailed
-from graphengine_nodes import pack as built_in
 from tests.drawn import Seen, document, drawn
-from tests.packs import arithmetic, waiting
-
-MakeEngine = Callable[..., Engine]
-
-
-@pytest.fixture
-def engine_with(settings: Settings) -> MakeEngine:
-    def engine_with(*functions: Any, **changes: Any) -> Engine:  # Any: node functions of every signature; settings
-        own = NodePack("own", functions=functions, version="1")
-        changed = Settings(**{**vars(settings), **changes})
-        return Engine(Registry([own, arithmetic.pack, waiting.pack, built_in]), changed)
-
-    return engine_with
+from tests.engine.conftest import MakeEngine
 
 
 def out(source: str) -> dict[str, object]:
