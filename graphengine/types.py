@@ -26,6 +26,12 @@ Image = NewType("Image", Tensor)
 Mask = NewType("Mask", Tensor)
 """Coverage, float32 ``[B, H, W]`` in 0…1, on the CPU; 1 is selected."""
 
+PictureFormat = Literal["png", "jpeg", "webp"]
+"""How pictures are saved."""
+
+PICTURE_SUFFIXES: Mapping[PictureFormat, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
+"""What the names of saved pictures end in."""
+
 Prediction = Literal["epsilon", "v_prediction", "sample", "flow", "mixing"]
 """What a denoising network's raw output means.
 

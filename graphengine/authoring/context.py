@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
     from graphengine.config import Settings
     from graphengine.core.workflow import Workflow
-    from graphengine.types import Image
+    from graphengine.types import Image, PictureFormat
 
 __all__ = ["Blocked", "Context", "Lazy", "Outputs"]
 
@@ -50,10 +50,10 @@ class Outputs(Protocol):
         prefix: str,
         *,
         temporary: bool = False,
-        picture_format: Literal["png", "jpeg", "webp"] = "png",
+        picture_format: PictureFormat = "png",
         quality: int = 90,
     ) -> Sequence[Path]:
-        """Write each picture as a file with its workflow inside, named ``<prefix>_<number>.png``.
+        """Write each picture as a file with its workflow inside, named ``<prefix>_<number>`` and the format's suffix.
 
         Args:
             images: float32 ``[B, H, W, 3]`` in 0…1; bytes are rounded.

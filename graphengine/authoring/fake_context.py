@@ -8,19 +8,19 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from glob import escape
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from graphengine.config import Settings
 from graphengine.core.progress import Progress
 from graphengine.core.workflow import Workflow
 from graphengine.errors import Cancelled, InputError
+from graphengine.numbered_files import give_number
+from graphengine.types import PICTURE_SUFFIXES, Image, PictureFormat
 
 if TYPE_CHECKING:
     import torch
-
-    from graphengine.types import Image
 
 __all__ = ["FakeContext", "FakeOutputs", "Metrics"]
 
@@ -54,25 +54,23 @@ class FakeOutputs:
         prefix: str,
         *,
         temporary: bool = False,
-        picture_format: Literal["png", "jpeg", "webp"] = "png",
+        picture_format: PictureFormat = "png",
         quality: int = 90,
     ) -> Sequence[Path]:
         from PIL import Image as pillow
 
         base = _inside(self._temporary if temporary else self._folder, prefix)
-        suffix = ".jpg" if picture_format == "jpeg" else f".{picture_format}"
         paths = []
         for image in images:
-            paths.append(path := _numbered(base, suffix))
             picture = pillow.fromarray((image * 255).round().clamp(0, 255).byte().numpy())
-            picture.save(path, quality=quality)
+            write = partial(picture.save, format=picture_format, quality=quality)
+            paths.append(_write_numbered(write, base, PICTURE_SUFFIXES[picture_format]))
         self.images.append(images)
         self.files += paths
         return paths
 
     def write_file(self, write: Callable[[Path], object], prefix: str, suffix: str) -> Path:
-        path = _numbered(_inside(self._folder, prefix), suffix)
-        write(path)
+        path = _write_numbered(write, _inside(self._folder, prefix), suffix)
         self.files.append(path)
         return path
 
@@ -193,10 +191,11 @@ class FakeContext(Progress):
         return self._kept[key]
 
 
-def _numbered(base: Path, suffix: str) -> Path:
+def _write_numbered(write: Callable[[Path], object], base: Path, suffix: str) -> Path:
     base.parent.mkdir(parents=True, exist_ok=True)
-    number = len(list(base.parent.glob(f"{escape(base.name)}_*{suffix}"))) + 1
-    return base.with_name(f"{base.name}_{number:05d}{suffix}")
+    with tempfile.TemporaryDirectory(prefix=".draft-", dir=base.parent) as drafts:
+        write(draft := Path(drafts, "draft.part"))  # as in a run: no writer may go by the name
+        return give_number(draft, base, suffix)
 
 
 def _inside(folder: Path, name: str) -> Path:

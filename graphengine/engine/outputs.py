@@ -8,17 +8,14 @@ import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from graphengine.durable import sync_file, sync_folder
 from graphengine.engine.assets import AssetStore
 from graphengine.engine.cache import Shown
-from graphengine.engine.picture_files import SUFFIXES, PictureFormat, write_picture
+from graphengine.engine.picture_files import write_picture
 from graphengine.errors import GraphEngineError, InputError
 from graphengine.numbered_files import give_number
-
-if TYPE_CHECKING:
-    from graphengine.types import Image
+from graphengine.types import PICTURE_SUFFIXES, Image, PictureFormat
 
 __all__ = ["OutputFolder", "path_inside"]
 
@@ -70,7 +67,7 @@ class OutputFolder:
                 quality=quality,
                 workflow=self._workflow_json,
             )
-            paths.append(self._write_numbered(write, prefix, SUFFIXES[picture_format], temporary))
+            paths.append(self._write_numbered(write, prefix, PICTURE_SUFFIXES[picture_format], temporary))
         return paths
 
     def write_file(self, write: Callable[[Path], object], prefix: str, suffix: str) -> Path:

@@ -10,22 +10,20 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from graphengine.errors import FileFormatError, InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["METADATA_KEY", "SUFFIXES", "PictureFormat", "read_embedded_workflow", "write_picture"]
+    from graphengine.types import PictureFormat
+
+__all__ = ["METADATA_KEY", "read_embedded_workflow", "write_picture"]
 
 METADATA_KEY = "graphengine"
 """The PNG text chunk that holds the workflow."""
-
-PictureFormat = Literal["png", "jpeg", "webp"]
-SUFFIXES: Mapping[PictureFormat, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
 _LARGEST_COMPRESSED = 1024 * 1024 - 1  # pillow reads no more from a compressed chunk, against decompression bombs
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286

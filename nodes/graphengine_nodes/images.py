@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from graphengine import Context, Widget, node
 from graphengine.diffusion.options import Crop, Resampling
-from graphengine.types import Image, Mask
+from graphengine.types import Image, Mask, PictureFormat
 from graphengine_nodes.inputs import FileNamePrefix, Offset, SideOrZero, Text, check_prefix
 
 
@@ -17,7 +17,7 @@ def save_image(
     ctx: Context,
     images: Image,
     filename_prefix: FileNamePrefix = "image",
-    format: Annotated[Literal["png", "jpeg", "webp"], Widget("select", advanced=True)] = "png",
+    format: Annotated[PictureFormat, Widget("select", advanced=True)] = "png",
     quality: Annotated[int, Field(ge=1, le=100), Widget("slider", advanced=True)] = 90,
 ) -> Image:
     """Save pictures with their workflow inside, and pass them on.

@@ -191,6 +191,16 @@ def test_a_context_remembers_what_the_node_did(tmp_path: Path) -> None:
     assert all(path.is_file() for path in ctx.files)
 
 
+def test_a_file_gets_the_number_after_the_highest(tmp_path: Path) -> None:
+    outputs = FakeContext(tmp_path).outputs
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "day_00007.webp").touch()
+    (path,) = outputs.write_images(Image(torch.zeros(1, 2, 2, 3)), "day", picture_format="webp")
+    assert (path.name, path.read_bytes()[8:12]) == ("day_00008.webp", b"WEBP")
+    assert outputs.write_file(lambda draft: draft.write_text("x"), "day", ".txt").read_text() == "x"
+    assert sorted(each.name for each in path.parent.iterdir()) == ["day_00001.txt", "day_00007.webp", "day_00008.webp"]
+
+
 def test_what_a_node_wrote_is_gone_with_the_context() -> None:
     ctx = FakeContext()
     run_node(work, ctx=ctx, steps=0)

@@ -20,9 +20,9 @@ from graphengine.core.workflow import parse_workflow
 from graphengine.engine.assets import AssetStore
 from graphengine.engine.cache import Shown
 from graphengine.engine.outputs import OutputFolder
-from graphengine.engine.picture_files import PictureFormat, read_embedded_workflow
+from graphengine.engine.picture_files import read_embedded_workflow
 from graphengine.errors import FileFormatError, GraphEngineError, InputError
-from graphengine.types import Image
+from graphengine.types import Image, PictureFormat
 from tests.drawn import drawn
 
 
