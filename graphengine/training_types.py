@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NewType, Protocol
+from typing import TYPE_CHECKING, Literal, NewType, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     PreTrainedTokenizerBase = object  # NewType wants a class at import; transformers stays unloaded
 
-ExampleField = Literal["images", "captions", "latents", "labels"]
+ExampleField = Literal["images", "captions", "latents", "labels", "mask", "weights", "sizes"]
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,21 @@ class Examples:
         captions: B strings.
         latents: float32 ``[B, C, h, w]``, the training target of a supervised latent space, in the model's units.
         labels: attribute name -> int64 ``[B]``, for pre-training a text encoder; -1 where the caption does not say.
+        mask: float32 ``[B, 1, H, W]`` in 0…1, at the size of the latents if the dataset gives those, else of the
+            images; errors where it is 0 don't count, and those where it is 1 count in full.
+        weights: float32 ``[B]``, ≥ 0, how much each example counts: below 1 for pictures that only keep what a model
+            knows.
+        sizes: int64 ``[B, 6]``, as SDXL is told: height and width of the picture before it was resized, top and left of
+            the crop after that, height and width of what is trained on.
     """
 
     images: Tensor | None = None
     captions: Sequence[str] | None = None
     latents: Tensor | None = None
     labels: Mapping[str, Tensor] | None = None
+    mask: Tensor | None = None
+    weights: Tensor | None = None
+    sizes: Tensor | None = None
 
 
 class Dataset(Protocol):
@@ -57,6 +66,22 @@ class Dataset(Protocol):
 
     def examples(self, indices: Sequence[int], fields: Collection[ExampleField]) -> Examples:
         """Give the examples with these numbers, only the fields asked for."""
+
+
+@runtime_checkable
+class ArrangedDataset(Dataset, Protocol):
+    """A finite dataset whose examples can't meet in any batch, or are new in each epoch."""
+
+    @property
+    def groups(self) -> Sequence[Sequence[int]]:
+        """The numbers of the examples that may share a batch, such as pictures of one size; each number once."""
+
+    @property
+    def varies(self) -> bool:
+        """Whether examples differ between epochs, as with random crops.
+
+        Numbers then go on past the length: ``number % length`` is the example, ``number // length`` its variation.
+        """
 
 
 LossName = Literal["mse", "l1", "huber"]

@@ -7,7 +7,7 @@ what else the process draws changes nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -53,37 +53,3 @@ def seeded_globally(seed: int, device: torch.device | str = "cpu") -> Iterator[N
         if device.type == "cuda":
             torch.cuda.manual_seed(seed)
         yield
-
-
-class BatchOrder:
-    """Which examples each step sees.
-
-    An endless dataset gives its examples in order. A finite one is shuffled anew each epoch, each example comes once an
-    epoch, and the batch in which an epoch ends goes on with the next: none is dropped.
-
-    Args:
-        length: Examples in the dataset, ≥ 1; None if it is endless.
-        batch_size: Examples a step; may be more than there are.
-        seed: Decides the order of a finite dataset.
-    """
-
-    def __init__(self, length: int | None, batch_size: int, seed: int) -> None:
-        self._length = length
-        self._batch_size = batch_size
-        self._seed = seed
-        self._orders: dict[int, list[int]] = {}  # epoch -> its order, for the epochs of the last batch
-
-    def indices(self, step: int) -> Sequence[int]:
-        """Give the numbers of the examples of a step, counted from 0."""
-        first = step * self._batch_size
-        positions = range(first, first + self._batch_size)
-        if self._length is None:
-            return positions
-        epochs = range(first // self._length, positions[-1] // self._length + 1)
-        self._orders = {epoch: self._orders.get(epoch) or self._shuffle(epoch, self._length) for epoch in epochs}
-        return [self._orders[position // self._length][position % self._length] for position in positions]
-
-    def _shuffle(self, epoch: int, length: int) -> list[int]:
-        generator = torch.Generator().manual_seed(derive_seed(self._seed, "epoch", epoch))
-        order: list[int] = torch.randperm(length, generator=generator).tolist()
-        return order

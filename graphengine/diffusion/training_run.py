@@ -18,9 +18,10 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
 
-from graphengine.diffusion.step_random import BatchOrder, StepRandom, derive_seed, seeded_globally
+from graphengine.diffusion.batch_order import make_order
+from graphengine.diffusion.step_random import StepRandom, derive_seed, seeded_globally
 from graphengine.diffusion.training_state import Identity, TrainingState
-from graphengine.diffusion.training_tasks import TrainingTask, digest_of
+from graphengine.diffusion.training_tasks import TrainingTask, digest_of, on_device
 from graphengine.errors import GraphEngineError
 from graphengine.training_types import Dataset, Examples, Recipe, Report
 
@@ -77,7 +78,7 @@ class TrainingRun:
         self.step = 0
         self.identity = _identity(task, dataset, recipe, steps=steps, seed=seed)
         self._accelerator = _make_accelerator(device, recipe)
-        self._order = BatchOrder(dataset.length, recipe.batch_size, seed)
+        self._order = make_order(dataset, recipe.batch_size, seed)
         for module in task.trained.values():
             module.train()
         self._parameters = [parameter for module in task.trained.values() for parameter in module.parameters()]
@@ -195,12 +196,7 @@ class TrainingRun:
 
     def _batch(self) -> Examples:
         examples = self._dataset.examples(self._order.indices(self.step), self._task.fields)
-        return Examples(
-            images=None if examples.images is None else examples.images.to(self._device),
-            captions=examples.captions,
-            latents=None if examples.latents is None else examples.latents.to(self._device),
-            labels=examples.labels,
-        )
+        return on_device(examples, self._device)
 
     def _check_finite(self, what: str, value: float) -> None:
         if not math.isfinite(value):

@@ -6,6 +6,7 @@ import copy
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -92,6 +93,22 @@ def choose_fields(dataset: Dataset, wanted: Sequence[ExampleField], purpose: str
             "Choose a dataset that gives them.",
         )
     return wanted
+
+
+def on_device(examples: Examples, device: torch.device) -> Examples:
+    """Move a batch's tensors to a device; labels stay, their tasks move them."""
+
+    def moved(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.to(device)
+
+    return replace(
+        examples,
+        images=moved(examples.images),
+        latents=moved(examples.latents),
+        mask=moved(examples.mask),
+        weights=moved(examples.weights),
+        sizes=moved(examples.sizes),
+    )
 
 
 def check_samples(samples: Tensor, network: nn.Module, what: str) -> None:
