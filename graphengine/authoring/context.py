@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     import torch
 
+    from graphengine.authoring.expansion import Subgraph
     from graphengine.config import Settings
     from graphengine.core.workflow import Workflow
     from graphengine.types import Image, PictureFormat
@@ -170,6 +171,25 @@ class Context(Protocol):
 
     def generator(self, seed: int) -> torch.Generator:
         """Give a random generator on the CPU, so that a seed means the same on every device."""
+
+    def run_subgraph(self, body: Subgraph, name: str, **inputs: Any) -> Mapping[str, Any]:  # Any: socket values
+        """Run a sub-graph now, in the midst of the node's work, and give its outputs by name.
+
+        For work that is watched while it goes on, such as a training that samples pictures. A node whose outputs come
+        from a sub-graph returns an ``Expansion`` instead. A node inside that fails is reported, ends nothing, and gives
+        ``Blocked`` for the outputs that depend on it.
+
+        Args:
+            body: As the node received it.
+            name: Of this time, such as ``step1000``: its nodes are called ``<node>/<name>/<id>``. Nodes that ran under
+                the same name with equal inputs may be taken from the cache, so it must stand for all that values made
+                by this node depend on besides its own inputs.
+            inputs: Values for inputs that the sub-graph declares.
+
+        Raises:
+            GraphEngineError: if the sub-graph can't take these inputs, or the node is async.
+            Cancelled: if the user stopped the run.
+        """
 
     def state_folder(self, name: str) -> Path:
         """Give a folder that outlives the run, for work that can be resumed.

@@ -12,8 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from graphengine.authoring.context import Blocked
 from graphengine.config import Settings
 from graphengine.core.progress import Progress
+from graphengine.core.subgraphs import SubgraphValue
 from graphengine.core.workflow import Workflow
 from graphengine.errors import Cancelled, InputError
 from graphengine.numbered_files import give_number
@@ -22,7 +24,7 @@ from graphengine.types import PICTURE_SUFFIXES, Image, PictureFormat
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FakeContext", "FakeOutputs", "Metrics"]
+__all__ = ["FakeContext", "FakeOutputs", "Metrics", "SubgraphRun"]
 
 T = TypeVar("T")
 
@@ -32,6 +34,14 @@ class Metrics(NamedTuple):
 
     step: int
     values: Mapping[str, float]
+
+
+class SubgraphRun(NamedTuple):
+    """A sub-graph that a node ran."""
+
+    body: SubgraphValue
+    name: str
+    inputs: Mapping[str, Any]  # Any: socket values
 
 
 class FakeOutputs:
@@ -96,6 +106,7 @@ class FakeContext(Progress):
         previews: Pictures of the work so far.
         outputs: What it wrote.
         loaded_values: What it asked to have on the device.
+        subgraph_runs: Which sub-graphs it ran, under which names and with what inputs.
 
     Args:
         folder: Where it writes; by default a folder that is gone with the context.
@@ -118,6 +129,7 @@ class FakeContext(Progress):
         self.previews: list[Image] = []
         self.outputs = FakeOutputs(self.settings.output, self.settings.data / "temporary")
         self.loaded_values: list[object] = []
+        self.subgraph_runs: list[SubgraphRun] = []
         self._cancel = threading.Event()
         self._cancel_after = cancel_after
         self._kept: dict[str, Any] = {}  # Any: whatever the node keeps
@@ -176,6 +188,11 @@ class FakeContext(Progress):
     def loaded(self, *values: object) -> Iterator[torch.device]:
         self.loaded_values += values
         yield self.device
+
+    def run_subgraph(self, body: SubgraphValue, name: str, **inputs: Any) -> dict[str, Any]:  # Any: socket values
+        """Remember what was asked for; its nodes need an engine, so its outputs are blocked."""
+        self.subgraph_runs.append(SubgraphRun(body, name, inputs))
+        return {output.name: Blocked("its nodes need an engine") for output in body.outputs}
 
     def generator(self, seed: int) -> torch.Generator:
         import torch

@@ -99,12 +99,14 @@ class Body(_Plain):
         supplies: Inputs of the sub-graph that the node itself gives; the others become inputs of the node.
         consumes: Outputs of the sub-graph that the node itself reads; the others become outputs of the node.
         lists: The outputs taken over are lists of the sub-graph's.
+        outputs: Whether outputs are taken over; if not, the node itself reads them all.
     """
 
     input: str = "body"
     supplies: tuple[str, ...] = ()
     consumes: tuple[str, ...] = ()
     lists: bool = False
+    outputs: bool = True
 
 
 class NodeDefinition(_Plain):

@@ -77,7 +77,7 @@ def with_body(kind: NodeDefinition, body: SubgraphValue) -> NodeDefinition:
     outputs = [
         each.model_copy(update={"type": _list_of(each.type)}) if rule.lists else each
         for each in body.outputs
-        if each.name not in rule.consumes
+        if rule.outputs and each.name not in rule.consumes
     ]
     fields = {field: getattr(kind, field) for field in NodeDefinition.model_fields}
     return NodeDefinition(**fields | {"inputs": (*kind.inputs, *inputs), "outputs": (*kind.outputs, *outputs)})

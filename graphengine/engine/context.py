@@ -16,6 +16,7 @@ from graphengine.config import Settings
 from graphengine.core.events import NodeMetrics, NodePreview, NodeProgress, NodeShowed, NodeWarning
 from graphengine.core.progress import Progress
 from graphengine.core.registry import RunnableNode
+from graphengine.core.subgraphs import SubgraphValue
 from graphengine.core.workflow import Workflow
 from graphengine.engine.assets import AssetStore
 from graphengine.engine.cache import Shown
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["ExecutionContext", "RunServices"]
 
 T = TypeVar("T")
+
+RunSubgraph = Callable[[SubgraphValue, str, Mapping[str, Any]], dict[str, Any]]  # Any: socket values
 
 
 @dataclass
@@ -85,8 +88,17 @@ class RunServices:
 class ExecutionContext(Progress):
     """One node's view of the run; see ``authoring.Context``."""
 
-    def __init__(self, services: RunServices, node_id: str, emit: Callable[..., None], *, node_type: str = "") -> None:
+    def __init__(
+        self,
+        services: RunServices,
+        node_id: str,
+        emit: Callable[..., None],
+        *,
+        node_type: str = "",
+        run_subgraph: RunSubgraph | None = None,
+    ) -> None:
         self.node_id = node_id
+        self._run_subgraph = run_subgraph
         self._node_type = node_type
         self.shown: list[Shown] = []
         self.left_traces = False
@@ -146,6 +158,11 @@ class ExecutionContext(Progress):
         import torch
 
         return torch.Generator("cpu").manual_seed(seed)
+
+    def run_subgraph(self, body: SubgraphValue, name: str, **inputs: Any) -> dict[str, Any]:  # Any: socket values
+        self.left_traces = True
+        assert self._run_subgraph is not None, "this context belongs to no run"
+        return self._run_subgraph(body, name, inputs)
 
     def state_folder(self, name: str) -> Path:
         self.left_traces = True

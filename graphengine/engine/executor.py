@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from graphengine.authoring.context import Blocked, Lazy
-from graphengine.authoring.expansion import Expansion
+from graphengine.authoring.expansion import Expansion, Fragment
 from graphengine.core.collector import set_aside
 from graphengine.core.events import (
     Event,
@@ -28,6 +28,7 @@ from graphengine.core.events import (
 from graphengine.core.graph import FileValue
 from graphengine.core.plan import Plan, Step
 from graphengine.core.registry import Registry
+from graphengine.core.subgraphs import SubgraphValue
 from graphengine.engine.async_nodes import AsyncNodes
 from graphengine.engine.cache import Cache, Result, Shown
 from graphengine.engine.calling import Values, blocked_among, blocked_list, collect, items_of
@@ -238,7 +239,10 @@ class _Run(RunState):
         function = self.registry.function(node.definition)
         context = None
         if function.context_parameter is not None:
-            context = ExecutionContext(self.services, node.id, self.emit, node_type=node.definition.id)
+            run_subgraph = partial(self._run_subgraph, step, arguments)
+            context = ExecutionContext(
+                self.services, node.id, self.emit, node_type=node.definition.id, run_subgraph=run_subgraph
+            )
         self.emit(NodeStarted, node=node.id, node_type=node.definition.id)
         started = time.perf_counter()
         if node.definition.is_async:
@@ -259,6 +263,23 @@ class _Run(RunState):
             self.fail(step, arguments, error)
         else:
             self._returned(front, step, arguments, context, calls, time.perf_counter() - started)
+
+    def _run_subgraph(
+        self,
+        step: Step,
+        arguments: Mapping[str, Any],  # Any: socket values
+        body: SubgraphValue,
+        name: str,
+        inputs: Mapping[str, Any],  # Any: socket values
+    ) -> dict[str, Any]:  # Any: as above
+        """Run a sub-graph while a step runs."""
+        if threading.current_thread() is not self.thread:
+            raise GraphEngineError("an async node asked to run a sub-graph; return an Expansion instead.")
+        fragment = Fragment()
+        made = fragment.add(name, body, **inputs)
+        names = [output.name for output in body.outputs]
+        expansion = Expansion(fragment, [made[output] for output in names], on_error="block")
+        return dict(zip(names, self.expansions.run_inside(step, arguments, expansion, name, self.compute), strict=True))
 
     def _end_async(self, step: Step, future: Future[Any]) -> None:  # Any: what the calls returned
         arguments, context, started = self.in_flight.pop(step.ordinal)

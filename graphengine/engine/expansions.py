@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,10 +125,36 @@ class Expansions:
         state.keys[step.ordinal] = state.late_key(step, expanding.arguments, expanding.made_of)
         return self._running.pop(step.ordinal)
 
-    def _origins(self, step: Step, arguments: Mapping[str, Any], made_of: list[bytes | None]) -> Origins:
+    def run_inside(
+        self,
+        step: Step,
+        arguments: Mapping[str, Any],  # Any: socket values
+        expansion: Expansion,
+        occasion: str,
+        compute: Callable[[Iterable[int]], None],
+    ) -> list[Any]:  # Any: as above
+        """Run an expansion while its step runs, and give what came out; a failure inside blocks what depends on it.
+
+        Raises:
+            GraphEngineError: with all that is wrong with the expansion.
+        """
+        growth = self._grown(expansion, self._origins(step, arguments, [], occasion), f"{step.node.id}/")
+        self._add_steps(step, expansion, growth)
+        compute(growth.plan.targets)
+        sources = zip(expansion.outputs, growth.sources, strict=True)
+        values = [
+            value if source is None else self._state.table[source[0]].values[source[1]] for value, source in sources
+        ]
+        for inner in growth.plan.steps:
+            self._state.forget(inner.ordinal)
+        return values
+
+    def _origins(
+        self, step: Step, arguments: Mapping[str, Any], made_of: list[bytes | None], occasion: str = ""
+    ) -> Origins:
         """Note where the values came from that a node has at hand: its inputs."""  # Any above: socket values
         state = self._state
-        origins = Origins(state.late_key(step, arguments, made_of))
+        origins = Origins(state.late_key(step, arguments, made_of), occasion=occasion)
         for source, position in step.sources.values():
             if source in state.table:
                 origins.add(state.table[source].values[position], state.key_of(source), position)
@@ -139,16 +165,20 @@ class Expansions:
         expanding = self._running[step.ordinal]
         for number, call in enumerate(expanding.calls):
             if call.expansion is not None and call.growth is None:
-                call.growth = grow(
-                    call.expansion,
-                    registry=self._state.registry,
-                    services=self._services,
-                    environment=self._state.environment,
-                    origins=expanding.origins,
-                    first=len(self._state.steps),
-                    prefix=f"{step.node.id}/{number}/" if step.node.mapped else f"{step.node.id}/",
-                )
+                prefix = f"{step.node.id}/{number}/" if step.node.mapped else f"{step.node.id}/"
+                call.growth = self._grown(call.expansion, expanding.origins, prefix)
                 self._add_steps(step, call.expansion, call.growth)
+
+    def _grown(self, expansion: Expansion, origins: Origins, prefix: str) -> Growth:
+        return grow(
+            expansion,
+            registry=self._state.registry,
+            services=self._services,
+            environment=self._state.environment,
+            origins=origins,
+            first=len(self._state.steps),
+            prefix=prefix,
+        )
 
     def _add_steps(self, maker: Step, expansion: Expansion, growth: Growth) -> None:
         state, first = self._state, len(self._state.steps)

@@ -30,12 +30,14 @@ class Origins:
         maker: Key of the node itself, or None; a value of unknown origin is known by it and a number.
         keys: Identity of a value -> its key, or None if what made it can't be reused.
         alive: The values, kept so that no other object takes their identity.
+        occasion: Names the moment of the node's work in which it made values, where there are several.
     """
 
     maker: bytes | None
     keys: dict[int, bytes | None] = field(default_factory=dict)
     alive: list[Any] = field(default_factory=list)  # Any: socket values
     unknown: int = 0
+    occasion: str = ""
 
     def add(self, value: Any, key: bytes | None, position: int) -> None:  # Any: a socket value
         """Note where a value came from; the items of a list have their own keys."""
@@ -50,7 +52,7 @@ class Origins:
         if id(value) in self.keys or self.maker is None:
             return self.keys.get(id(value))
         self.unknown += 1
-        return step_key("made", self.maker, self.unknown)
+        return step_key("made", self.maker, self.occasion, self.unknown)
 
 
 class Growth(NamedTuple):

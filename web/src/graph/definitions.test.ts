@@ -12,7 +12,7 @@ test("what the server leaves out is filled in", () => {
     status: "stable",
     inputs: [{ name: "x", required: true, default: null, doc: "" }],
     outputs: [],
-    body: { input: "body", supplies: [], consumes: [], lists: true },
+    body: { input: "body", supplies: [], consumes: [], lists: true, outputs: true },
   });
   expect(read.get("B")).toMatchObject({ id: "B", body: null, variables: {} });
   expect([...read.keys()]).toEqual(["A", "B"]);

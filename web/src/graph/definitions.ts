@@ -38,6 +38,7 @@ export interface BodyDefinition {
   input: string;
   supplies: string[];
   consumes: string[];
+  outputs: boolean;
   lists: boolean;
 }
 
@@ -96,4 +97,4 @@ function readDefinition(id: string, kind: JsonObject): NodeDefinition {
   };
 }
 
-const NO_BODY: BodyDefinition = { input: "body", supplies: [], consumes: [], lists: false };
+const NO_BODY: BodyDefinition = { input: "body", supplies: [], consumes: [], lists: false, outputs: true };

@@ -199,7 +199,7 @@ function withSockets(own: Shape, subgraph: GraphDoc, inner: Shapes): Shape {
     .filter(([name]) => !taken.has(name))
     .map(([name, declared]) => declaredDefinition(name, declared, subgraph, inner));
   const outputs = Object.entries(subgraph.outputs ?? {})
-    .filter(([name]) => !rule.consumes.includes(name))
+    .filter(([name]) => rule.outputs && !rule.consumes.includes(name))
     .map(([name, { from, doc }]) => {
       const { node, name: output } = splitReference(from);
       const type = inner.get(node)?.outputs.find((each) => each.name === output)?.type ?? ANY;
@@ -214,7 +214,7 @@ function withSockets(own: Shape, subgraph: GraphDoc, inner: Shapes): Shape {
   };
 }
 
-const PLAIN: BodyDefinition = { input: "", supplies: [], consumes: [], lists: false };
+const PLAIN: BodyDefinition = { input: "", supplies: [], consumes: [], lists: false, outputs: true };
 const interned = new WeakMap<Shapes, Map<string, Shape>>();
 
 /** Give the same object for the same sockets of a sub-graph's nodes. */
