@@ -5,7 +5,7 @@ from graphengine.authoring.context import Blocked, Context, Lazy
 from graphengine.authoring.expansion import Expansion, Fragment, Subgraph
 from graphengine.authoring.node import NodeFunction, node
 from graphengine.authoring.packs import NodePack
-from graphengine.core.definition import Body
+from graphengine.core.definition import Body, InputDefinition, OutputDefinition, Sockets
 
 __all__ = [
     "Blocked",
@@ -14,9 +14,12 @@ __all__ = [
     "Expansion",
     "FilesIn",
     "Fragment",
+    "InputDefinition",
     "Lazy",
     "NodeFunction",
     "NodePack",
+    "OutputDefinition",
+    "Sockets",
     "Subgraph",
     "Widget",
     "node",

@@ -27,7 +27,7 @@ from graphengine.authoring.annotations import read_input, socket_name, unwrap
 from graphengine.authoring.context import Blocked, Context
 from graphengine.authoring.docstrings import Docs, read_docstring
 from graphengine.authoring.expansion import Expansion
-from graphengine.core.definition import Body, InputDefinition, NodeDefinition, OutputDefinition
+from graphengine.core.definition import Body, InputDefinition, NodeDefinition, OutputDefinition, Sockets
 from graphengine.errors import DefinitionError
 
 __all__ = ["PRIVATE_MODULE", "NodeFunction", "node", "place_of"]
@@ -57,6 +57,7 @@ class NodeFunction(Generic[P, R]):
         wants: Callable[..., str | Collection[str]] | None = None,
         refine: Refine | None = None,
         memory: Callable[..., int] | None = None,
+        sockets: Callable[..., Sockets] | None = None,
     ) -> None:
         self.function = function
         self.definition = definition
@@ -65,6 +66,7 @@ class NodeFunction(Generic[P, R]):
         self.wants = wants
         self.refine = refine
         self.memory = memory
+        self.sockets = sockets
         self._enums = _enums_of(function)
         self.checks: list[Callable[..., None]] = []
         self.migrations: dict[int, Migration] = {}
@@ -120,6 +122,7 @@ def node(
     refine: Refine | None = None,
     memory: Callable[..., int] | None = None,
     body: Body | None = None,
+    sockets: Callable[..., Sockets] | None = None,
     aliases: tuple[str, ...] = (),
     status: Literal["stable", "experimental", "deprecated"] = "stable",
     replaced_by: str | None = None,
@@ -147,6 +150,10 @@ def node(
             its inputs. Room is made before the call.
         body: For a node that runs a sub-graph: which sockets it takes over from there. Such a function takes the
             further inputs as ``**inputs``.
+        sockets: For a node with further inputs and outputs that depend on what is chosen at it, such as a file: called
+            with the literals its parameters name, before the workflow runs, it gives them, or refuses the choice by an
+            ``InputError``. It must be quick: the editor asks it for each choice. Such a function takes the further
+            inputs as ``**inputs`` and returns its outputs in a mapping; those left out are blocked.
         aliases: Former ids; files that use them still load.
 
     Raises:
@@ -156,14 +163,16 @@ def node(
     def decorate(function: Callable[P, R]) -> NodeFunction[P, R]:
         _check_identity(id, version, place_of(function))
         docs = read_docstring(inspect.getdoc(function) or "")
-        inputs, variables, context_parameter, returned = _read_signature(function, docs, has_body=body is not None)
+        inputs, variables, context_parameter, returned = _read_signature(
+            function, docs, takes_more=body is not None or sockets is not None
+        )
         definition = NodeDefinition(
             id=id,
             version=version,
             category=category,
             doc=docs.summary,
             inputs=inputs,
-            outputs=_read_outputs(function, returned, outputs, variables),
+            outputs=_read_outputs(function, returned, outputs, variables) if sockets is None else (),
             variables=variables,
             output_node=output_node,
             device=device,
@@ -174,11 +183,13 @@ def node(
             is_async=inspect.iscoroutinefunction(function),
             expands=_may_expand(returned),
             body=body,
+            sockets_from=tuple(inspect.signature(sockets).parameters) if sockets is not None else (),
             aliases=aliases,
             status=status,
             replaced_by=replaced_by,
         )
-        for role, asked in (("fingerprint", fingerprint), ("wants", wants), ("memory", memory)):
+        asking = (("fingerprint", fingerprint), ("wants", wants), ("memory", memory), ("sockets", sockets))
+        for role, asked in asking:
             if asked is not None:
                 given = ("files",) if role == "fingerprint" else ()
                 _check_names(asked, definition, f"{place_of(function)}: {role}", given=given)
@@ -191,13 +202,14 @@ def node(
             wants=wants,
             refine=refine,
             memory=memory,
+            sockets=sockets,
         )
 
     return decorate
 
 
 def _read_signature(
-    function: Callable[..., object], docs: Docs, *, has_body: bool
+    function: Callable[..., object], docs: Docs, *, takes_more: bool
 ) -> tuple[tuple[InputDefinition, ...], dict[str, str], str | None, Any]:  # Any: an annotation
     """Read parameters into inputs; give also the type variables, the Context parameter and the return annotation."""
     hints = _type_hints(function)
@@ -205,8 +217,8 @@ def _read_signature(
     context_parameter: str | None = None
     inputs: list[InputDefinition] = []
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is parameter.VAR_KEYWORD and has_body:
-            continue  # what the body's sockets add
+        if parameter.kind is parameter.VAR_KEYWORD and takes_more:
+            continue  # what the body's sockets add, or the node's own
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
             raise DefinitionError(

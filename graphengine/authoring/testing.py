@@ -16,7 +16,7 @@ import difflib
 import enum
 import inspect
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -29,6 +29,7 @@ from graphengine.config import Settings
 from graphengine.core import sockets
 from graphengine.core.definition import InputDefinition, NodeDefinition
 from graphengine.core.literals import check_literal
+from graphengine.core.own_sockets import find_sockets
 from graphengine.errors import DefinitionError, GraphEngineError, InputError
 
 __all__ = ["FakeContext", "FakeOutputs", "Metrics", "run_node"]
@@ -62,14 +63,25 @@ def run_node(function: NodeFunction[..., Any], /, **inputs: Any) -> Any:  # Any:
     name = function.context_parameter
     context = inputs.pop(name, None) if name is not None else None
     context = context if context is not None else FakeContext()
-    arguments = _checked_inputs(function.definition, inputs, context.settings)
+    definition = _with_own_sockets(function, inputs, context.settings)
+    arguments = _checked_inputs(definition, inputs, context.settings)
     _run_own_checks(function, arguments)
     arguments.update(_lazies(function, arguments))
     returned = function(**arguments, **({name: context} if name is not None else {}))
     if inspect.iscoroutine(returned):
         returned = _await(returned)
-    _check_returned(function.definition, returned)
+    _check_returned(definition, returned)
     return returned
+
+
+def _with_own_sockets(function: NodeFunction[..., Any], inputs: Inputs, settings: Settings) -> NodeDefinition:
+    """Give the definition with the sockets that follow from what the node is given."""
+    definition = function.definition
+    if not definition.sockets_from:
+        return definition
+    plain = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in inputs.items()}
+    found = find_sockets(definition, plain, settings, function)
+    return definition if found is None else definition.with_sockets(found.inputs, found.outputs)
 
 
 def _checked_inputs(definition: NodeDefinition, given: Inputs, settings: Settings) -> Inputs:
@@ -82,7 +94,10 @@ def _checked_inputs(definition: NodeDefinition, given: Inputs, settings: Setting
     arguments = {name: value for name, value in given.items() if name not in definition.inputs_by_name}
     for name, each in definition.inputs_by_name.items():
         if name not in given and each.required:
-            raise InputError(name, "it is required.", "Give it a value.")
+            if not any(other in given for other in each.unless):
+                raise InputError(name, "it is required.", "Give it a value.")
+            arguments[name] = None
+            continue
         arguments[name] = _checked(each, given.get(name, each.default), settings)
     return arguments
 
@@ -188,6 +203,8 @@ def _check_returned(definition: NodeDefinition, returned: object) -> None:
     outputs = definition.outputs
     if isinstance(returned, Blocked) or not outputs:
         return
+    if definition.has_own_sockets and isinstance(returned, Mapping):
+        returned = tuple(returned.get(output.name, Blocked()) for output in outputs)
     if isinstance(returned, Expansion):
         if not definition.expands:
             raise GraphEngineError("it returned an Expansion. Say so in its return type, e.g. '-> Image | Expansion'.")

@@ -6,13 +6,13 @@ Definitions are made from functions' signatures by ``graphengine.authoring``, ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Body", "InputDefinition", "NodeDefinition", "OutputDefinition", "WidgetDefinition"]
+__all__ = ["Body", "InputDefinition", "NodeDefinition", "OutputDefinition", "Sockets", "WidgetDefinition"]
 
 Scalar = bool | int | float | str
 
@@ -35,6 +35,7 @@ class InputDefinition(_Plain):
         name: As in files.
         type: A socket type, see ``core.sockets``.
         required: There is no default; it must be given or linked.
+        unless: Other inputs, of which one makes a required one needless.
         default: The value when nothing is given; None for a socket that may be left open.
         minimum: Smallest number allowed (``exclusive_minimum``: just not allowed), or None.
         multiple_of: Numbers must be a multiple of this.
@@ -48,6 +49,7 @@ class InputDefinition(_Plain):
     name: str
     type: str
     required: bool = True
+    unless: tuple[str, ...] = ()
     default: Any = None  # Any: a JSON value of the input's own type
     minimum: float | int | None = None
     maximum: float | int | None = None
@@ -91,6 +93,18 @@ class OutputDefinition(_Plain):
     doc: str = ""
 
 
+class Sockets(_Plain):
+    """What a node has besides what its kind says: the sockets that follow from the file or the choice it is given.
+
+    Attributes:
+        doc: What it is then, in a sentence; empty for what the kind says.
+    """
+
+    inputs: tuple[InputDefinition, ...] = ()
+    outputs: tuple[OutputDefinition, ...] = ()
+    doc: str = ""
+
+
 class Body(_Plain):
     """How a node that runs a sub-graph takes sockets over from it.
 
@@ -126,6 +140,7 @@ class NodeDefinition(_Plain):
         is_async: It waits more than it works, and runs beside others.
         expands: It may answer with more nodes.
         body: For a node that runs a sub-graph.
+        sockets_from: For a node with further sockets: the inputs that code tells them from, given in the workflow.
     """
 
     id: str
@@ -147,6 +162,7 @@ class NodeDefinition(_Plain):
     is_async: bool = False
     expands: bool = False
     body: Body | None = None
+    sockets_from: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     status: Literal["stable", "experimental", "deprecated"] = "stable"
     replaced_by: str | None = None
@@ -155,6 +171,18 @@ class NodeDefinition(_Plain):
         """Give the definition as a pack's; not ``model_copy``, which would keep what was derived from the old one."""
         fields = {field: getattr(self, field) for field in NodeDefinition.model_fields}
         return NodeDefinition(**fields | {"pack": name, "pack_version": version})
+
+    def with_sockets(self, inputs: Iterable[InputDefinition], outputs: Iterable[OutputDefinition]) -> NodeDefinition:
+        """Give the definition with further sockets; those whose names it has already are left out."""
+        fields = {field: getattr(self, field) for field in NodeDefinition.model_fields}
+        more = (each for each in inputs if each.name not in self.inputs_by_name)
+        given = (each for each in outputs if each.name not in self.outputs_by_name)
+        return NodeDefinition(**fields | {"inputs": (*self.inputs, *more), "outputs": (*self.outputs, *given)})
+
+    @property
+    def has_own_sockets(self) -> bool:
+        """Whether each of its nodes may have other sockets."""
+        return self.body is not None or bool(self.sockets_from)
 
     @cached_property
     def inputs_by_name(self) -> dict[str, InputDefinition]:

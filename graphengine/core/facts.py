@@ -284,9 +284,10 @@ class FactsCheck:
 def _flow_of(kind: NodeDefinition) -> _Flow:
     """Read from a kind's sockets what its inputs have to do with each other.
 
-    Inputs of a type variable are alternatives, of which it passes one on. What a node with a body does is up to that.
+    Inputs of a type variable are alternatives, of which it passes one on. What a node with sockets of its own
+    does is up to these.
     """
-    if kind.body is not None:
+    if kind.has_own_sockets:
         return _Flow((), ())
     compared = sorted(
         (_COMPARED.index(_type_of(kind, each.name)), position, each.name)

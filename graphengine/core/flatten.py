@@ -297,7 +297,7 @@ class _Flattener:
         source, output = split(document.outputs[name].source)
         inner = document.nodes.get(source)
         kind = self.definitions.get(inner.type) if inner is not None else None
-        if inner is not None and (kind is None or kind.body is not None or output in kind.outputs_by_name):
+        if inner is not None and (kind is None or kind.has_own_sockets or output in kind.outputs_by_name):
             return True
         message = f"the sub-graph's output {name!r} comes from {document.outputs[name].source!r}, which doesn't exist."
         self._add("dangling_link", flat_id, message, "Correct its 'from'.", node.type)

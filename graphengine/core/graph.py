@@ -20,10 +20,11 @@ from graphengine.core.literals import check_literal, with_article
 from graphengine.core.migration import migrated_inputs
 from graphengine.core.misfits import Misfit, Socket, find_misfits
 from graphengine.core.node_checks import Files, FileValue, FunctionOf, NodeChecker
+from graphengine.core.own_sockets import find_sockets, open_sockets, refusal
 from graphengine.core.registry import Definitions
 from graphengine.core.subgraphs import SubgraphValue, with_body
 from graphengine.core.workflow import DeclaredOutput, Link, Node, Workflow, link_of, split_reference
-from graphengine.errors import GraphEngineError, InvalidWorkflow, Problem
+from graphengine.errors import GraphEngineError, InputError, InvalidWorkflow, Problem
 
 __all__ = ["FileValue", "Files", "Graph", "GraphNode", "build_graph", "check", "misfits", "recheck_literals"]
 
@@ -149,7 +150,7 @@ def recheck_literals(
     nodes = dict(graph.nodes)
     for id_ in ids:
         old = graph.nodes.get(id_)
-        if old is None or old.definition.body is not None:
+        if old is None or old.definition.has_own_sockets:
             return None
         node = workflow.nodes[id_]
         inputs: Mapping[str, object] = {**node.inputs, **given.get(id_, {})}
@@ -292,6 +293,8 @@ class _Checker(NodeChecker):
             self.inputs[id_] = inputs
             if kind.body is not None:
                 self.kinds[id_] = self._with_body(id_, kind, inputs)
+            elif kind.sockets_from:
+                self.kinds[id_] = self._with_sockets(id_, kind, inputs)
 
     def _of_this_version(
         self, id_: str, kind: NodeDefinition, version: int, inputs: Mapping[str, object]
@@ -305,6 +308,17 @@ class _Checker(NodeChecker):
         else:
             self.problems.append(_other_version(id_, kind, version))
         return inputs
+
+    def _with_sockets(self, id_: str, kind: NodeDefinition, inputs: Mapping[str, object]) -> NodeDefinition:
+        """Give a node the sockets that its own code tells from its literals."""
+        found = None
+        if self.function_of is not None:
+            try:
+                found = find_sockets(kind, inputs, self.files, self.function_of(kind))
+            except InputError as error:
+                self.add(id_, kind, error.input, refusal(error))
+        found = found or open_sockets(id_, kind, inputs, self.nodes)
+        return kind.with_sockets(found.inputs, found.outputs)
 
     def _with_body(self, id_: str, kind: NodeDefinition, inputs: Mapping[str, object]) -> NodeDefinition:
         """Check a node's body by itself, and give the node its sockets."""
@@ -387,7 +401,7 @@ class _Checker(NodeChecker):
             for reference in declared.to:
                 node, input_name = split_reference(reference)
                 kind = self.kinds.get(node)
-                if kind is None or (kind.body is None and input_name not in kind.inputs_by_name):
+                if kind is None or (not kind.has_own_sockets and input_name not in kind.inputs_by_name):
                     if node not in self.workflow.nodes or kind is not None:
                         message = f"it leads to {reference!r}, which doesn't exist."
                         self.problems.append(Problem("dangling_link", message, "Correct its 'to'.", input=name))

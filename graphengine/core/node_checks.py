@@ -15,6 +15,7 @@ from graphengine.core.definition import InputDefinition, NodeDefinition
 from graphengine.core.fingerprint import file_version
 from graphengine.core.flatten import Flat
 from graphengine.core.literals import check_literal, not_a_choice, shown, with_article
+from graphengine.core.own_sockets import refusal
 from graphengine.core.registry import Definitions, RunnableNode
 from graphengine.core.subgraphs import SUBGRAPH, SubgraphValue
 from graphengine.core.workflow import Link, Node, Workflow, link_of
@@ -83,7 +84,7 @@ class NodeChecker:
         for definition in kind.inputs:
             name = definition.name
             if name not in inputs:
-                if definition.required:
+                if definition.required and not any(other in inputs for other in definition.unless):
                     self._add_missing(id_, kind, definition)
                 elif definition.files is not None:
                     literals[name] = self._find_file(id_, kind, definition, definition.default)
@@ -204,7 +205,7 @@ class NodeChecker:
             try:
                 own_check(**{name: known[name] for name in parameters if name in known})
             except InputError as error:
-                self.add(id_, kind, error.input, Problem("refused", error.message, error.remedy))
+                self.add(id_, kind, error.input, refusal(error))
 
     def plain_literals(self, id_: str) -> dict[str, Any]:
         return {name: value.path if type(value) is FileValue else value for name, value in self.literals[id_].items()}
@@ -226,7 +227,8 @@ def _malformed_link(value: Mapping[str, object]) -> Problem:
 
 
 def _missing(definition: InputDefinition) -> Problem:
+    instead = f", or give {' or '.join(map(repr, definition.unless))} instead" if definition.unless else ""
     if sockets.is_scalar(definition.type):
-        return Problem("missing_input", "it has no value.", f"Give it {with_article(definition.type)}.")
+        return Problem("missing_input", "it has no value.", f"Give it {with_article(definition.type)}{instead}.")
     what = definition.type.replace("|", " or ")
-    return Problem("missing_input", "it is not linked.", f"Link an output of type {what} to it.")
+    return Problem("missing_input", "it is not linked.", f"Link an output of type {what} to it{instead}.")

@@ -21,6 +21,7 @@ class RunnableNode(Protocol):
     wants: Any  # Any: a callable over whichever plain inputs it names, or None
     refine: Any  # Any: a callable over literals and facts, or None
     memory: Any  # Any: a callable over whichever inputs it names, or None
+    sockets: Any  # Any: a callable over whichever literals it names, or None
     checks: list[Any]  # Any: callables over whichever literals they name
     migrations: dict[int, Any]  # Any: callables over a saved node's inputs
 

@@ -72,15 +72,13 @@ def with_body(kind: NodeDefinition, body: SubgraphValue) -> NodeDefinition:
     rule = kind.body
     if rule is None:
         return kind
-    own = kind.inputs_by_name
-    inputs = [each for each in body.inputs if each.name not in rule.supplies and each.name not in own]
+    inputs = [each for each in body.inputs if each.name not in rule.supplies]
     outputs = [
         each.model_copy(update={"type": _list_of(each.type)}) if rule.lists else each
         for each in body.outputs
         if rule.outputs and each.name not in rule.consumes
     ]
-    fields = {field: getattr(kind, field) for field in NodeDefinition.model_fields}
-    return NodeDefinition(**fields | {"inputs": (*kind.inputs, *inputs), "outputs": (*kind.outputs, *outputs)})
+    return kind.with_sockets(inputs, outputs)
 
 
 def _list_of(type_name: str) -> str:

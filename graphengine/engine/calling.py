@@ -68,7 +68,7 @@ def read_outputs(definition: NodeDefinition, returned: Any) -> Values | Expansio
         return returned
     if type(returned) is Blocked:
         return [returned] * len(outputs)
-    if definition.body is not None and isinstance(returned, Mapping):
+    if definition.has_own_sockets and isinstance(returned, Mapping):
         returned = tuple(returned.get(output.name, Blocked()) for output in outputs)
     elif len(outputs) == 1 and not _is_record_of_one(returned):
         returned = (returned,)

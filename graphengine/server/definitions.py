@@ -51,5 +51,5 @@ class LiveDefinitions:
         self.compressed_body = gzip.compress(self.body, mtime=0)
         self.etag = f'W/"{blake2b(self.body, digest_size=12).hexdigest()}"'  # weak: compressed or not, it is the same
         self._needs_worker = frozenset(
-            id_ for id_, each in definitions.by_id.items() if each.has_check or each.has_refine
+            id_ for id_, each in definitions.by_id.items() if each.has_check or each.has_refine or each.sockets_from
         )
