@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NewType, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, NewType, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,6 +89,49 @@ LossWeighting = Literal["none", "sqrt_one_minus_alphas", "min_snr"]
 LearningRateSchedule = Literal["constant", "cosine", "linear"]
 
 
+AdapterMethod = Literal["lora", "dora", "loha", "lokr"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraRecipe:
+    """Small changes to train beside layers whose weights stay as they are.
+
+    Attributes:
+        method: ``lora`` (Hu et al. 2021), ``dora`` (Liu et al. 2024), ``loha`` (Hyeon-Woo et al. 2021) or ``lokr`` (Yeh
+            et al. 2023); ``lora_updates`` has their formulas.
+        rank: Of the factors, ≥ 1.
+        alpha: A change counts alpha / rank times.
+        dropout: Share of a layer's inputs that a LoRA doesn't see at a step; other methods drop rows of the change.
+        targets: Kinds of layers, see ``lora_targets``, or what their names end with.
+        block_ranks: Other ranks for the layers whose names begin so; 0 leaves them out. The longest beginning counts.
+    """
+
+    socket: ClassVar[str] = "LORA_RECIPE"
+    method: AdapterMethod = "lora"
+    rank: int = 16
+    alpha: float = 16.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ("attention",)
+    block_ranks: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Trained changes of a model's layers, to be saved.
+
+    Attributes:
+        layers: For each network (``denoiser``, ``text_encoder`` …), by the layer's name with dots, the tensors by what
+            they are in its change: ``up``, ``down``, ``alpha``, ``hada_w1_a`` …; float32 on the CPU.
+        recipe: What they were trained by.
+        training: What else decided them, as texts by name: the base model's hash, steps, the dataset's digest …
+    """
+
+    socket: ClassVar[str] = "LORA"
+    layers: Mapping[str, Mapping[str, Mapping[str, Tensor]]]
+    recipe: LoraRecipe
+    training: Mapping[str, str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How to train: everything that decides the weights, besides the network, the data, the steps and the seed.
@@ -116,6 +159,7 @@ class Recipe:
         checkpoint_every: Steps between saved states. Does not change the weights.
         checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Changes no weights either.
         keep_checkpoints: Saved states that are kept, the newest. Does not change the weights.
+        lora: Trains these changes instead of the weights themselves; None trains the weights.
     """
 
     batch_size: int = 32
@@ -140,6 +184,7 @@ class Recipe:
     checkpoint_every: int = 500
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
+    lora: LoraRecipe | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from graphengine.config import shipped_folder
 from graphengine.core.workflow import Workflow, parse_workflow
+from graphengine.errors import FileFormatError
 
 __all__ = ["find_workflow", "read_workflow", "shipped_workflows"]
 
@@ -31,11 +32,22 @@ def shipped_workflows() -> dict[str, Path]:
 
 
 def read_workflow(name: str) -> tuple[Workflow, Path]:
-    """Read a workflow from a file, or from a picture that was made by it; give its path as well."""
+    """Read a workflow from a file, or from a picture or model that was made by it; give its path as well."""
     path = find_workflow(name)
+    if path.suffix == ".safetensors":
+        return parse_workflow(_workflow_in_header(path), name), path
     content = path.read_bytes()
     if content.startswith((b"\x89PNG", b"\xff\xd8\xff", b"RIFF")):  # PNG, JPEG, WebP
         from graphengine.engine.picture_files import read_embedded_workflow
 
         content = read_embedded_workflow(path)
     return parse_workflow(content, name), path
+
+
+def _workflow_in_header(path: Path) -> str:
+    from graphengine.diffusion.model_files import read_header_and_metadata
+
+    workflow = read_header_and_metadata(path)[1].get("workflow")
+    if workflow is None:
+        raise FileFormatError(f"{path}: the file carries no workflow. Give one that SaveLora or SaveCheckpoint wrote.")
+    return workflow

@@ -79,7 +79,26 @@ def read(path: Path) -> LoraFile:
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: can't be opened: {error}\n  Download or copy it again.") from error
     layers, notices = _sorted_by_layer(path, tensors)
-    scales = _Scales.of(path, metadata)
+    return _put_together(path, layers, _Scales.of(path, metadata), notices)
+
+
+def of_layers(layers: Mapping[tuple[Part, str], Mapping[str, Tensor]], source: str) -> LoraFile:
+    """Give tensors that were never in a file as what reading them would give.
+
+    Args:
+        layers: By network and layer, with dots or underscores, the tensors by what they are in its change.
+        source: Where they came from, for messages.
+
+    Raises:
+        ModelFileError: if they don't fit each other, or aren't numbers.
+    """
+    named = {(part, layer.replace(".", "_")): dict(roles) for (part, layer), roles in layers.items()}
+    return _put_together(Path(source), named, _Scales(), ())
+
+
+def _put_together(
+    path: Path, layers: Mapping[tuple[Part, str], Roles], scales: _Scales, notices: tuple[str, ...]
+) -> LoraFile:
     changes: dict[Part, list[LayerChange]] = {}
     for (part, layer), roles in layers.items():
         _check_finite(path, layer, roles)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
@@ -26,7 +26,7 @@ from graphengine.diffusion.training_state import StateFolder, TrainingStateError
 from graphengine.diffusion.training_tasks import Trainable, TrainingTask, manual_attention
 from graphengine.diffusion.training_text import TextTask
 from graphengine.errors import InputError
-from graphengine.training_types import Dataset, Recipe, Report
+from graphengine.training_types import Dataset, Lora, Recipe, Report
 from graphengine.types import Clip, Model, Vae
 
 __all__ = ["StepResult", "Trained", "TrainingDiverged", "TrainingStateError", "train"]
@@ -41,11 +41,13 @@ class Trained(Generic[Subject]):
     Attributes:
         subject: A new value of the kind that was given; the one given is unchanged.
         clip: The text encoder, if it was trained along with a denoiser.
+        lora: What was trained, if the recipe asks for a LoRA; it is in the subject and clip as well.
         report: What the training went through.
     """
 
     subject: Subject
     clip: Clip | None
+    lora: Lora | None
     report: Report
 
 
@@ -81,7 +83,7 @@ def train(
         TrainingStateError: if the saved state is of another training or can't be read.
         TrainingDiverged: if the loss or its gradients are no longer numbers.
     """
-    _check(dataset, recipe, steps)
+    _check(subject, dataset, recipe, steps)
     with seeded_globally(derive_seed(seed, "new weights")):
         task = _make_task(subject, dataset, recipe, torch.device(device), clip=clip, vae=vae)
     run = TrainingRun(task, dataset, recipe, steps=steps, seed=seed, device=torch.device(device))
@@ -106,8 +108,9 @@ def train(
                 folder.save(run.state())
             raise
     run.finish()
-    trained, trained_clip = task.result()
-    return Trained(cast(Subject, trained), trained_clip, run.report())
+    finished = task.result()
+    lora = finished.lora and replace(finished.lora, training={**run.summary(), **finished.lora.training})
+    return Trained(cast(Subject, finished.subject), finished.clip, lora, run.report())
 
 
 def _is_save_due(recipe: Recipe, step: int, steps: int, *, minutes: float) -> bool:
@@ -115,9 +118,16 @@ def _is_save_due(recipe: Recipe, step: int, steps: int, *, minutes: float) -> bo
     return step == steps or step % recipe.checkpoint_every == 0 or overdue
 
 
-def _check(dataset: Dataset, recipe: Recipe, steps: int) -> None:
+def _check(subject: Trainable, dataset: Dataset, recipe: Recipe, steps: int) -> None:
     if dataset.length == 0:
         raise InputError("dataset", "it is empty.", "Choose one with at least one example.")
+    is_denoiser = isinstance(subject, Model) and subject.prediction != "mixing"
+    if recipe.lora and not is_denoiser:
+        raise InputError(
+            "recipe",
+            "it trains a LoRA, which is for models that denoise step by step.",
+            "Leave 'lora' open in TrainRecipe to train the weights themselves.",
+        )
     positive = {"batch_size": recipe.batch_size, "checkpoint_every": recipe.checkpoint_every}
     positive |= {"keep_checkpoints": recipe.keep_checkpoints, "steps": steps}
     for name, value in positive.items():

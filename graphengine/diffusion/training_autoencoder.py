@@ -17,10 +17,10 @@ from torch import Tensor
 
 from graphengine.diffusion.objectives import distances
 from graphengine.diffusion.step_random import StepRandom
-from graphengine.diffusion.training_tasks import check_samples, choose_fields, finished, given, trainable_copy
+from graphengine.diffusion.training_tasks import Finished, check_samples, choose_fields, finished, given, trainable_copy
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, ExampleField, Examples, Recipe
-from graphengine.types import Clip, Vae
+from graphengine.types import Vae
 
 _VARIANCE_WEIGHT = 0.01  # the variance is one output layer's work; more would only disturb the mean's gradients
 
@@ -52,8 +52,8 @@ class AutoencoderTask:
             losses["divergence"] = self._recipe.kl_weight * posterior.kl().mean()
         return losses
 
-    def result(self) -> tuple[Vae, Clip | None]:
-        return replace(self._vae, autoencoder=finished(self._autoencoder), source="TrainLoop"), None
+    def result(self) -> Finished:
+        return Finished(replace(self._vae, autoencoder=finished(self._autoencoder), source="TrainLoop"))
 
     def _supervised_losses(
         self,

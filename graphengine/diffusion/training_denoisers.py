@@ -10,13 +10,19 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from graphengine.diffusion.adapters import with_lora, with_model_lora
+from graphengine.diffusion.lora_names import Part
+from graphengine.diffusion.lora_writing import base_facts
 from graphengine.diffusion.objectives import NoiseLevels, distances, mix_with_noise
 from graphengine.diffusion.prompt_tokens import only_encoder, token_limit
 from graphengine.diffusion.step_random import StepRandom
+from graphengine.diffusion.training_adapters import Adapters, as_file
 from graphengine.diffusion.training_tasks import (
+    Finished,
     check_samples,
     choose_fields,
     config_of,
+    digest_of,
     finished,
     frozen_on,
     given,
@@ -24,7 +30,7 @@ from graphengine.diffusion.training_tasks import (
 )
 from graphengine.diffusion.walkthrough import predict_clean
 from graphengine.errors import InputError
-from graphengine.training_types import Dataset, ExampleField, Examples, Recipe
+from graphengine.training_types import Dataset, ExampleField, Examples, Lora, Recipe
 from graphengine.types import Clip, Model, Vae
 
 
@@ -50,8 +56,8 @@ class MixingTask:
         predicted = predict_clean(self._network, mix_with_noise(pictures, noise, amounts))
         return {"denoising": distances(self._recipe.loss, predicted, pictures).mean()}
 
-    def result(self) -> tuple[Model, Clip | None]:
-        return replace(self._model, network=finished(self._network), source="TrainLoop"), None
+    def result(self) -> Finished:
+        return Finished(replace(self._model, network=finished(self._network), source="TrainLoop"))
 
 
 class DenoisingTask:
@@ -79,18 +85,29 @@ class DenoisingTask:
         self._sample_field: ExampleField = _sample_field(model, dataset, vae)
         wanted: list[ExampleField] = [self._sample_field, "captions"] if self._clip else [self._sample_field]
         self.fields: Sequence[ExampleField] = choose_fields(dataset, wanted, "Training this model")
-        self._network = trainable_copy(model.network, device)
-        self.trained = {"network": self._network}
         self.frozen: dict[str, torch.nn.Module] = {}
         self.facts: dict[str, str | float] = {"prediction": model.prediction, "noise levels": self._levels.digest}
         self._autoencoder = frozen_on(vae.autoencoder, device) if self._encodes_pictures and vae else None
         if self._autoencoder:
             self.frozen["autoencoder"] = self._autoencoder
-        self._text_encoder = None
-        if self._clip and recipe.train_text_encoder:
-            self.trained["text_encoder"] = self._text_encoder = trainable_copy(self._clip.encoders[0].network, device)
-        elif self._clip:
+        self._adapters: Adapters | None = None
+        self.trained = self._copies(device)
+        self._network = self.trained["network"]
+        self._text_encoder = self.trained.get("text_encoder")
+        if self._clip and self._text_encoder is None:
             self.frozen["text_encoder"] = self._text_encoder = frozen_on(self._clip.encoders[0].network, device)
+
+    def _copies(self, device: torch.device) -> dict[str, torch.nn.Module]:
+        """Copy what is to be trained, with adapters if only those are."""
+        originals: dict[Part, torch.nn.Module] = {"denoiser": self._model.network}
+        if self._clip and self._recipe.train_text_encoder:
+            originals["text_encoder"] = self._clip.encoders[0].network
+        if self._recipe.lora:
+            self._adapters = Adapters(self._recipe.lora, originals, device)
+            copies = self._adapters.networks
+        else:
+            copies = {part: trainable_copy(network, device) for part, network in originals.items()}
+        return {_NAMES[part]: network for part, network in copies.items()}
 
     def losses(self, examples: Examples, random: StepRandom) -> dict[str, Tensor]:
         samples = self._samples(examples, random)  # [B, C, h, w]
@@ -102,11 +119,14 @@ class DenoisingTask:
         errors = distances(self._recipe.loss, predicted, target)  # [B]
         return {"denoising": (errors * self._weights[timesteps]).mean()}
 
-    def result(self) -> tuple[Model, Clip | None]:
+    def result(self) -> Finished:
+        if self._adapters:
+            base = base_facts(self._model.source, self._model.family, digest_of(self._model.network))
+            return _adapted(self._model, self._clip, replace(self._adapters.result(), training=base))
         model = replace(self._model, network=finished(self._network), source="TrainLoop")
         if self._clip and "text_encoder" in self.trained:
-            return model, with_network(self._clip, finished(self.trained["text_encoder"]))
-        return model, None
+            return Finished(model, with_network(self._clip, finished(self.trained["text_encoder"])))
+        return Finished(model)
 
     @property
     def _encodes_pictures(self) -> bool:
@@ -136,6 +156,22 @@ class DenoisingTask:
             embedding, _pooled, _real = encode_captions(self._clip, self._text_encoder, captions, noised.device)
         predicted = self._network(noised, timesteps, encoder_hidden_states=embedding).sample
         return predicted
+
+
+_NAMES: dict[Part, str] = {"denoiser": "network", "text_encoder": "text_encoder"}
+"""What a part is called in saved states."""
+
+
+def _adapted(model: Model, clip: Clip | None, lora: Lora) -> Finished:
+    """Give what was given with trained adapters in it; its own weights are shared."""
+    file = as_file(lora)
+    if clip is None or "text_encoder" not in lora.layers:
+        adapted, _notices = with_model_lora(model, file, strength=1, source="TrainLoop")
+        return Finished(adapted, lora=lora)
+    adapted, adapted_clip, _notices = with_lora(
+        model, clip, file, strength_model=1, strength_clip=1, source="TrainLoop"
+    )
+    return Finished(adapted, adapted_clip, lora)
 
 
 def encode_captions(

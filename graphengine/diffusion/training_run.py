@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -27,6 +27,13 @@ from graphengine.training_types import Dataset, Examples, Recipe, Report
 
 # Fields of a Recipe that don't change the weights.
 _NOT_IDENTITY = {"checkpoint_every", "checkpoint_minutes", "keep_checkpoints"}
+# Those that the identity of states has had from the first.
+_FIRST_FIELDS = {
+    "batch_size", "optimizer", "learning_rate", "lr_schedule", "warmup_steps", "weight_decay", "max_grad_norm",
+    "ema_decay", "loss", "loss_weighting", "min_snr_gamma", "caption_dropout", "train_text_encoder", "kl_weight",
+    "latent_weight", "latent_noise", "analytic_share", "precision", "attention",
+}  # fmt: skip
+_DEFAULTS = {each.name: each.default for each in fields(Recipe)}
 _HISTORY = ("losses", "learning_rates", "grad_norms")
 
 
@@ -81,7 +88,8 @@ class TrainingRun:
         self._order = make_order(dataset, recipe.batch_size, seed)
         for module in task.trained.values():
             module.train()
-        self._parameters = [parameter for module in task.trained.values() for parameter in module.parameters()]
+        modules = task.trained.values()
+        self._parameters = [each for module in modules for each in module.parameters() if each.requires_grad]
         self._optimizer = _make_optimizer(self._parameters, recipe)
         self._schedule: Any = get_scheduler(  # Any: diffusers is untyped
             "constant_with_warmup" if recipe.lr_schedule == "constant" else recipe.lr_schedule,
@@ -149,7 +157,7 @@ class TrainingRun:
         """Give all that the next step needs; the tensors are the live ones, so write them before it."""
         tensors: dict[str, Tensor] = {}
         for name, module in self._task.trained.items():
-            tensors |= {f"weights/{name}/{key}": tensor for key, tensor in module.state_dict().items()}
+            tensors |= {f"weights/{name}/{key}": tensor for key, tensor in _changing(module).items()}
         optimizer = self._optimizer.state_dict()
         for index, values in optimizer["state"].items():
             tensors |= {f"optimizer/{index}/{key}": tensor for key, tensor in values.items()}
@@ -164,7 +172,8 @@ class TrainingRun:
     def restore(self, state: TrainingState) -> None:
         """Continue from a state of a training with the same identity."""
         for name, module in self._task.trained.items():
-            module.load_state_dict(_below(f"weights/{name}/", state.tensors))
+            # Not strict: weights that don't change aren't saved; the identity holds that they are the same.
+            module.load_state_dict(_below(f"weights/{name}/", state.tensors), strict=False)
         fresh = self._optimizer.state_dict()["param_groups"]
         saved: Any = state.settings  # Any: parsed JSON
         self._optimizer.load_state_dict(
@@ -188,6 +197,10 @@ class TrainingRun:
         """Put the moving average, if there is one, in the place of the last weights."""
         if self._average:
             self._average.copy_to(self._parameters)
+
+    def summary(self) -> Mapping[str, str]:
+        """Tell what decided the weights, by name, as texts."""
+        return {name: str(value) for name, value in {**self.identity, "steps": self.step}.items()}
 
     def report(self) -> Report:
         """Tell what the training went through."""
@@ -218,12 +231,31 @@ class TrainingRun:
 
 
 def _identity(task: TrainingTask, dataset: Dataset, recipe: Recipe, *, steps: int, seed: int) -> Identity:
-    chosen = {name: value for name, value in asdict(recipe).items() if name not in _NOT_IDENTITY}
+    chosen = recipe_choices(recipe)
     weights = {f"starting weights of {name}": digest_of(module) for name, module in task.trained.items()}
     frozen = {f"weights of {name}": digest_of(module) for name, module in task.frozen.items()}
     # A falling learning rate was planned for a number of steps; a constant one goes on for more.
     planned = {} if recipe.lr_schedule == "constant" else {"steps": steps}
     return {**chosen, **weights, **frozen, **task.facts, **planned, "seed": seed, "dataset": dataset.digest}
+
+
+def recipe_choices(recipe: Recipe) -> dict[str, str | int | float | bool]:
+    """Name what decides the weights of what a recipe chooses.
+
+    Choices that came with later versions aren't named where they are left at their default, so that states saved before
+    are still found: such a default must never change.
+    """
+    plain = {name: value for name, value in vars(recipe).items() if name in _FIRST_FIELDS}
+    for name, value in vars(recipe).items():
+        if name in _NOT_IDENTITY or name in _FIRST_FIELDS or value == _DEFAULTS[name]:
+            continue
+        parts = vars(value) if is_dataclass(value) else {"": value}
+        plain |= {f"{name} {part}".strip(): _as_plain(each) for part, each in parts.items()}
+    return plain
+
+
+def _as_plain(value: Any) -> str | int | float | bool:  # Any: a recipe's choice, as JSON knows it or nested
+    return value if isinstance(value, str | int | float | bool) else json.dumps(value)
 
 
 def _make_accelerator(device: torch.device, recipe: Recipe) -> Accelerator:
@@ -236,6 +268,12 @@ def _make_accelerator(device: torch.device, recipe: Recipe) -> Accelerator:
 def _make_optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> Optimizer:
     kind = AdamW if recipe.optimizer == "adamw" else Adam
     return kind(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+
+
+def _changing(module: torch.nn.Module) -> dict[str, Tensor]:
+    """Give a module's state without the weights that stay as they are."""
+    still = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    return {name: tensor for name, tensor in module.state_dict().items() if name not in still}
 
 
 def _without(name: str, values: Mapping[str, Any]) -> dict[str, Any]:  # Any: an optimizer's settings

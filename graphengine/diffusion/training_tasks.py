@@ -6,7 +6,7 @@ import copy
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -17,10 +17,25 @@ from transformers import PreTrainedModel
 
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.errors import InputError
-from graphengine.training_types import Dataset, ExampleField, Examples
+from graphengine.training_types import Dataset, ExampleField, Examples, Lora
 from graphengine.types import Clip, Model, Vae
 
 Trainable = Model | Vae | Clip
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What came of a task.
+
+    Attributes:
+        subject: What was trained, of the kind that was given.
+        clip: The text encoder, if it was trained along.
+        lora: The changes alone, if only those were trained.
+    """
+
+    subject: Trainable
+    clip: Clip | None = None
+    lora: Lora | None = None
 
 
 class TrainingTask(Protocol):
@@ -32,7 +47,7 @@ class TrainingTask(Protocol):
 
     @property
     def trained(self) -> Mapping[str, nn.Module]:
-        """The modules whose weights change, by name; copies of those it was given, in float32."""
+        """The modules whose weights change, by name; copies, in float32, of which all that require gradients are."""
 
     @property
     def frozen(self) -> Mapping[str, nn.Module]:
@@ -45,8 +60,8 @@ class TrainingTask(Protocol):
     def losses(self, examples: Examples, random: StepRandom) -> Mapping[str, Tensor]:
         """Give the parts of the loss, each already weighted; their sum is what falls."""
 
-    def result(self) -> tuple[Trainable, Clip | None]:
-        """Give what was trained, of the kind that was given, and the text encoder if it was trained along."""
+    def result(self) -> Finished:
+        """Give what was trained."""
 
 
 def trainable_copy(module: nn.Module, device: torch.device) -> nn.Module:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from graphengine.diffusion.prompt_tokens import only_encoder
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_denoisers import encode_captions, with_network
-from graphengine.diffusion.training_tasks import choose_fields, config_of, finished, trainable_copy
+from graphengine.diffusion.training_tasks import Finished, choose_fields, config_of, finished, trainable_copy
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, Examples
 from graphengine.types import Clip
@@ -53,8 +53,8 @@ class TextTask:
             for attribute, labels in (examples.labels or {}).items()
         }
 
-    def result(self) -> tuple[Clip, Clip | None]:
-        return with_network(self._clip, finished(self._encoder)), None
+    def result(self) -> Finished:
+        return Finished(with_network(self._clip, finished(self._encoder)))
 
     def _cross_entropy(self, attribute: str, labels: Tensor, **states: Tensor) -> Tensor:
         if int(labels.max()) >= _CLASSES:

@@ -30,5 +30,6 @@ pack = NodePack(
         "graphengine_nodes.networks",
         "graphengine_nodes.datasets",
         "graphengine_nodes.training",
+        "graphengine_nodes.training_parts",
     ],
 )

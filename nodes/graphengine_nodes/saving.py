@@ -7,7 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from graphengine import Context, InputError, Widget, node
+from graphengine.training_types import Lora
 from graphengine.types import Clip, Model, Vae
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Precision = Literal["float32", "float16", "bfloat16"]
 
 
 @node("SaveCheckpoint", category="model/saving", output_node=True)
@@ -16,8 +20,8 @@ def save_checkpoint(
     model: Model | None = None,
     clip: Clip | None = None,
     vae: Vae | None = None,
-    name: Annotated[str, Field(min_length=1, max_length=200)] = "checkpoint",
-    precision: Literal["float32", "float16", "bfloat16"] = "float32",
+    name: Name = "checkpoint",
+    precision: Precision = "float32",
     layout: Annotated[Literal["diffusers folder", "single file"], Widget("select")] = "diffusers folder",
 ) -> None:
     """Write a checkpoint below the output folder, with its workflow.
@@ -47,3 +51,33 @@ def save_checkpoint(
         raise InputError("model", "nothing is linked.", "Link one, or choose the diffusers folder for other parts.")
     path = ctx.outputs.folder(f"{name.removesuffix('.safetensors')}.safetensors")
     checkpoints.save_single_file(path, model=model, clip=clip, vae=vae, dtype=dtype, workflow=workflow)
+
+
+@node("SaveLora", category="model/saving", output_node=True)
+def save_lora(
+    ctx: Context,
+    lora: Lora | None,
+    name: Name = "lora",
+    layout: Annotated[Literal["kohya", "diffusers"], Widget("select")] = "kohya",
+    precision: Precision = "float16",
+) -> None:
+    """Write a trained LoRA below the output folder, with its workflow, so that running the file trains it again.
+
+    Put the file into models/loras to choose it in LoadLora.
+
+    Args:
+        lora: From TrainLoop.
+        name: Of the file, which ends in .safetensors. A file of that name is replaced.
+        layout: How its layers are named. ComfyUI, A1111 and kohya's scripts read kohya, diffusers reads both,
+            though dora under its own names only; LoadLora too. There are no diffusers names for loha and lokr.
+        precision: Of the numbers in it; float16 halves its size.
+    """
+    import torch
+
+    from graphengine.diffusion.lora_writing import write_lora
+
+    if lora is None:
+        raise InputError("lora", "no LoRA was trained.", "Link LoraRecipe to the TrainRecipe of its TrainLoop.")
+    path = ctx.outputs.folder(f"{name.removesuffix('.safetensors')}.safetensors")
+    workflow = "" if ctx.workflow is None else ctx.workflow.dump()
+    write_lora(path, lora, layout=layout, dtype=getattr(torch, precision), workflow=workflow)

@@ -10,7 +10,16 @@ from pydantic import Field
 
 from graphengine import Context, Widget, node
 from graphengine.diffusion.memory import training_memory
-from graphengine.training_types import Dataset, LearningRateSchedule, LossName, LossWeighting, Recipe, Report
+from graphengine.training_types import (
+    Dataset,
+    LearningRateSchedule,
+    Lora,
+    LoraRecipe,
+    LossName,
+    LossWeighting,
+    Recipe,
+    Report,
+)
 from graphengine.types import Clip, Image, Model, Vae
 from graphengine_nodes.inputs import RareShare, Seed, Share
 
@@ -27,11 +36,13 @@ class TrainLoopOutputs(NamedTuple, Generic[Subject]):
     Attributes:
         model: What was trained, of the kind that was given.
         clip: The text encoder: trained along if the recipe says so, else the one given.
+        lora: What was trained, for SaveLora, if the recipe asks for a LoRA; model and clip have it in them.
         report: Loss, learning rate and gradient norm of each step.
     """
 
     model: Subject
     clip: Clip | None
+    lora: Lora | None
     report: Report
 
 
@@ -77,7 +88,7 @@ def train_loop(
     )
     with closing(training):  # a Stop raises in here, and closing saves the state
         trained = _watch(ctx, training)
-    return TrainLoopOutputs(trained.subject, trained.clip or clip, trained.report)
+    return TrainLoopOutputs(trained.subject, trained.clip or clip, trained.lora, trained.report)
 
 
 def _watch(ctx: Context, training: Generator[StepResult, None, Trained[Any]]) -> Trained[Any]:  # Any: of three kinds
@@ -125,6 +136,7 @@ def train_recipe(
     checkpoint_every: Annotated[int, Field(ge=1), Widget("number", advanced=True)] = 500,
     checkpoint_minutes: Annotated[NotNegative, Widget("number", advanced=True)] = 10.0,
     keep_checkpoints: Annotated[int, Field(ge=1), Widget("number", advanced=True)] = 2,
+    lora: LoraRecipe | None = None,
 ) -> Recipe:
     """Choose how to train.
 
@@ -152,6 +164,7 @@ def train_recipe(
         checkpoint_every: Steps between saved states. Does not change the result.
         checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Does not change the result.
         keep_checkpoints: Saved states that are kept. Does not change the result.
+        lora: Train small changes of a model instead of all its weights, from LoraRecipe.
     """
     return Recipe(
         batch_size=batch_size,
@@ -176,6 +189,7 @@ def train_recipe(
         checkpoint_every=checkpoint_every,
         checkpoint_minutes=checkpoint_minutes,
         keep_checkpoints=keep_checkpoints,
+        lora=lora,
     )
 
 
