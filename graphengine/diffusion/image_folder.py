@@ -1,134 +1,274 @@
-"""A folder of pictures as a dataset, with a caption beside each: ``cat.png`` and ``cat.txt``."""
+"""A folder of pictures as a dataset, with captions in text files beside them or in a table.
+
+    cats/
+      a.png  a.txt                its caption: a.txt, else a.caption, else the table's, else the folder's
+      metadata.jsonl              a table for the pictures of its folder and those below
+      10_ginger cat/b.jpg         with repeats: ten times an epoch, "ginger cat" if nothing else says what it shows
+      masks/a.png                 with masks="masks": white where a.png counts
+
+Everything that is wrong with a folder is told at once, before anything is trained.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
-from collections.abc import Collection, Sequence
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
 
-from graphengine.diffusion import images
+from graphengine.diffusion.metadata_tables import TABLE_NAMES, read_table
+from graphengine.diffusion.picture_dataset import PictureDataset, Settings
+from graphengine.diffusion.picture_looks import PICTURE_ENDINGS, PictureLook, UnreadablePicture, look_at
+from graphengine.diffusion.picture_shapes import Fit
+from graphengine.diffusion.picture_sources import FilePictures, named_some
 from graphengine.errors import InputError
-from graphengine.training_types import ExampleField, Examples
-from graphengine.types import Image
 
-Fit = Literal["cover", "contain"]
-"""``cover`` fills the square and cuts off what sticks out; ``contain`` shows all of it on a white ground."""
+__all__ = ["Unreadable", "image_folder", "image_table", "of_one_size"]
 
-_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-_CACHE_BYTES = 512 * 2**20
+Unreadable = Literal["error", "skip"]
+"""What damaged files do: stop everything, named, or stay out, with a notice."""
+
+_CAPTION_ENDINGS = (".txt", ".caption")
+_REPEATS = re.compile(r"(\d+)_(.+)")
+
+Watch = Callable[[Sequence[str]], Iterable[str]]
+"""Goes through files while telling how far it is."""
 
 
-class ImageFolder:
-    """Pictures of a folder and its sub-folders, in the order of their names.
+@dataclass
+class _Found:
+    """Pictures that can be used, and what to say about the others."""
 
-    They are turned as their EXIF says, laid on white where they are transparent, and made square. Of an animation the
-    first frame counts. Decoded pictures are kept as bytes, up to 512 MiB.
+    paths: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    looks: list[PictureLook] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    def notices(self) -> list[str]:
+        """Tell of what can be used, but maybe not as the user thinks."""
+        rows = list(zip(self.names, self.looks, strict=True))
+        moving = [name for name, look in rows if look.frames > 1]
+        inks = [name for name, look in rows if look.is_cmyk]
+        told = {
+            "animated; the first frame is used": moving,
+            "of CMYK colours, which become RGB without colour management": inks,
+            "unreadable, and left out": self.unreadable,
+        }
+        return [f"{len(names):,} pictures are {what}: {named_some(names)}." for what, names in told.items() if names]
+
+
+def image_folder(
+    folder: Path,
+    *,
+    repeats: bool = False,
+    masks: Path | None = None,
+    alpha_masks: bool = False,
+    unreadable: Unreadable = "error",
+    watch: Watch = iter,
+) -> tuple[FilePictures, list[str]]:
+    """Find the pictures of a folder and its sub-folders, in the order of their names.
 
     Args:
-        folder: Where they are.
-        size: Side of the pictures given, in pixels.
-        fit: How other proportions become square.
+        repeats: Whether sub-folders named ``N_name`` repeat their pictures N times an epoch.
+        masks: A folder of masks with the pictures' names, of any picture format.
+        alpha_masks: Whether what is transparent doesn't count in the loss.
+        unreadable: What damaged files do.
+        watch: Goes through the files; may report how far it is.
+
+    Returns:
+        The pictures, and what the user should know about them.
 
     Raises:
-        InputError: if the folder is missing or holds no pictures, or a caption can't be read.
+        InputError: if the folder is missing or holds no pictures, or naming all the files that can't be read.
     """
+    if not folder.is_dir():
+        raise InputError("folder", f"{folder} is not a folder.", "Choose a folder of pictures.")
+    files = _picture_files(folder, masks)
+    if not files:
+        endings = ", ".join(sorted(PICTURE_ENDINGS))
+        raise InputError("folder", f"{folder.name} holds no pictures.", f"Put in files ending in {endings}.")
+    found = _look(folder, files, unreadable, watch)
+    captions, missing = _captions(folder, found, repeats=repeats)
+    counts = [_repeats_of(name)[0] for name in found.names] if repeats else None
+    source = FilePictures(
+        found.paths,
+        found.names,
+        _sizes(found),
+        captions=captions,
+        repeats=counts,
+        masks=None if masks is None else _masks(masks, found.names),
+        alpha_masks=alpha_masks,
+    )
+    return source, [*found.notices(), *missing]
 
-    def __init__(self, folder: Path, *, size: int, fit: Fit = "cover") -> None:
-        if not folder.is_dir():
-            raise InputError("folder", f"{folder} is not a folder.", "Choose a folder of pictures.")
-        self._size = size
-        self._fit = fit
-        self._paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file())
-        if not self._paths:
-            raise InputError(
-                "folder", f"{folder.name} holds no pictures.", f"Put in files ending in {', '.join(sorted(_ENDINGS))}."
-            )
-        self._names = [path.relative_to(folder).as_posix() for path in self._paths]
-        self._captions = [_read_caption(path) for path in self._paths]
-        self._digest = ""
-        self._decoded: OrderedDict[int, Tensor] = OrderedDict()
 
-    @property
-    def length(self) -> int | None:
-        """How many pictures there are."""
-        return len(self._paths)
+def image_table(
+    file: Path,
+    *,
+    file_column: str = "",
+    caption_column: str = "",
+    unreadable: Unreadable = "error",
+    watch: Watch = iter,
+) -> tuple[FilePictures, list[str]]:
+    """Find the pictures that a table lists, in its order; their places count from the table's folder.
 
-    @property
-    def fields(self) -> Collection[ExampleField]:
-        """Pictures, and captions if any picture has one; a picture without has the empty one."""
-        given: list[ExampleField] = ["images"]
-        if any(caption is not None for caption in self._captions):
-            given.append("captions")
-        return given
+    Args:
+        file_column: As for ``read_table``.
+        caption_column: As for ``read_table``.
+        unreadable: As for ``image_folder``.
+        watch: As for ``image_folder``.
 
-    @property
-    def digest(self) -> str:
-        """A hash of every file's name and content, the captions and the settings."""
-        if not self._digest:
-            digest = hashlib.blake2b(f"{self._size} {self._fit}".encode(), digest_size=16)
-            for name, path, caption in zip(self._names, self._paths, self._captions, strict=True):
-                with path.open("rb") as file:
-                    content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-                digest.update(f"{name}\n{content}\n{caption!r}\n".encode())
-            self._digest = digest.hexdigest()
-        return self._digest
+    Raises:
+        InputError: if the table can't be read, or naming all the files that are missing or can't be read.
+    """
+    table = read_table(file, file_column=file_column, caption_column=caption_column)
+    endings = (
+        _endings_below(file.parent) if any(Path(name).suffix.lower() not in PICTURE_ENDINGS for name in table) else {}
+    )
+    captions = {endings.get(name, name): caption for name, caption in table.items()}
+    outside = [name for name in captions if not (file.parent / name).resolve().is_relative_to(file.parent.resolve())]
+    if outside:
+        raise InputError(
+            "file", f"{named_some(outside)}: not below the table's folder.", "Put the table beside the pictures."
+        )
+    found = _look(file.parent, list(captions), unreadable, watch)
+    told = [captions[name] for name in found.names]
+    return FilePictures(found.paths, found.names, _sizes(found), captions=told), [
+        *found.notices(),
+        *_empty(found, told),
+    ]
 
-    def examples(self, indices: Sequence[int], fields: Collection[ExampleField]) -> Examples:
-        """Give the pictures with these numbers; images are ``[B, 3, size, size]`` in -1…1.
 
-        Raises:
-            InputError: naming the file that can't be read.
-        """
-        captions = [self._captions[index] or "" for index in indices] if "captions" in fields else None
-        if "images" not in fields:
-            return Examples(captions=captions)
-        stacked = torch.stack([self._picture(index) for index in indices])
-        return Examples(images=stacked.float() / 127.5 - 1, captions=captions)
+def of_one_size(source: FilePictures, size: int, fit: Fit = "cover") -> PictureDataset:
+    """Make all pictures of a source square."""
+    shapes = np.full((len(source.names), 2), size, dtype=np.int32)
+    return PictureDataset(source, shapes, Settings(fit=fit))
 
-    def _picture(self, index: int) -> Tensor:
-        """Give a picture as bytes ``[3, size, size]``, decoded or from memory."""
-        if index in self._decoded:
-            self._decoded.move_to_end(index)
-            return self._decoded[index]
+
+def _picture_files(folder: Path, masks: Path | None) -> list[str]:
+    """Give the pictures' paths below a folder, in order, without those of a folder of masks within."""
+    found: list[str] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if masks is None or Path(place, name) != masks]
+        below = Path(place).relative_to(folder)
+        found += [(below / name).as_posix() for name in files if Path(name).suffix.lower() in PICTURE_ENDINGS]
+    return sorted(found)
+
+
+def _look(folder: Path, files: Sequence[str], unreadable: Unreadable, watch: Watch) -> _Found:
+    found = _Found()
+    for name in watch(files):
         try:
-            picture, transparent = images.load(self._paths[index])
-        except InputError as error:
-            message = error.message.replace(self._paths[index].name, self._names[index], 1)
-            raise InputError("folder", message, "Replace or remove that file.") from error
-        cover = transparent[:1, ..., None]
-        square = _make_square(Image(picture[:1] * (1 - cover) + cover), self._size, self._fit)
-        pixels = torch.from_numpy(images.to_bytes(square)[0]).permute(2, 0, 1).contiguous()
-        self._decoded[index] = pixels
-        while len(self._decoded) * pixels.numel() > _CACHE_BYTES and len(self._decoded) > 1:
-            self._decoded.popitem(last=False)
-        return pixels
+            look = look_at(folder / name)
+        except UnreadablePicture as error:
+            found.unreadable.append(f"{name} ({error})")
+            continue
+        found.paths.append(str(folder / name))
+        found.names.append(name)
+        found.looks.append(look)
+    if found.unreadable and (unreadable == "error" or not found.names):
+        raise InputError(
+            "folder",
+            f"{len(found.unreadable):,} files can't be read as pictures: {named_some(found.unreadable)}.",
+            "Replace or remove them, or choose unreadable 'skip' to leave them out.",
+        )
+    return found
 
 
-def _make_square(picture: Image, size: int, fit: Fit) -> Image:
-    height, width = picture.shape[1:3]
-    if fit == "cover":
-        shrinks = min(height, width) > size
-        return images.resize(picture, size, size, method="area" if shrinks else "bicubic", crop="center")
-    scale = size / max(height, width)
-    inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
-    method = "area" if scale < 1 else "bicubic"
-    inner = images.resize(picture, inner_width, inner_height, method=method)  # type: ignore[arg-type]  # one of two literals
-    left, top = (size - inner_width) // 2, (size - inner_height) // 2
-    padding = (0, 0, left, size - inner_width - left, top, size - inner_height - top)
-    return Image(functional.pad(inner, padding, value=1.0))
+def _sizes(found: _Found) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+    return np.array([(look.width, look.height) for look in found.looks], dtype=np.int32)
 
 
-def _read_caption(picture: Path) -> str | None:
-    path = picture.with_suffix(".txt")
-    if not path.is_file():
-        return None
-    try:
-        return " ".join(path.read_text(encoding="utf-8-sig").split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("folder", f"caption {path.name} can't be read: {error}", "Save it as UTF-8 text.") from error
+def _captions(folder: Path, found: _Found, *, repeats: bool) -> tuple[list[str] | None, list[str]]:
+    """Give each picture's caption, or None if there are none at all, and what to say about empty ones."""
+    tables = {
+        path.relative_to(folder).parent.as_posix(): read_table(path)
+        for kind in TABLE_NAMES
+        for path in sorted(folder.rglob(kind))
+    }
+    faults: list[str] = []
+    told: list[str | None] = []
+    for name in found.names:
+        caption = _beside(folder / name, faults)
+        if caption is None:
+            caption = _listed(name, tables)
+        if caption is None and repeats:
+            caption = _repeats_of(name)[1]
+        told.append(caption)
+    if faults:
+        raise InputError("folder", f"captions can't be read: {named_some(faults)}.", "Save them as UTF-8 text.")
+    if all(caption is None for caption in told):
+        return None, []
+    captions = [caption or "" for caption in told]
+    return captions, _empty(found, captions)
+
+
+def _empty(found: _Found, captions: Sequence[str]) -> list[str]:
+    empty = [name for name, caption in zip(found.names, captions, strict=True) if not caption]
+    if not empty:
+        return []
+    return [f"{len(empty):,} pictures have no caption, and are trained with the empty one: {named_some(empty)}."]
+
+
+def _beside(picture: Path, faults: list[str]) -> str | None:
+    """Read the caption in a text file beside a picture."""
+    for ending in _CAPTION_ENDINGS:
+        path = picture.with_suffix(ending)
+        try:
+            return " ".join(path.read_text(encoding="utf-8-sig").split())
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(f"{path.name} ({error})")
+    return None
+
+
+def _listed(name: str, tables: Mapping[str, Mapping[str, str]]) -> str | None:
+    """Look a picture up in the tables of its folder and of those above, the nearest first."""
+    for parent in Path(name).parents if tables else ():
+        table = tables.get(parent.as_posix(), {})
+        listed = Path(name).relative_to(parent).as_posix()
+        if listed in table:
+            return table[listed]
+    return None
+
+
+def _repeats_of(name: str) -> tuple[int, str | None]:
+    """Read how often a picture comes, and what its folder says it shows: ``10_cat/a.png`` is 10, "cat"."""
+    for part in reversed(Path(name).parent.parts):
+        match = _REPEATS.fullmatch(part)
+        if match and int(match[1]) > 0:
+            return int(match[1]), match[2].replace("_", " ").strip()
+    return 1, None
+
+
+def _masks(folder: Path, names: Sequence[str]) -> list[str | None]:
+    """Find the mask of each picture: of the same name, whatever its ending.
+
+    Raises:
+        InputError: if none has one, or naming all the masks that can't be read.
+    """
+    if not folder.is_dir():
+        raise InputError("masks", f"{folder} is not a folder.", "Choose a folder of masks.")
+    endings = _endings_below(folder)
+    masks = [endings.get(Path(name).with_suffix("").as_posix()) for name in names]
+    if not any(masks):
+        raise InputError("masks", f"{folder.name} holds no mask with a picture's name.", "Name masks as the pictures.")
+    faults: list[str] = []
+    for mask in filter(None, masks):
+        try:
+            look_at(folder / mask)
+        except UnreadablePicture as error:
+            faults.append(f"{mask} ({error})")
+    if faults:
+        raise InputError("masks", f"masks can't be read: {named_some(faults)}.", "Replace or remove them.")
+    return [None if mask is None else str(folder / mask) for mask in masks]
+
+
+def _endings_below(folder: Path) -> dict[str, str]:
+    """Give the pictures below a folder by their paths without endings."""
+    return {Path(name).with_suffix("").as_posix(): name for name in _picture_files(folder, None)}

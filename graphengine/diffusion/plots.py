@@ -16,7 +16,7 @@ from graphengine.diffusion.objectives import NoiseLevels, mix_with_noise
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.walkthrough import MixingStep
 from graphengine.errors import InputError
-from graphengine.training_types import Dataset, Report
+from graphengine.training_types import Report
 from graphengine.types import Image, Model
 
 _COLOURS = ((31, 119, 180), (214, 93, 14), (44, 140, 60))
@@ -96,24 +96,6 @@ def noise_strip(image: Image, model: Model, *, levels: int, seed: int) -> Image:
         timesteps = torch.linspace(0, len(schedule) - 1, levels).round().long()
         shown = (schedule.noised(picture * 2 - 1, random.normal(*picture.shape), timesteps) + 1) / 2
     return images.grid(to_image(shown), columns=levels)
-
-
-def dataset_pictures(dataset: Dataset, *, first: int, count: int) -> tuple[Image, Sequence[str]]:
-    """Give a dataset's pictures with consecutive numbers, and their captions; of a finite one, no more than it has.
-
-    Raises:
-        InputError: if the dataset has no pictures, or none with these numbers.
-    """
-    if "images" not in dataset.fields:
-        raise InputError("dataset", "it has no images.", "Choose a dataset of pictures.")
-    end = first + count if dataset.length is None else min(first + count, dataset.length)
-    if first >= end:
-        raise InputError("first", f"{first} is past the last example, {end - 1}.", "Choose a smaller number.")
-    wanted = [field for field in ("images", "captions") if field in dataset.fields]
-    examples = dataset.examples(range(first, end), wanted)  # type: ignore[arg-type]  # two of the field names
-    if examples.images is None:
-        raise InputError("dataset", "it promised images but gave none.", "Correct the dataset's fields.")
-    return to_image((examples.images + 1) / 2), examples.captions or ()
 
 
 def to_image(pictures: Tensor) -> Image:

@@ -29,6 +29,7 @@ pack = NodePack(
         "graphengine_nodes.lists",
         "graphengine_nodes.networks",
         "graphengine_nodes.datasets",
+        "graphengine_nodes.dataset_changes",
         "graphengine_nodes.training",
         "graphengine_nodes.training_parts",
     ],

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from graphengine import FilesIn, Widget, node
+from graphengine import Context, FilesIn, Widget, node
 from graphengine.training_types import Dataset
-from graphengine.types import Image, Model
+from graphengine.types import Image, Mask, Model
 from graphengine_nodes.inputs import RareShare, Seed, Share
 
+Fit = Literal["cover", "contain", "pad", "stretch"]
+Unreadable = Literal["error", "skip"]
 Number = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -82,20 +84,83 @@ def drawn_digits(seed: Seed = 0, count: Annotated[int, Field(ge=1, le=2**53)] = 
 
 @node("ImageFolder", category="training/datasets")
 def image_folder(
+    ctx: Context,
     folder: Annotated[Path, FilesIn("datasets")],
     size: Annotated[int, Field(ge=8, le=8192)] = 512,
-    fit: Literal["cover", "contain"] = "cover",
+    fit: Fit = "cover",
+    repeats: bool = False,
+    masks: Annotated[Path, FilesIn("datasets")] | None = None,
+    alpha_masks: Annotated[bool, Widget("checkbox", advanced=True)] = False,
+    unreadable: Annotated[Unreadable, Widget("select", advanced=True)] = "error",
 ) -> Dataset:
-    """Use your own pictures, with captions in text files of the same name beside them.
+    """Use your own pictures, with captions in .txt or .caption files of the same name, or in a metadata table.
+
+    Pictures are turned as their EXIF says and laid on white where they are transparent; of an animation the first frame
+    counts. A metadata.jsonl or metadata.csv tells the captions of the pictures in its folder. Pictures without a
+    caption among others have the empty one.
 
     Args:
         folder: A folder in the datasets folder; its sub-folders count too.
-        size: Side of the square pictures, in pixels.
-        fit: cover fills the square and cuts off what sticks out; contain shows everything on white.
+        size: Side of the square pictures, in pixels; AspectBuckets and ResizeDataset choose others.
+        fit: cover fills the square and cuts off what sticks out; contain shows everything on white; pad does too, but
+            the border doesn't count in the loss; stretch distorts.
+        repeats: Sub-folders named like 10_cat show their pictures ten times an epoch, as "cat" where no caption is.
+        masks: A folder of pictures with the same names: white where a picture counts in the loss, black where not.
+        alpha_masks: What is transparent doesn't count in the loss.
+        unreadable: Damaged files stop everything, all of them named (error), or are left out with a notice (skip).
     """
-    from graphengine.diffusion.image_folder import ImageFolder
+    from graphengine.diffusion import image_folder as folders
 
-    return ImageFolder(folder, size=size, fit=fit)
+    source, notices = folders.image_folder(
+        folder, repeats=repeats, masks=masks, alpha_masks=alpha_masks, unreadable=unreadable, watch=ctx.progress
+    )
+    for notice in notices:
+        ctx.warn(notice)
+    return folders.of_one_size(source, size, fit)
+
+
+@node("ImageTable", category="training/datasets")
+def image_table(
+    ctx: Context,
+    file: Annotated[Path, FilesIn("datasets")],
+    size: Annotated[int, Field(ge=8, le=8192)] = 512,
+    fit: Fit = "cover",
+    file_column: str = "",
+    caption_column: str = "",
+    unreadable: Annotated[Unreadable, Widget("select", advanced=True)] = "error",
+) -> Dataset:
+    """Use the pictures that a table lists with their captions: JSON lines, CSV, TSV, or sd-scripts' JSON.
+
+    Args:
+        file: The table, in the datasets folder; its pictures lie in its folder or below.
+        size: Side of the square pictures, in pixels; AspectBuckets and ResizeDataset choose others.
+        fit: As for ImageFolder.
+        file_column: Which column names the pictures; empty for file_name, image, file or path.
+        caption_column: Which column has the captions; empty for text, caption, prompt, description or tags.
+        unreadable: As for ImageFolder.
+    """
+    from graphengine.diffusion import image_folder as folders
+
+    source, notices = folders.image_table(
+        file, file_column=file_column, caption_column=caption_column, unreadable=unreadable, watch=ctx.progress
+    )
+    for notice in notices:
+        ctx.warn(notice)
+    return folders.of_one_size(source, size, fit)
+
+
+@node("ListDataset", category="training/datasets")
+def list_dataset(images: list[Image], captions: list[str] | None = None, masks: list[Mask] | None = None) -> Dataset:
+    """Make a dataset of pictures that nodes made, such as a folder's pictures after an image node changed each.
+
+    Args:
+        images: The pictures, of any sizes; each may be a batch. Pictures of one size share batches.
+        captions: One for each picture, in their order; open for none.
+        masks: One for each picture, 1 where it counts in the loss; open where all counts.
+    """
+    from graphengine.diffusion.picture_dataset import list_dataset as make
+
+    return make(images, captions, masks)
 
 
 @node("IDXDataset", category="training/datasets")
@@ -126,15 +191,48 @@ def dataset_images(
     """Show pictures of a dataset as a grid.
 
     Args:
-        dataset: What to look at.
+        dataset: What to look at. Where epochs differ, numbers past the last picture show further variations.
         first: Number of the first example.
         count: How many.
         captions: Write each caption under its picture.
     """
-    from graphengine.diffusion import images, plots
+    from graphengine.diffusion.dataset_pictures import dataset_sheet, shown_examples
 
-    pictures, texts = plots.dataset_pictures(dataset, first=first, count=count)
-    return images.grid(pictures, gap=2, labels=texts if captions else ())
+    pictures, texts, _masks = shown_examples(dataset, first=first, count=count)
+    return dataset_sheet(pictures, texts if captions else ())
+
+
+class DatasetListOutputs(NamedTuple):
+    """Examples of a dataset, one by one.
+
+    Attributes:
+        images: The pictures; a node that takes one runs once for each.
+        captions: The caption of each, empty where there is none.
+        masks: Where each counts in the loss, 1 everywhere unless the dataset says otherwise.
+    """
+
+    images: list[Image]
+    captions: list[str]
+    masks: list[Mask]
+
+
+@node("DatasetToList", category="training/datasets")
+def dataset_to_list(
+    dataset: Dataset, first: Number = 0, count: Annotated[int, Field(ge=1, le=4096)] = 16
+) -> DatasetListOutputs:
+    """Take examples out of a dataset, so that image nodes run once for each; ListDataset makes a dataset of them again.
+
+    Only the examples asked for are read.
+
+    Args:
+        dataset: Where to take them from.
+        first: Number of the first example.
+        count: How many, or as many as there are.
+    """
+    from graphengine.diffusion.dataset_pictures import shown_examples
+
+    pictures, captions, masks = shown_examples(dataset, first=first, count=count)
+    return DatasetListOutputs(pictures, list(captions), masks)
 
 
 @node("NoiseStrip", category="training/datasets")
@@ -165,7 +263,7 @@ def dataset_image(dataset: Dataset, index: Annotated[Number, Widget("number")] =
         dataset: Where to take it from.
         index: The example's number.
     """
-    from graphengine.diffusion import plots
+    from graphengine.diffusion.dataset_pictures import shown_examples
 
-    pictures, _captions = plots.dataset_pictures(dataset, first=index, count=1)
-    return pictures
+    pictures, _captions, _masks = shown_examples(dataset, first=index, count=1)
+    return pictures[0]

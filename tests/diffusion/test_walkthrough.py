@@ -14,7 +14,7 @@ from graphengine.diffusion.walkthrough import BasicUNet, sample_mixing
 from graphengine.errors import InputError
 from graphengine.training_types import Report
 from graphengine.types import Image, Model
-from tests.diffusion.tiny_training import ONLY_CAPTIONS, Blocks, tiny_model
+from tests.diffusion.tiny_training import tiny_model
 
 
 class Grey(nn.Module):
@@ -124,13 +124,3 @@ def test_smoothing_starts_at_the_first_value() -> None:
 def test_losses_of_any_kind_can_be_drawn(losses: list[float]) -> None:
     report = Report(steps=len(losses), losses=losses, learning_rates=[], grad_norms=[])
     assert plots.plot_losses(report, smoothing=0.9, width=100, height=100).shape == (1, 100, 100, 3)
-
-
-def test_dataset_pictures_are_those_asked_for() -> None:
-    shown, captions = plots.dataset_pictures(Blocks(), first=6, count=5)
-    assert shown.shape == (2, 8, 8, 3)
-    assert captions == ["a red disc", "a blue disc"]
-    with pytest.raises(InputError, match="8 is past the last example, 7"):
-        plots.dataset_pictures(Blocks(), first=8, count=1)
-    with pytest.raises(InputError, match="has no images"):
-        plots.dataset_pictures(Blocks(fields=ONLY_CAPTIONS), first=0, count=1)

@@ -1,0 +1,217 @@
+"""Where the pictures of a dataset come from, before they are brought to a size: files, or pictures in memory.
+
+A source knows each picture's size from its header and decodes one when it is asked for: what is in memory of 100,000
+files are their names, sizes and captions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, ImageOps
+from PIL import Image as Picture
+
+from graphengine.diffusion import images
+from graphengine.diffusion.picture_looks import UNREADABLE
+from graphengine.errors import InputError
+from graphengine.types import Image, Mask
+
+__all__ = ["Decoded", "FilePictures", "MemoryPictures", "PictureSource", "decode", "named_some"]
+
+_NAMED = 12  # files that a message names
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture as it is shown.
+
+    Attributes:
+        colours: RGB, on white where it is transparent.
+        mask: L, how much each place counts, as large as the colours or not; None where nothing says.
+    """
+
+    colours: Picture.Image
+    mask: Picture.Image | None = None
+
+
+class PictureSource(Protocol):
+    """Pictures by number.
+
+    Attributes:
+        names: What the user calls each.
+        sizes: int32 ``[N, 2]``, width and height of each as it is shown.
+        captions: One for each, empty where there is none; None if no picture has one.
+        repeats: How often each comes in an epoch, ≥ 1.
+        has_masks: Whether any has a mask.
+    """
+
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def sizes(self) -> NDArray[np.int32]: ...
+    @property
+    def captions(self) -> Sequence[str] | None: ...
+    @property
+    def repeats(self) -> Sequence[int]: ...
+    @property
+    def has_masks(self) -> bool: ...
+
+    @property
+    def hashes(self) -> Sequence[str]:
+        """A hash of the content of each picture and its mask."""
+
+    def decode(self, index: int, at_least: tuple[int, int]) -> Decoded:
+        """Give a picture; at a smaller size if that is quicker, but not below this width and height.
+
+        Raises:
+            InputError: naming the picture that can't be read.
+        """
+
+
+class FilePictures:
+    """Pictures in files.
+
+    Args:
+        paths: Of the pictures.
+        names: What the user calls them.
+        sizes: int32 ``[N, 2]``, from their headers.
+        captions: One for each, or None.
+        repeats: How often each comes in an epoch; once if None.
+        masks: A file for each picture that has a mask, white where it counts; None for none at all.
+        alpha_masks: Whether what is transparent doesn't count.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        names: Sequence[str],
+        sizes: NDArray[np.int32],
+        *,
+        captions: Sequence[str] | None = None,
+        repeats: Sequence[int] | None = None,
+        masks: Sequence[str | None] | None = None,
+        alpha_masks: bool = False,
+    ) -> None:
+        self.names = names
+        self.sizes = sizes
+        self.captions = captions
+        self.repeats = repeats or [1] * len(paths)
+        self.has_masks = alpha_masks or masks is not None
+        self._paths = paths
+        self._masks = masks
+        self._alpha_masks = alpha_masks
+
+    @cached_property
+    def hashes(self) -> Sequence[str]:
+        """A hash of the content of each file, and of its mask's."""
+        return [self._hash(index) for index in range(len(self._paths))]
+
+    def decode(self, index: int, at_least: tuple[int, int]) -> Decoded:
+        """Give a picture; see PictureSource."""
+        path = Path(self._paths[index])
+        decoded = _decode_named(path, self.names[index], at_least)
+        mask_path = self._masks[index] if self._masks else None
+        if mask_path is not None:
+            mask = _decode_named(Path(mask_path), f"{self.names[index]}'s mask", at_least).colours
+            return Decoded(decoded.colours, mask.convert("L"))
+        return decoded if self._alpha_masks else Decoded(decoded.colours)
+
+    def _hash(self, index: int) -> str:
+        digest = hashlib.blake2b(b"alpha" if self._alpha_masks else b"", digest_size=16)
+        for path in (self._paths[index], self._masks[index] if self._masks else None):
+            if path is not None:
+                with open(path, "rb") as file:
+                    digest.update(hashlib.file_digest(file, "blake2b").digest())
+        return digest.hexdigest()
+
+
+class MemoryPictures:
+    """Pictures that nodes made.
+
+    Args:
+        pictures: float32 ``[1, H, W, 3]`` in 0…1 each.
+        captions: One for each, or None.
+        masks: ``[1, H, W]`` for each, or None.
+    """
+
+    def __init__(
+        self, pictures: Sequence[Image], captions: Sequence[str] | None = None, masks: Sequence[Mask] | None = None
+    ) -> None:
+        self._bytes = [images.to_bytes(picture)[0] for picture in pictures]
+        self._masks = None if masks is None else [(mask[0] * 255).round().byte().numpy() for mask in masks]
+        self.names = [f"picture {number}" for number in range(len(pictures))]
+        self.sizes = np.array([pixels.shape[1::-1] for pixels in self._bytes], dtype=np.int32).reshape(-1, 2)
+        self.captions = captions
+        self.repeats = [1] * len(pictures)
+        self.has_masks = masks is not None
+
+    @cached_property
+    def hashes(self) -> Sequence[str]:
+        """A hash of each picture's pixels and mask."""
+        rows = [self._bytes] if self._masks is None else [self._bytes, self._masks]
+        return [
+            hashlib.blake2b(
+                b"".join(f"{row.shape}".encode() + row.tobytes() for row in each), digest_size=16
+            ).hexdigest()
+            for each in zip(*rows, strict=True)
+        ]
+
+    def decode(self, index: int, at_least: tuple[int, int]) -> Decoded:
+        """Give a picture; see PictureSource."""
+        mask = None if self._masks is None else Picture.fromarray(self._masks[index])
+        return Decoded(Picture.fromarray(self._bytes[index]), mask)
+
+
+def decode(file: Path | IO[bytes], at_least: tuple[int, int]) -> Decoded:
+    """Decode the first frame of a picture file, turned as its EXIF says; its mask is what isn't transparent.
+
+    Grey, palette and CMYK pictures become RGB, without colour management.
+
+    Args:
+        at_least: A JPEG may come out smaller than it is, in an eighth of the time, but not below this size.
+    """
+    with warnings.catch_warnings(action="ignore"), Picture.open(file) as picture:  # of odd metadata, and of size
+        if picture.format == "JPEG":
+            turned = int(picture.getexif().get(ExifTags.Base.Orientation, 1)) >= 5
+            picture.draft(None, at_least[::-1] if turned else at_least)
+        frame = ImageOps.exif_transpose(picture)
+        if frame.mode.startswith(("I", "F")):
+            grey = np.asarray(frame, dtype=np.float32) * (255 if frame.mode == "F" else 255 / 65535)
+            return Decoded(Picture.fromarray(grey.clip(0, 255).round().astype(np.uint8)).convert("RGB"))
+        if not frame.has_transparency_data:
+            return Decoded(frame.convert("RGB"))
+        layer = frame.convert("RGBA")
+        sheet = Picture.new("RGBA", layer.size, "white")
+        return Decoded(Picture.alpha_composite(sheet, layer).convert("RGB"), layer.getchannel("A"))
+
+
+def decode_bytes(content: bytes, name: str, at_least: tuple[int, int]) -> Decoded:
+    """Decode a picture that is in memory as a file's content.
+
+    Raises:
+        InputError: naming it, if it can't be read.
+    """
+    return _decode_named(io.BytesIO(content), name, at_least)
+
+
+def named_some(names: Sequence[str]) -> str:
+    """Name some of many for a message."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _decode_named(file: Path | IO[bytes], name: str, at_least: tuple[int, int]) -> Decoded:
+    try:
+        return decode(file, at_least)
+    except UNREADABLE as error:
+        message = f"{name} can't be read as a picture: {str(error).rstrip('.') or type(error).__name__}."
+        raise InputError("folder", message, "Replace or remove that file.") from error
