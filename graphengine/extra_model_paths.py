@@ -29,6 +29,8 @@ KIND_FOLDERS: Mapping[str, tuple[str, ...]] = {
     "vae": ("vae",),
     "loras": ("loras",),
     "controlnet": ("controlnet",),
+    "clip_vision": ("clip_vision",),
+    "ipadapter": ("ipadapter",),
     "embeddings": ("embeddings",),
     "upscale_models": ("upscale_models",),
 }

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 
 from graphengine.config import Settings
-from graphengine.diffusion.facts import checkpoint_facts, denoiser_facts
+from graphengine.diffusion.facts import (
+    checkpoint_facts,
+    clip_vision_facts,
+    control_net_facts,
+    denoiser_facts,
+    ip_adapter_facts,
+)
+from graphengine.diffusion.lora_names import FAMILIES_BY_WIDTH, width_of_file
 from graphengine.extra_model_paths import KIND_FOLDERS
 
 __all__ = ["ListedModel", "ModelHashes", "list_models"]
+
+_VISION_NAMES: Mapping[object, str] = {1024: "CLIP ViT-L", 1280: "CLIP ViT-H", 1664: "CLIP ViT-bigG"}
+"""Image encoders by the width of their states."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +108,22 @@ def _size_bytes(path: Path) -> int:
 
 
 def _family(kind: str, path: Path) -> str | None:
-    if kind not in ("checkpoints", "unet"):
-        return None
-    facts = checkpoint_facts(path) if kind == "checkpoints" else denoiser_facts(path)
-    family = facts.get("model", {}).get("family")
-    return family if isinstance(family, str) else None
+    """Tell what a model is one of, or is made for."""
+    facts: Mapping[str, object] = {}
+    match kind:
+        case "checkpoints":
+            facts = checkpoint_facts(path).get("model", {})
+        case "unet":
+            facts = denoiser_facts(path).get("model", {})
+        case "loras":
+            facts = {"context_width": width_of_file(path)}
+        case "controlnet":
+            facts = control_net_facts(path).get("control_net", {})
+        case "ipadapter":
+            facts = ip_adapter_facts(path).get("ip_adapter", {})
+        case "clip_vision":
+            return _VISION_NAMES.get(clip_vision_facts(path).get("clip_vision", {}).get("image_state_width"))
+    family, width = facts.get("family"), facts.get("context_width")
+    if isinstance(family, str):
+        return family
+    return FAMILIES_BY_WIDTH.get(width) if isinstance(width, int) else None

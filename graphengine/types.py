@@ -187,6 +187,79 @@ class Control:
     timesteps: tuple[float, float] = (0.0, 1.0)
 
 
+@dataclass(frozen=True)
+class ClipVision:
+    """A network that sees pictures as CLIP does.
+
+    Attributes:
+        network: A transformers ``CLIPVisionModelWithProjection`` in eval mode.
+        source: Where it came from, in the user's words.
+    """
+
+    socket: ClassVar[str] = "CLIP_VISION"
+
+    network: nn.Module
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ClipVisionOutput:
+    """Pictures as a ``ClipVision`` sees them, each on its own.
+
+    Attributes:
+        pooled: float32 ``[B, D]``, each picture in one vector, projected to where texts are.
+        states: float32 ``[B, T, D]``, the states of its patches before the last layer.
+        blank: float32 ``[1, T, D]``, the states of a picture without anything, all zeros.
+        source: The network's.
+    """
+
+    socket: ClassVar[str] = "CLIP_VISION_OUTPUT"
+
+    pooled: Tensor
+    states: Tensor
+    blank: Tensor
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class IPAdapter:
+    """A network that lets a denoiser attend to pictures as it does to prompts.
+
+    Attributes:
+        network: ``image_proj``, of diffusers, makes tokens of what a ``ClipVision`` says; ``layers``
+            has a ``to_k_ip`` and ``to_v_ip`` for each attention to the prompt, in the denoiser's own order.
+        reads: What it makes them of: a picture's ``pooled`` vector, or its ``states``.
+        source: Where it came from, in the user's words.
+    """
+
+    socket: ClassVar[str] = "IPADAPTER"
+
+    network: nn.ModuleDict
+    reads: Literal["pooled", "states"]
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ImagePrompt:
+    """Pictures that a denoiser attends to.
+
+    Attributes:
+        ip_adapter: What makes tokens of them.
+        shown: ``[N, D]`` or ``[N, T, D]``, the pictures as it reads them; it attends to all of them together.
+        blank: As ``shown``, of a single picture without anything, for what is guided away from.
+        weight: How much they count beside the prompt.
+        timesteps: When they count, as shares of the way from pure noise (0) to the picture (1) in trained timesteps.
+        mask: Where they count, float32 ``[B or 1, H, W]`` in 0…1; everywhere if None.
+    """
+
+    ip_adapter: IPAdapter
+    shown: Tensor
+    blank: Tensor
+    weight: float = 1.0
+    timesteps: tuple[float, float] = (0.0, 1.0)
+    mask: Mask | None = None
+
+
 StepRange = tuple[float, float]
 """From a step to before another, each a share of all steps if at most 1, else a number of steps; inf is the end."""
 
@@ -264,6 +337,7 @@ class Model:
         extra_channels: What its network takes beside the latents: 5 for an inpainting model, the mask and the latents
             of the picture without what it covers.
         differential: Whether a latent mask's grades say from when a cell is repainted, instead of how much.
+        image_prompts: Pictures that it attends to whatever the prompt is; what they say adds up.
     """
 
     network: nn.Module
@@ -277,6 +351,7 @@ class Model:
     extra_channels: int = 0
     differential: bool = False
     preview_vae: Vae | None = None
+    image_prompts: tuple[ImagePrompt, ...] = ()
 
 
 @made_on_demand("network")

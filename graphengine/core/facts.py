@@ -14,6 +14,8 @@ Facts that the built-in nodes state:
     latent_factor      pixels for each of a latent's cells, along a side
     context_width      numbers in the state of a prompt's token
     family             the architecture, as users call it
+    image_width        numbers in the vector of a picture, as an image encoder says it
+    image_state_width  numbers in the state of each of a picture's patches
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ class _Fit:
         changes = self._file.changes.get(part)
         if changes is None:
             return owner
-        base = _base(owner)
+        base = base_network(owner)
         layers = {change.layer for change in changes}
         names = _denoiser_names(base, layers) if part == "denoiser" else _text_encoder_names(base)
         updates, missing = _matched(changes, names)
@@ -192,7 +192,7 @@ class _Fit:
         missing = self._missing
         if not self._found and missing:
             detail = f"none of its {len(missing)} layers is there, such as {missing[0]!r}"
-            raise _other_family(self._file, self._source, _base(model), detail)
+            raise _other_family(self._file, self._source, base_network(model), detail)
         notices = list(self._file.notices)
         if not self._found:
             notices.append("it has nothing for the model, only for text encoders")
@@ -202,7 +202,7 @@ class _Fit:
         return [f"{self._source}: {notice}" for notice in notices]
 
 
-def _base(owner: Model | TextEncoder) -> nn.Module:
+def base_network(owner: Model | TextEncoder) -> nn.Module:
     """Give the network without adapters."""
     network = held(owner, "network")
     return network.base if isinstance(network, AdaptedNetwork) else cast(nn.Module, network)

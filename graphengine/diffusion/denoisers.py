@@ -24,6 +24,7 @@ from diffusers import SD3Transformer2DModel, UNet2DConditionModel, UNet2DModel
 from torch import Tensor
 
 from graphengine.diffusion.controls import ControlCall, Controls, residuals
+from graphengine.diffusion.image_prompts import ImageCall, ImagePrompts
 from graphengine.diffusion.model_prompts import ADDED_CONDITIONS, ModelPrompts, Moments
 from graphengine.diffusion.prompt_layout import Call, Layout, Side
 from graphengine.diffusion.samplers import Ask
@@ -60,12 +61,14 @@ class NetworkInput:
         timestep: What the network is told, for the whole batch; may lie between two trained timesteps.
         conditions: What the network is given besides, by its name there, each ``[n B, ...]``.
         controls: What steers it by pictures.
+        images: Which pictures it attends to.
     """
 
     x: Tensor
     timestep: Tensor
     conditions: Mapping[str, Tensor]
     controls: tuple[ControlCall, ...] = ()
+    images: ImageCall | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class Denoiser:
         device: Where the answers are computed; the network is moved there if it is elsewhere.
         sparing: Call the network for one item at a time, which takes least memory.
         steps: Which steps are asked about; prompts with schedules go by them.
+        is_negative: Whether what it answers is guided away from, by whoever asks.
 
     Raises:
         InputError: if the model is of another kind, or the prompts do not fit it or the batch.
@@ -112,6 +116,7 @@ class Denoiser:
         device: torch.device | str = "cpu",
         sparing: bool = False,
         steps: RunSteps | None = None,
+        is_negative: bool = False,
     ) -> None:
         self._sparing = sparing
         check_can_be_sampled(model)
@@ -132,6 +137,7 @@ class Denoiser:
         self._step = -1 if steps is None else steps.first - 1
         self._layouts: dict[object, Layout] = {}
         self._controls = Controls(model, self.levels, device)
+        self._images = ImagePrompts(model, self.levels, device, weight.dtype, hidden=is_negative)
 
     def __call__(self, ask: Ask) -> Tensor:
         """Answer one request, in the request's dtype.
@@ -154,7 +160,7 @@ class Denoiser:
             timestep = torch.tensor(self.levels.told(ask.sigma), dtype=torch.float32)
         seen = layout.inputs(x.to(self._dtype))
         return layout, [
-            NetworkInput(each, timestep, call.conditions, self._controls_of(call, ask))
+            NetworkInput(each, timestep, call.conditions, self._controls_of(call, ask), self._images_of(call, ask))
             for each, call in zip(seen, layout.calls, strict=True)
         ]
 
@@ -163,17 +169,20 @@ class Denoiser:
         if self._sparing and len(given.x) > 1:
             return torch.cat([self.call(item) for item in _items(given)])
         added = {name: given.conditions[name] for name in ADDED_CONDITIONS if name in given.conditions}
-        named: dict[str, object] = {name: each for name, each in given.conditions.items() if name not in added}
+        named: dict[str, Any] = {name: each for name, each in given.conditions.items() if name not in added}
         if added:
             named["added_cond_kwargs"] = added
         if given.controls:
             context = given.conditions["encoder_hidden_states"]
             named |= residuals(given.controls, given.x, given.timestep, context, added or None)
+        network = self._network
+        if given.images is not None:
+            network, named = self._images.shown(given.images, named)
         if self._is_transformer:
             named["timestep"] = given.timestep.to(given.x.device).expand(len(given.x))
-            output: Tensor = self._network(given.x, **named, return_dict=False)[0]
+            output: Tensor = network(given.x, **named, return_dict=False)[0]
         else:
-            output = self._network(given.x, given.timestep, **named, return_dict=False)[0]
+            output = network(given.x, given.timestep, **named, return_dict=False)[0]
         return output
 
     def finish(self, ask: Ask, layout: Layout, outputs: Sequence[Tensor]) -> Tensor:
@@ -208,6 +217,11 @@ class Denoiser:
         size = (ask.x.shape[-2], ask.x.shape[-1])
         windows = [place.window for place in call.places]
         return self._controls.calls(call.controls, windows, size, batch=len(ask.x), sigma=ask.sigma)
+
+    def _images_of(self, call: Call, ask: Ask) -> ImageCall | None:
+        """Give the pictures that a call is shown at a request."""
+        size = (ask.x.shape[-2], ask.x.shape[-1])
+        return self._images.call(call.places, size, batch=len(ask.x), sigma=ask.sigma)
 
     def preview(self, ask: Ask, answer: Tensor) -> Tensor:
         """Give the denoised estimate behind an answer, whatever was asked for."""
@@ -259,4 +273,5 @@ def _items(given: NetworkInput) -> Iterator[NetworkInput]:
         one = slice(number, number + 1)
         conditions = {name: each[one] for name, each in given.conditions.items()}
         controls = tuple(call.item(number) for call in given.controls)
-        yield NetworkInput(given.x[one], given.timestep, conditions, controls)
+        images = None if given.images is None else given.images.item(number)
+        yield NetworkInput(given.x[one], given.timestep, conditions, controls, images)

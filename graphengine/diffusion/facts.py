@@ -7,13 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from graphengine.diffusion.families import CHECKPOINT_PREFIXES, NAMES, family_of_folder, recognise
+from graphengine.diffusion.image_prompt_layouts import ip_adapter_layout, vision_layout
 from graphengine.diffusion.model_files import read_header, read_header_and_metadata, read_json
 from graphengine.diffusion.options import ClipKind, LatentKind
 from graphengine.diffusion.part_layouts import denoiser_layout, text_layout, vae_layout
 from graphengine.errors import ModelFileError
 from graphengine.types import Family
 
-__all__ = ["checkpoint_facts", "clip_facts", "denoiser_facts", "factor_of_levels", "vae_facts"]
+__all__ = [
+    "checkpoint_facts",
+    "clip_facts",
+    "clip_vision_facts",
+    "control_net_facts",
+    "denoiser_facts",
+    "factor_of_levels",
+    "ip_adapter_facts",
+    "vae_facts",
+]
 
 _T5_WIDTH = 4096  # of the encoder that Stable Diffusion 3 reads; the states of others are filled up to it
 _TEXT_PARTS = ("text_encoder", "text_encoder_2", "text_encoder_3")
@@ -168,3 +178,23 @@ def control_net_facts(path: Path) -> dict[str, Facts]:
         header = {}
     widths = [entry.shape[-1] for name, entry in header.items() if name.endswith("attn2.to_k.weight") and entry.shape]
     return {"control_net": {"context_width": widths[0] if widths else None}}
+
+
+def ip_adapter_facts(path: Path) -> dict[str, Facts]:
+    """Give the facts of an IP-Adapter: which family's prompts it stands beside, and what it reads of a picture."""
+    try:
+        layout = ip_adapter_layout(path, read_header(path))
+    except (ModelFileError, OSError):
+        return {}
+    read = {"pooled": "image_width", "states": "image_state_width"}[layout.reads]
+    return {"ip_adapter": {"context_width": layout.context_width, read: layout.image_width}}
+
+
+def clip_vision_facts(path: Path) -> dict[str, Facts]:
+    """Give the facts of an image encoder, from its folder's configuration or its file's header."""
+    try:
+        config = _config(path / "config.json") if path.is_dir() else vision_layout(path, read_header(path)).config
+    except (ModelFileError, OSError):
+        return {}
+    pooled, states = _size(config.get("projection_dim")), _size(config.get("hidden_size"))
+    return {"clip_vision": {"image_width": pooled, "image_state_width": states}}

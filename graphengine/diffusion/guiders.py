@@ -20,7 +20,7 @@ from torch import Tensor
 from graphengine.diffusion.denoisers import Denoiser, RunSteps
 from graphengine.diffusion.samplers import Ask
 from graphengine.diffusion.schedules import TrainedLevels
-from graphengine.types import Guider
+from graphengine.types import Conditioning, Guider
 
 
 class Answerer(Protocol):
@@ -59,10 +59,15 @@ class DualDenoiser:
         self, guider: Guider, *, batch: int, device: torch.device | str, sparing: bool, steps: RunSteps
     ) -> None:
         assert guider.middle is not None and guider.negative is not None, "without them there is nothing dual"  # noqa: PT018 - one invariant
-        self._negative, self._middle, self._positive = (
-            Denoiser(guider.model, prompt, prompt, cfg=1, batch=batch, device=device, sparing=sparing, steps=steps)
-            for prompt in (guider.negative, guider.middle, guider.positive)
-        )
+
+        def alone(prompt: Conditioning, *, is_negative: bool = False) -> Denoiser:
+            return Denoiser(
+                guider.model, prompt, prompt, cfg=1, batch=batch, device=device, sparing=sparing, steps=steps,
+                is_negative=is_negative,
+            )  # fmt: skip
+
+        self._negative = alone(guider.negative, is_negative=True)
+        self._middle, self._positive = alone(guider.middle), alone(guider.positive)
         self._guider = guider
         self.levels = self._positive.levels
 

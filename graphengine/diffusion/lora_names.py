@@ -49,7 +49,7 @@ _FACTORS = {"up": "up", "B": "up", "down": "down", "A": "down", "mid": "mid"}
 _PEFT = "base_model.model."
 IN_FOLDER = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 _READS_PROMPT = "attn2_to_k"
-_FAMILIES = {
+FAMILIES_BY_WIDTH = {
     768: "Stable Diffusion 1",
     1024: "Stable Diffusion 2",
     1280: "Stable Diffusion XL refiner",
@@ -112,7 +112,21 @@ def prompt_width(layers: Mapping[tuple[Part, str], Mapping[str, Sequence[int]]])
 
 def family_of(width: int) -> str:
     """Name the family of a denoiser that reads prompts of a width."""
-    return _FAMILIES.get(width, f"a family whose prompts have {width} features a token")
+    return FAMILIES_BY_WIDTH.get(width, f"a family whose prompts have {width} features a token")
+
+
+def width_of_file(path: Path) -> int | None:
+    """Tell by its header how many features a prompt's token has for a LoRA's denoiser; None if it can't be told so."""
+    try:
+        header = read_header(weights_file(path))
+    except (ModelFileError, OSError):
+        return None
+    layers: dict[tuple[Part, str], dict[str, Sequence[int]]] = {}
+    for name, entry in header.items():
+        place = split_name(name)
+        if place is not None and len(entry.shape) > 1:
+            layers.setdefault(place[:2], {})[place[2]] = entry.shape
+    return prompt_width(layers)
 
 
 def check_family(path: Path, width: object) -> None:
@@ -124,16 +138,7 @@ def check_family(path: Path, width: object) -> None:
     Raises:
         InputError: that names both families.
     """
-    try:
-        header = read_header(weights_file(path))
-    except (ModelFileError, OSError):
-        return
-    layers: dict[tuple[Part, str], dict[str, Sequence[int]]] = {}
-    for name, entry in header.items():
-        place = split_name(name)
-        if place is not None and len(entry.shape) > 1:
-            layers.setdefault(place[:2], {})[place[2]] = entry.shape
-    made_for = prompt_width(layers)
+    made_for = width_of_file(path)
     if isinstance(width, int) and made_for is not None and made_for != width:
         raise InputError(
             "lora_name",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,23 +20,32 @@ def with_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module
     changed = {
         id(network.get_parameter(name)): nn.Parameter(weight, requires_grad=False) for name, weight in weights.items()
     }
+    return _copied(network, changed, set())
+
+
+def with_own_modules(network: nn.Module, names: Iterable[str]) -> nn.Module:
+    """Copy some modules of a network and those that lead to them; all others and all weights are the same in both."""
+    return _copied(network, {}, {id(network), *(id(network.get_submodule(name)) for name in names)})
+
+
+def _copied(network: nn.Module, changed: dict[int, nn.Parameter], own: Set[int]) -> nn.Module:
     if any("forward" in vars(module) for module in network.modules()):  # a hook that knows its module
         # deepcopy takes from this what it would copy: the tensors themselves, or what stands for them. Any: deepcopy's
         memo: dict[int, Any] = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
         return copy.deepcopy(network, memo | changed)
-    copied = _with_parameters(network, changed)
+    copied = _copied_where_needed(network, changed, own)
     return network if copied is None else copied
 
 
-def _with_parameters(module: nn.Module, changed: Mapping[int, nn.Parameter]) -> nn.Module | None:
-    """Copy a module with what leads to changed parameters; None if there are none in it."""
+def _copied_where_needed(module: nn.Module, changed: dict[int, nn.Parameter], own: Set[int]) -> nn.Module | None:
+    """Copy a module with what leads to changed parameters and own modules; None if there are none in it."""
     parameters = {name: changed[id(each)] for name, each in module._parameters.items() if id(each) in changed}
     modules = {
         name: copied
         for name, each in module._modules.items()
-        if each is not None and (copied := _with_parameters(each, changed)) is not None
+        if each is not None and (copied := _copied_where_needed(each, changed, own)) is not None
     }
-    if not parameters and not modules:
+    if not parameters and not modules and id(module) not in own:
         return None
     copied = type(module).__new__(type(module))
     for name, value in vars(module).items():

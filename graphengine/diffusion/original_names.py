@@ -107,6 +107,17 @@ def text_places(names: Iterable[str], form: TextForm, prefix: str) -> Places:
     return {name: Place(prefix + _with_text_model(name)) for name in names}
 
 
+def vision_places(names: Iterable[str], form: Literal["clip", "open_clip"], prefix: str) -> Places:
+    """Give the places of the weights of a transformers ``CLIPVisionModelWithProjection``.
+
+    Args:
+        prefix: What comes before the names; in OpenCLIP's files ``visual.`` too.
+    """
+    if form == "clip":
+        return {name: Place(prefix + name) for name in names}
+    return {name: _open_clip_place(name.removeprefix("vision_model."), prefix) for name in names}
+
+
 def read_weight(place: Place, stored: Tensor, shape: torch.Size) -> Tensor:
     """Give a network's weight from what a file holds at its place; a view of it wherever that is possible.
 
@@ -153,6 +164,12 @@ _UNET_RESNET = {
 }
 _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 _OPEN_CLIP = {
+    "embeddings.class_embedding": "class_embedding",
+    "embeddings.patch_embedding.weight": "conv1.weight",
+    "pre_layrnorm.weight": "ln_pre.weight",  # so spelled in transformers
+    "pre_layrnorm.bias": "ln_pre.bias",
+    "post_layernorm.weight": "ln_post.weight",
+    "post_layernorm.bias": "ln_post.bias",
     "embeddings.token_embedding.weight": "token_embedding.weight",
     "embeddings.position_embedding.weight": "positional_embedding",
     "final_layer_norm.weight": "ln_final.weight",
@@ -198,8 +215,8 @@ def _with_text_model(name: str) -> str:
 
 
 def _open_clip_place(name: str, prefix: str) -> Place:
-    if name == "text_projection.weight":
-        return Place(prefix + "text_projection", form="transposed")
+    if name in ("text_projection.weight", "visual_projection.weight"):
+        return Place(prefix + {"text": "text_projection", "visual": "proj"}[name.partition("_")[0]], form="transposed")
     if name in _OPEN_CLIP:
         return Place(prefix + _OPEN_CLIP[name])
     _encoder, _layers, number, rest = name.split(".", 3)

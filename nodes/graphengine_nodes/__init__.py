@@ -8,6 +8,7 @@ pack = NodePack(
         "graphengine_nodes.loaders",
         "graphengine_nodes.adapters",
         "graphengine_nodes.control",
+        "graphengine_nodes.image_prompts",
         "graphengine_nodes.conditioning",
         "graphengine_nodes.inpainting",
         "graphengine_nodes.latents",

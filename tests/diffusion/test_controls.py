@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 import torch
 from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
     StableDiffusionAdapterPipeline,
     StableDiffusionControlNetPipeline,
     StableDiffusionXLControlNetPipeline,
@@ -22,24 +20,8 @@ from graphengine.diffusion.denoisers import Denoiser
 from graphengine.diffusion.samplers import Ask
 from graphengine.errors import InputError
 from graphengine.types import Area, Conditioning, Control, ControlNet, Image, Latent, Model
-from tests.diffusion.tiny_checkpoint import tiny_clip
+from tests.diffusion.pipelines import CFG, NEGATIVE, POSITIVE, SIZE, STEPS, picture, with_pipeline
 from tests.diffusion.tiny_control import LIKE_SD, LIKE_SDXL, controlnet, steered_model, t2i_adapter, union
-
-SIZE = 4  # of the latents
-STEPS = 3
-CFG = 3.0
-
-
-def picture(seed: int = 0, size: int = SIZE * 8) -> Image:
-    return Image(torch.rand(1, size, size, 3, generator=torch.Generator().manual_seed(seed)))
-
-
-def prompt(seed: int) -> Conditioning:
-    generator = torch.Generator().manual_seed(seed)
-    return Conditioning.of(torch.randn(1, 8, 16, generator=generator), torch.randn(1, 16, generator=generator))
-
-
-POSITIVE, NEGATIVE = prompt(1), prompt(2)
 
 
 def sampled(model: Model, *given: Control, cfg: float = CFG) -> Tensor:
@@ -50,38 +32,6 @@ def sampled(model: Model, *given: Control, cfg: float = CFG) -> Tensor:
         model, Latent(torch.zeros(1, 4, SIZE, SIZE)), seed=5, steps=STEPS, cfg=cfg,
         sampler_name="diffusers:DDIMScheduler", scheduler="normal", positive=positive, negative=negative,
     ).samples  # fmt: skip
-
-
-def with_pipeline(kind: Any, model: Model, **given: Any) -> Tensor:
-    """Run diffusers' own, from the same noise and prompts."""
-    autoencoder = AutoencoderKL(
-        block_out_channels=(8,) * 4, down_block_types=("DownEncoderBlock2D",) * 4, norm_num_groups=4,
-        up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=1, latent_channels=4,
-    )  # fmt: skip
-    encoder = tiny_clip().encoders[0]
-    parts: dict[str, Any] = {"text_encoder": encoder.network, "tokenizer": encoder.tokenizer}
-    embeds: dict[str, Any] = {
-        "prompt_embeds": POSITIVE.parts[0].embedding,
-        "negative_prompt_embeds": NEGATIVE.parts[0].embedding,
-    }
-    if "XL" in kind.__name__:
-        parts = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
-        embeds |= {
-            "pooled_prompt_embeds": POSITIVE.parts[0].pooled,
-            "negative_pooled_prompt_embeds": NEGATIVE.parts[0].pooled,
-        }
-    else:
-        parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-    networks = {name: given.pop(name) for name in ("controlnet", "adapter") if name in given}
-    scheduler = DDIMScheduler.from_config(dict(model.scheduler_config))
-    pipeline = kind(vae=autoencoder, unet=model.network, scheduler=scheduler, **networks, **parts)
-    pipeline.set_progress_bar_config(disable=True)
-    noise = torch.randn(1, 4, SIZE, SIZE, generator=torch.Generator().manual_seed(5))
-    result: Tensor = pipeline(
-        latents=noise, num_inference_steps=STEPS, guidance_scale=CFG, output_type="latent",
-        height=SIZE * 8, width=SIZE * 8, **embeds, **given,
-    ).images  # fmt: skip
-    return result
 
 
 def planes(image: Image) -> Tensor:

@@ -1,0 +1,78 @@
+"""Open IP-Adapters: safetensors files as the program that trained the first ones writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.loaders.unet import UNet2DConditionLoadersMixin
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from graphengine.config import Precision
+from graphengine.diffusion.image_prompt_layouts import LAYERS, PROJECTION, ip_adapter_layout
+from graphengine.diffusion.precision import STORED, weights_dtype
+from graphengine.diffusion.step_random import seeded_globally
+from graphengine.diffusion.weights_files import WeightsFile
+from graphengine.errors import ModelFileError
+from graphengine.types import Family, IPAdapter
+
+_FAMILIES: dict[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
+
+
+def read(path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> IPAdapter:
+    """Open an IP-Adapter, frozen and in eval mode, on the CPU.
+
+    Args:
+        precision: What the weights become.
+        device: Where it will be used, which ``auto`` goes by; it isn't moved there.
+
+    Raises:
+        ModelFileError: if it is missing, damaged, or of a kind that can't be used.
+    """
+    file = WeightsFile(path, precision=precision, device=device)
+    layout = ip_adapter_layout(path, file.header)
+    stored = STORED.get(file.header[f"{LAYERS}1.to_k_ip.weight"].dtype, torch.float32)
+    dtype = weights_dtype(precision, device, _FAMILIES.get(layout.context_width), stored)
+    tensors = _tensors(path)
+    layers = nn.ModuleList(
+        nn.ModuleDict({kind: _linear(tensors[f"{LAYERS}{2 * position + 1}.{kind}.weight"], dtype) for kind in _KINDS})
+        for position in range(layout.layers)
+    )
+    network = nn.ModuleDict({"image_proj": _projection(path, tensors).to(dtype), "layers": layers})
+    return IPAdapter(network.eval().requires_grad_(False), layout.reads, source=path.name)
+
+
+_KINDS = ("to_k_ip", "to_v_ip")
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path}: can't be opened: {error}\n  Download or copy it again.") from error
+
+
+def _linear(weight: Tensor, dtype: torch.dtype) -> nn.Linear:
+    with torch.device("meta"):
+        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    layer.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
+    return layer
+
+
+def _projection(path: Path, tensors: dict[str, Tensor]) -> nn.Module:
+    """Let diffusers make the network that tokens come from."""
+    given = {name.removeprefix(PROJECTION): each for name, each in tensors.items() if name.startswith(PROJECTION)}
+    loader: Any = (
+        UNet2DConditionLoadersMixin()
+    )  # Any: diffusers is untyped; of a UNet itself this doesn't read anything
+    try:
+        with seeded_globally(0):  # it draws weights first, which are overwritten
+            made: nn.Module = loader._convert_ip_adapter_image_proj_to_diffusers(given, low_cpu_mem_usage=False)
+    except (KeyError, IndexError, RuntimeError, ValueError) as error:  # torch says by RuntimeError what is missing
+        raise ModelFileError(
+            f"{path}: wrong architecture: {error}\n  The file is damaged, or a variant which can't be read."
+        ) from error
+    return made
