@@ -17,6 +17,8 @@ Precision = Literal["auto", "file", "float32", "bfloat16", "float16"]
 _MODEL_DEPTH = 3
 _MODEL_MARKS = ("model_index.json", "config.json", "tokenizer.json", "spiece.model")  # a folder with one is a model
 
+_PARTS = ("unet", "clip", "vae")  # a checkpoint holds these too, and may be named for any of them
+
 _PACKAGED_MODELS = Path(__file__).parent / "models"
 
 
@@ -114,7 +116,8 @@ class Settings:
     def find_file(self, kind: str, name: str) -> Path | None:
         """Find a file (or a folder, for kinds that are folders) by the name a user gave; None if there is none.
 
-        Pictures and workflows that shipped workflows use are found last, by the names that these have for them.
+        Denoisers, text encoders and autoencoders may be parts of checkpoints. Pictures and workflows that shipped
+        workflows use are found last, by the names that these have for them.
         """
         if not name:
             return None
@@ -124,6 +127,8 @@ class Settings:
                 return path
             if path is not None and kind in KIND_FOLDERS and _stays_below(name):  # by a link, as large files often are
                 return folder / name
+        if kind in _PARTS and (checkpoint := self.find_file("checkpoints", name)) is not None:
+            return checkpoint
         beside = next((path for folder in self.beside if (path := _existing(folder, name)) is not None), None)
         return beside or (_shipped_file(name) if kind in ("input", "workflows") else None)
 
@@ -141,7 +146,13 @@ class Settings:
         """List the names that the folders offer for a kind of file.
 
         Models may be sorted into subfolders, which are part of their names then: ``portraits/anna.safetensors``.
+        Checkpoints are offered for their parts as well.
         """
+        names = set(self.names_in_folders(kind))
+        return sorted(names | set(self.names_in_folders("checkpoints")) if kind in _PARTS else names)
+
+    def names_in_folders(self, kind: str) -> list[str]:
+        """List the names of what lies in the folders of a kind itself."""
         depth = _MODEL_DEPTH if kind in KIND_FOLDERS else 0
         return sorted({name for folder in self.folders(kind) for name in _names_in(folder, depth)})
 

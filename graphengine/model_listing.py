@@ -94,7 +94,7 @@ class ModelHashes:
 def list_models(settings: Settings, hashes: ModelHashes, kinds: Iterable[str] = KIND_FOLDERS) -> Iterator[ListedModel]:
     """List models by kind and name."""
     for kind in kinds:
-        for name in settings.file_names(kind):
+        for name in settings.names_in_folders(kind):
             path = settings.find_file(kind, name)
             if path is not None:
                 sha256 = hashes.known(path) if path.is_file() else None

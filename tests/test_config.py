@@ -68,6 +68,19 @@ def test_the_names_of_a_kind_come_from_all_roots_without_hidden_files(home: Path
     assert settings.file_names("texts") == ["a.txt", "c.txt"]
 
 
+@pytest.mark.parametrize("kind", ["unet", "clip", "vae"])
+def test_a_checkpoint_may_be_named_for_any_of_its_parts(home: Path, kind: str) -> None:
+    settings = Settings.for_user(data=home / "data")
+    whole, part = home / "data/models/checkpoints/a.safetensors", home / "data/models" / kind / "b.safetensors"
+    for file in (whole, part):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    assert settings.file_names(kind) == ["a.safetensors", "b.safetensors", "embedded"]
+    assert settings.find_file(kind, "a.safetensors") == whole
+    assert settings.names_in_folders(kind) == ["b.safetensors"]
+    assert "b.safetensors" not in settings.file_names("checkpoints")
+
+
 def test_what_shipped_workflows_use_is_found_last_and_nothing_beside_it(home: Path) -> None:
     settings = Settings(home, home / "output", roots=(home / "root",))
     shipped = settings.find_file("input", "inputs/blue_square.png")

@@ -86,7 +86,7 @@ def test_links_to_models_elsewhere_are_followed_and_keep_their_names(tmp_path: P
 def test_both_names_of_a_kinds_folder_count(tmp_path: Path) -> None:
     found = settings(tmp_path)
     older, newer = put(tmp_path / "models/unet/a.safetensors"), put(tmp_path / "models/diffusion_models/b.safetensors")
-    assert found.file_names("unet") == ["a.safetensors", "b.safetensors"]
+    assert found.names_in_folders("unet") == ["a.safetensors", "b.safetensors"]
     assert (found.find_file("unet", "a.safetensors"), found.find_file("unet", "b.safetensors")) == (older, newer)
 
 

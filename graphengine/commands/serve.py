@@ -197,7 +197,7 @@ def _greet(options: argparse.Namespace, services: Services, runner: web.AppRunne
         print(f"graphengine listens on {scheme}://{host}:{port}  (API: {scheme}://{host}:{port}/api/v1/docs)")
     devices = ", ".join(services.workers.devices)
     print(f"devices: {devices}; nodes: {len(definitions.by_id)}; data: {services.settings.data}")
-    found = {kind: services.settings.file_names(kind) for kind in _model_kinds(services)}
+    found = {kind: services.settings.names_in_folders(kind) for kind in _model_kinds(services)}
     models = [f"{len(names)} {kind}" for kind, names in found.items() if names]
     print(f"models: {', '.join(models) or 'none'}")
     for failure in definitions.failures:

@@ -61,7 +61,7 @@ async def list_models(call: Call[NoParameters, None]) -> ModelList:
     kinds = sorted(_kinds(call) - {"input", "datasets"})
 
     def look() -> dict[str, list[str]]:
-        return {kind: call.services.settings.file_names(kind) for kind in kinds}
+        return {kind: call.services.settings.names_in_folders(kind) for kind in kinds}
 
     return ModelList(models=await asyncio.to_thread(look))
 

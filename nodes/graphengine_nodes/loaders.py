@@ -76,7 +76,8 @@ def load_unet(ctx: Context, unet_name: Annotated[Path, FilesIn("unet")], precisi
     """Open a denoiser without text encoders and autoencoder.
 
     Args:
-        unet_name: A safetensors file, in original or diffusers' names, or a diffusers folder, in models/unet.
+        unet_name: A safetensors file, in original or diffusers' names, or a diffusers folder, in models/unet;
+            or a checkpoint, of which only this part is read.
         precision: Number format of the weights. "auto" suits the device, "file" keeps what the file has.
     """
     from graphengine.diffusion import checkpoints
@@ -103,7 +104,7 @@ def load_clip(
     """Open the text encoders that a denoiser reads prompts with: one, or two or three together.
 
     Args:
-        clip_name: A safetensors file in models/clip: a text encoder alone, or a checkpoint that holds them all.
+        clip_name: A safetensors file in models/clip, or a checkpoint that holds them all.
         clip_name2: The second of XL's or Stable Diffusion 3's; in any order.
         clip_name3: The third of Stable Diffusion 3's, T5; its tokenizer lies beside it, in a folder of the file's name.
         type: The denoiser's family. "auto" tells it by the encoders' widths.
@@ -130,7 +131,8 @@ def load_vae(
     """Open an autoencoder, to use instead of a checkpoint's own; also the tiny ones, which are fast and rough.
 
     Args:
-        vae_name: A safetensors file, in original or diffusers' names, or a diffusers folder, in models/vae.
+        vae_name: A safetensors file, in original or diffusers' names, or a diffusers folder, in models/vae;
+            or a checkpoint, of which only this part is read.
         latents: Whose latents it is for, which no file of Stable Diffusion 1, 2 and XL tells by itself. "auto" goes by
             the number of channels, what the file says of itself, and "xl" in its name.
         precision: Number format of the weights. "auto" suits the device, "file" keeps what the file has.

@@ -1,0 +1,84 @@
+"""The shipped workflows that show one ability of the engine each do what they say, in few steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from graphengine import Workflow
+from graphengine.engine import Engine
+from graphengine.library import Result
+from tests.quality.judge import look_at
+
+FOLDER = Path(__file__).parents[2] / "workflows"
+Picture = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """Runs all workflows of this module, so that the embedded model is opened once."""
+    scratch = tmp_path_factory.mktemp("engine")
+    return Engine.for_user(data=scratch / "data", output=scratch / "output", disk_cache_bytes=0, beside=[FOLDER])
+
+
+def ran(engine: Engine, name: str, **inputs: object) -> Result:
+    return Workflow.load(FOLDER / f"{name}.json", engine=engine)(**inputs)
+
+
+def sheet(engine: Engine, name: str, **inputs: object) -> Picture:
+    """Run a workflow and give its one picture ``[H, W, 3]``."""
+    (picture,) = np.asarray(ran(engine, name, **inputs).image, dtype=np.float32)
+    return picture
+
+
+def seen(picture: Picture) -> tuple[str, str]:
+    """Tell the shape and colour of the one object in a picture."""
+    (found,) = look_at(picture).objects
+    return found.shape, found.colour
+
+
+def test_graded_repainting_keeps_black_and_changes_white(engine: Engine) -> None:
+    made = sheet(engine, "differential_diffusion", **{"sample.steps": 8})
+    before, after = made[:128], made[304:432]
+    assert np.abs(before[:, :128] - after[:, :128]).mean() < 0.02
+    assert look_at(after[:, 256:]).objects[0].colour == "red"
+
+
+def test_tiles_differ_from_the_whole_by_little(engine: Engine) -> None:
+    made = sheet(engine, "tiled_vae", prompts="a big red star\na big blue circle\n", **{"sample.steps": 4})
+    tiles, whole = made[:128, :256], made[:128, 264:520]
+    assert tiles.std() > 0.1
+    assert 0 < np.abs(tiles - whole).mean() < 0.02
+    assert np.allclose(made[:128, 528:784], np.abs(tiles - whole).clip(0, 1 / 8) * 8, atol=0.02)
+
+
+def test_shares_of_two_prompts_lead_from_one_to_the_other(engine: Engine) -> None:
+    made = sheet(engine, "mix_prompts", **{"sample.steps": 8, "count.stop": 7, "count.step": 6})
+    assert made.shape == (128, 260, 3)
+    assert (seen(made[:, :128]), seen(made[:, 132:])) == (("circle", "red"), ("star", "blue"))
+
+
+def test_each_prompt_is_drawn_in_its_mask(engine: Engine) -> None:
+    found = look_at(sheet(engine, "masked_prompts", **{"sample.steps": 10})).objects
+    assert sorted((each.colour, each.x < 0.5) for each in found) == [("green", True), ("red", False)]
+
+
+def test_a_saved_latent_is_gone_on_with(engine: Engine) -> None:
+    saved = ran(engine, "save_latent")
+    file = next(path for path in saved.shown if path.suffix == ".safetensors")
+    whole = np.asarray(saved.image, dtype=np.float32)[0, :128, 136:]
+    prompts = "a big star in the centre on a white background\na big green star in the centre on a white background"
+    finished = sheet(engine, "finish_latent", latent=str(file), prompts=prompts)
+    assert np.allclose(finished[:, :128], whole, atol=1e-4)
+    assert seen(finished[:, 132:]) == ("star", "green")
+    (shipped,) = np.asarray(ran(engine, "finish_latent", prompts=prompts.splitlines()[1]).image)
+    assert seen(shipped) == ("star", "green")
+
+
+def test_parts_opened_apart_draw_as_the_whole_does(engine: Engine) -> None:
+    prompt, few = "a big orange heart in the centre on a blue background", {"sample.steps": 4}
+    apart = sheet(engine, "loaders_apart", prompt=prompt, **few)
+    assert np.array_equal(apart, sheet(engine, "text_to_image", prompt=prompt, **few))
