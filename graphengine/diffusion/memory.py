@@ -26,6 +26,8 @@ __all__ = [
 
 _FEED_FORWARD_MAPS = 22
 """A transformer block widens its states eightfold, and holds that twice besides its own; of the finest level's size."""
+_JOINT_PICTURE_STATES, _JOINT_PROMPT_STATES = 15.5, 5
+"""How many states a block of a joint transformer holds for each patch and each word: it widens them fourfold, twice."""
 
 
 def sampling_memory(
@@ -44,6 +46,8 @@ def _asked_together(conditioning: Conditioning) -> int:
 
 def _call_memory(model: Model, latent_image: Latent, prompts: Sequence[Conditioning], count: int) -> int:
     config = _config(model.network)
+    if "joint_attention_dim" in config:
+        return _joint_memory(model, latent_image, prompts, count)
     channels = config.get("block_out_channels")
     if not channels:
         return 0
@@ -59,6 +63,17 @@ def _call_memory(model: Model, latent_image: Latent, prompts: Sequence[Condition
             skips + 2 * 3 * model.latent_factor**2
         )  # what they add to it, and the pictures, of each prompt and joined
     return int(batch * height * width * cells) * _element_bytes(model.network)
+
+
+def _joint_memory(model: Model, latent_image: Latent, prompts: Sequence[Conditioning], count: int) -> int:
+    """Estimate a call of a transformer that reads picture and prompt side by side, as ``SD3Transformer2DModel``."""
+    config = _config(model.network)
+    batch, _, height, width = latent_image.samples.shape
+    patches = height * width / config["patch_size"] ** 2
+    words = max(part.embedding.shape[1] for prompt in prompts for part in prompt.parts)
+    states = _JOINT_PICTURE_STATES * patches + _JOINT_PROMPT_STATES * words
+    features = config["num_attention_heads"] * config["attention_head_dim"]
+    return int(batch * count * states * features) * _element_bytes(model.network)
 
 
 def guided_memory(guider: Guider, latent_image: Latent) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, DDPMScheduler, SD3Transformer2DModel, UNet2DConditionModel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -101,6 +101,22 @@ def test_sampling_takes_about_what_is_estimated(channels: tuple[int, ...], layer
     assert sampling_memory(model, latent, 7.0, regional, prompt) == 2 * estimate
     scheduled = Conditioning(tuple(replace(part, steps=((0, 0.5),)) for part in regional.parts))
     assert sampling_memory(model, latent, 7.0, scheduled, prompt) == estimate
+
+
+@pytest.mark.parametrize(("words", "dual_layers"), [(8, ()), (77, (0,))], ids=["short", "long, two attentions"])
+def test_a_joint_transformer_takes_about_what_is_estimated(words: int, dual_layers: tuple[int, ...]) -> None:
+    network = SD3Transformer2DModel(
+        sample_size=24, patch_size=2, in_channels=16, num_layers=2, attention_head_dim=16, num_attention_heads=4,
+        joint_attention_dim=32, caption_projection_dim=64, pooled_projection_dim=24, out_channels=16,
+        pos_embed_max_size=16, dual_attention_layers=dual_layers,
+    )  # fmt: skip
+    model, latent = Model(network.eval(), "flow", {}, 16), Latent(torch.zeros(1, 16, 16, 24))
+    with torch.no_grad(), Peak() as peak:
+        network(latent.samples, torch.zeros(1, words, 32), torch.zeros(1, 24), torch.ones(1))
+    prompt = Conditioning.of(torch.zeros(1, words, 32))
+    estimate = sampling_memory(model, latent, 1.0, prompt, prompt)
+    assert peak.peak_bytes <= estimate <= 1.3 * peak.peak_bytes
+    assert sampling_memory(model, latent, 7.0, prompt, prompt) == 2 * estimate
 
 
 @pytest.mark.parametrize(("channels", "layers"), SHAPES.values(), ids=SHAPES)
