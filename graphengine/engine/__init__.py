@@ -18,7 +18,8 @@ from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow
 from graphengine.engine.cache import Cache, MemoryCache, Result, TieredCache
 from graphengine.engine.context import RunServices
-from graphengine.engine.devices import DeviceMemory, check_device
+from graphengine.engine.device_memory import DeviceMemory
+from graphengine.engine.devices import check_device
 from graphengine.engine.disk_cache import DiskCache
 from graphengine.engine.executor import Executor, RunResult
 from graphengine.engine.record import MeasuredCache, Record, Stopwatch, workflow_id

@@ -20,7 +20,7 @@ from graphengine.core.subgraphs import SubgraphValue
 from graphengine.core.workflow import Workflow
 from graphengine.engine.assets import AssetStore
 from graphengine.engine.cache import Shown
-from graphengine.engine.devices import DeviceMemory
+from graphengine.engine.device_memory import DeviceMemory
 from graphengine.engine.outputs import OutputFolder, path_inside
 from graphengine.engine.previews import preview_jpeg
 from graphengine.errors import Cancelled, InputError
@@ -76,17 +76,24 @@ class RunServices:
         """Bring what an earlier run showed into this run's folders; None if its node has to run again."""
         return self.output_folder(lambda shown: None).publish(shown) if shown else ()
 
-    def make_room(self, function: RunnableNode, arguments: Mapping[str, Any]) -> None:  # Any: socket values
-        """Make room on the device for a call of a node that tells how much it needs."""
+    def make_room(self, function: RunnableNode, arguments: Mapping[str, Any]) -> int:  # Any: socket values
+        """Make room on the device for a call of a node that tells how much it needs, in bytes."""
         if function.memory is None or self.settings.device == "cpu":
-            return
+            return 0
         names = _parameters(function.memory)
-        wanted_bytes = function.memory(**{name: value for name, value in arguments.items() if name in names})
+        wanted_bytes: int = function.memory(**{name: value for name, value in arguments.items() if name in names})
         self.device_memory.make_room(wanted_bytes, self.settings.device, arguments.values())
+        return wanted_bytes
 
 
 class ExecutionContext(Progress):
-    """One node's view of the run; see ``authoring.Context``."""
+    """One node's view of the run; see ``authoring.Context``.
+
+    Attributes:
+        shown: What the node wrote for the user.
+        left_traces: Whether it left something elsewhere than in its outputs.
+        work_bytes: What its call takes on the device besides networks, as far as it tells.
+    """
 
     def __init__(
         self,
@@ -102,6 +109,7 @@ class ExecutionContext(Progress):
         self._node_type = node_type
         self.shown: list[Shown] = []
         self.left_traces = False
+        self.work_bytes = 0
         self._services = services
         self._emit = emit
         self._next_preview = 0.0
@@ -137,7 +145,7 @@ class ExecutionContext(Progress):
 
     @contextmanager
     def loaded(self, *values: object) -> Iterator[torch.device]:
-        with self._services.device_memory.loaded(values, self._services.settings.device):
+        with self._services.device_memory.loaded(values, self._services.settings.device, self.work_bytes):
             yield self.device
 
     def report(self, step: int, **values: float) -> None:

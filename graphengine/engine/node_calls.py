@@ -99,9 +99,11 @@ class NodeCalls:
     ) -> dict[str, Any]:  # Any: socket values
         """Bring the arguments of one call into the form the function takes, and make room for it."""
         arguments = self._check_linked(step, arguments)
+        work_bytes = 0
         if function.memory is not None and step.node.definition.device == "gpu":
-            self._services.make_room(function, arguments)
+            work_bytes = self._services.make_room(function, arguments)
         if context is not None:
+            context.work_bytes = work_bytes
             arguments = {**arguments, str(function.context_parameter): context}
         return arguments
 

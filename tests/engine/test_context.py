@@ -16,7 +16,7 @@ from graphengine.config import Settings
 from graphengine.core.events import AnyEvent, Event, NodePreview
 from graphengine.core.registry import RunnableNode
 from graphengine.engine.context import ExecutionContext, RunServices
-from graphengine.engine.devices import DeviceMemory
+from graphengine.engine.device_memory import DeviceMemory
 from graphengine.errors import Cancelled, GraphEngineError
 from graphengine.types import Image
 from tests.drawn import drawn

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import weakref
 from collections.abc import Collection
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,70 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from graphengine.engine.devices import DeviceMemory, check_device, move_weights
+from graphengine.engine.device_memory import DeviceMemory
+from graphengine.engine.devices import check_device, move_weights
 from graphengine.errors import GraphEngineError
 from graphengine.types import Clip, TextEncoder, Vae
-
-GPU = "cuda:0"
-MIB = 1024**2
-RESERVE = 256  # MiB that are never given to networks
-
-
-class Device:
-    """A device of so many MiB besides the reserve. Weights stay where they are; who would be there is noted.
-
-    Attributes:
-        moves: (name, device) in order.
-        says_free: Whether it tells how much is free.
-    """
-
-    def __init__(self, size_mib: float) -> None:
-        self.size_mib = size_mib
-        self.says_free = True
-        self.moves: list[tuple[str, str]] = []
-        self.seen: weakref.WeakSet[Weights] = weakref.WeakSet()
-        self.weights: dict[int, float] = {}
-        self.memory = DeviceMemory(free_bytes=self._free_bytes, move=self._move)
-
-    @property
-    def on_it(self) -> set[str]:
-        """The networks whose weights are all there."""
-        return {each.name for each in self.seen if all(id(weight) in self.weights for weight in each.parameters())}
-
-    def _free_bytes(self, device: str) -> int | None:
-        return int((self.size_mib + RESERVE - sum(self.weights.values())) * MIB) if self.says_free else None
-
-    def _move(self, module: nn.Module, device: str, weights: Collection[int]) -> None:
-        assert isinstance(module, Weights)
-        self.moves.append((module.name, device))
-        self.seen.add(module)
-        for weight in weights:
-            self.weights.pop(weight, None)
-        if device == GPU:
-            arriving = {id(each): each.nbytes / MIB for each in module.parameters() if id(each) in weights}
-            if sum(self.weights.values()) + sum(arriving.values()) > self.size_mib:
-                raise RuntimeError("CUDA out of memory. Tried to allocate 1 GiB.")
-            self.weights |= arriving
-
-
-class Weights(nn.Module):
-    def __init__(self, name: str, size_mib: float, *shared: nn.Parameter) -> None:
-        super().__init__()
-        self.name = name
-        own = [nn.Parameter(torch.empty(int(size_mib * MIB) // 4))] if size_mib else []
-        self.weights = nn.ParameterList([*own, *shared])
-
-
-@dataclass(frozen=True)
-class Part:
-    """A value with a network, as models are."""
-
-    network: nn.Module
-    source: str
-
-
-def part(name: str, size_mib: float = 1) -> Part:
-    return Part(Weights(name, size_mib), name)
+from tests.engine.played_device import GPU, MIB, Device, Part, Weights, part
 
 
 def test_networks_stay_for_the_next_time() -> None:
@@ -227,6 +166,27 @@ def test_what_a_network_in_use_shares_stays_when_others_leave() -> None:
         with pytest.raises(GraphEngineError, match="Part 'base' doesn't fit"), device.memory.loaded([base], GPU):
             pass
         assert "tuned" in device.on_it
+
+
+def test_of_a_budget_no_more_is_used_however_large_the_device() -> None:
+    device, a, b, big = Device(100, budget_mib=3), part("a", 2), part("b", 1), part("big", 4)
+    for each in (a, b, a):
+        with device.memory.loaded([each], GPU):
+            pass
+    assert device.on_it == {"a", "b"}
+    device.memory.make_room(1 * MIB, GPU, [b])
+    assert device.on_it == {"a", "b"} - {"a"}
+    message = r"Part 'big' doesn't fit on cuda:0: it takes 4\.0 MiB, .* 3\.0 MiB may be used"
+    with pytest.raises(GraphEngineError, match=message), device.memory.loaded([big], GPU):
+        pass
+
+
+def test_a_budget_holds_where_the_device_does_not_tell_what_is_free() -> None:
+    device, a, b = Device(100, budget_mib=1), part("a"), part("b")
+    device.says_free = False
+    for each in (a, b):
+        with device.memory.loaded([each], GPU):
+            assert device.used_mib == 1
 
 
 @pytest.mark.gpu
