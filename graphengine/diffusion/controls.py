@@ -1,7 +1,8 @@
 """Let ControlNets and T2I-Adapters steer a denoiser.
 
 Both add to what a UNet hands from its way down to its way up: a ControlNet reads the noisy latents at every step, a
-T2I-Adapter only the picture, once. What several say adds up.
+T2I-Adapter only the picture, once. What several say adds up; but a ControlNet for several kinds of pictures reads those
+of all kinds together, as it was trained to.
 
 Sources: Zhang et al. 2023, arXiv:2302.05543; Mou et al. 2023, arXiv:2302.08453.
 """
@@ -147,11 +148,11 @@ def residuals(
     down: list[Tensor] = []
     middle: list[Tensor] = []
     within: list[Tensor] = []
-    for call in calls:
-        if isinstance(call.control.control_net.network, T2IAdapter):
-            within = _sum(within, [each.to(x.dtype) for each in call.rows])
+    for group in _read_together(calls):
+        if isinstance(group[0].control.control_net.network, T2IAdapter):
+            within = _sum(within, [each.to(x.dtype) for each in group[0].rows])
         else:
-            downs, mid = _called(call, x, timestep, context, added)
+            downs, mid = _called(group, x, timestep, context, added)
             down, middle = _sum(down, [each.to(x.dtype) for each in downs]), _sum(middle, [mid.to(x.dtype)])
     result: Residuals = {}
     if middle:
@@ -161,26 +162,50 @@ def residuals(
     return result
 
 
+def _read_together(calls: Sequence[ControlCall]) -> list[list[ControlCall]]:
+    """Put pictures of different kinds for one network together."""
+    groups: list[list[ControlCall]] = []
+    for call in calls:
+        net = call.control.control_net
+        for group in groups:
+            others = [each.control.control_net for each in group]
+            if (
+                net.kind is not None
+                and others[0].network is net.network
+                and all(net.kind != each.kind for each in others)
+            ):
+                group.append(call)
+                break
+        else:
+            groups.append([call])
+    return groups
+
+
 def _called(
-    call: ControlCall, x: Tensor, timestep: Tensor, context: Tensor, added: Mapping[str, Tensor] | None
+    group: Sequence[ControlCall], x: Tensor, timestep: Tensor, context: Tensor, added: Mapping[str, Tensor] | None
 ) -> tuple[Sequence[Tensor], Tensor]:
-    """Call a ControlNet."""
-    network: Any = call.control.control_net.network  # Any: diffusers' networks are untyped
+    """Call a ControlNet for its pictures, of which only one for several kinds has more than one."""
+    network: Any = group[0].control.control_net.network  # Any: diffusers' networks are untyped
     dtype = network.dtype
-    (pictures,) = call.rows
-    further: dict[str, Any] = {"controlnet_cond": pictures}  # Any: further arguments
+    pictures = [picture for call in group for picture in call.rows]
+    strengths = [float(call.control.strength) for call in group]
+    further: dict[str, Any] = {"controlnet_cond": pictures[0], "conditioning_scale": strengths[0]}  # Any: arguments
     if isinstance(network, ControlNetUnionModel):
-        kind = call.control.control_net.kind
+        kinds = [call.control.control_net.kind for call in group]
         types = torch.zeros(len(x), network.config.num_control_type, device=x.device, dtype=dtype)
-        types[:, kind] = 1
-        further = {"controlnet_cond": [pictures], "control_type": types, "control_type_idx": [kind]}
+        types[:, kinds] = 1
+        further = {
+            "controlnet_cond": pictures,
+            "conditioning_scale": strengths,
+            "control_type": types,
+            "control_type_idx": kinds,
+        }
     if added is not None:
         further["added_cond_kwargs"] = {name: tensor.to(dtype) for name, tensor in added.items()}
     downs, middle = network(
         x[:, : network.config.in_channels].to(dtype),
         timestep,
         encoder_hidden_states=context.to(dtype),
-        conditioning_scale=float(call.control.strength),
         return_dict=False,
         **further,
     )

@@ -90,6 +90,8 @@ def control_net_apply_advanced(
 ) -> Steered:
     """Let a picture, such as edges or depth, steer what is drawn; several in a row add up.
 
+    Pictures of several kinds for one "union" ControlNet are read together.
+
     Args:
         positive: The positive prompt.
         negative: The negative prompt.

@@ -80,7 +80,8 @@ def clip_vision_encode(ctx: Context, clip_vision: ClipVision, image: Image) -> C
     """
     from graphengine.diffusion import clip_vision as encoders
 
-    return encoders.encode(clip_vision, image, device=ctx.device)
+    with ctx.loaded(clip_vision) as device:
+        return encoders.encode(clip_vision, image, device=device)
 
 
 def _checked(_literals: Mapping[str, Any], facts: Facts) -> dict[str, Any]:  # Any: values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,27 +10,28 @@ import pytest
 import torch
 from diffusers import (
     StableDiffusionAdapterPipeline,
+    StableDiffusionControlNetInpaintPipeline,
     StableDiffusionControlNetPipeline,
     StableDiffusionXLControlNetPipeline,
     StableDiffusionXLControlNetUnionPipeline,
 )
 from torch import Tensor
 
-from graphengine.diffusion import controls, sampling
+from graphengine.diffusion import conditioning_parts, controls, sampling
 from graphengine.diffusion.denoisers import Denoiser
 from graphengine.diffusion.samplers import Ask
 from graphengine.errors import InputError
-from graphengine.types import Area, Conditioning, Control, ControlNet, Image, Latent, Model
+from graphengine.types import Area, Conditioning, Control, ControlNet, Image, InpaintingGuide, Latent, Mask, Model
 from tests.diffusion.pipelines import CFG, NEGATIVE, POSITIVE, SIZE, STEPS, picture, with_pipeline
 from tests.diffusion.tiny_control import LIKE_SD, LIKE_SDXL, controlnet, steered_model, t2i_adapter, union
 
 
-def sampled(model: Model, *given: Control, cfg: float = CFG) -> Tensor:
-    positive, negative = POSITIVE, NEGATIVE
+def sampled(model: Model, *given: Control, prompts: Sequence[Conditioning] = (POSITIVE, NEGATIVE)) -> Tensor:
+    positive, negative = prompts
     for control in given:
         positive, negative = controls.steered(positive, control), controls.steered(negative, control)
     return sampling.sample(
-        model, Latent(torch.zeros(1, 4, SIZE, SIZE)), seed=5, steps=STEPS, cfg=cfg,
+        model, Latent(torch.zeros(1, 4, SIZE, SIZE)), seed=5, steps=STEPS, cfg=CFG,
         sampler_name="diffusers:DDIMScheduler", scheduler="normal", positive=positive, negative=negative,
     ).samples  # fmt: skip
 
@@ -79,6 +81,20 @@ def test_a_union_is_told_which_kind_of_picture_it_is_given() -> None:
     )  # fmt: skip
     told = controls.of_kind(ControlNet(network, "union"), 3, "canny")
     assert torch.allclose(sampled(model, Control(told, picture(), 0.7)), expected, atol=1e-4)
+
+    both = with_pipeline(
+        StableDiffusionXLControlNetUnionPipeline, model, controlnet=network,
+        control_image=[planes(picture(1)), planes(picture(2))], control_mode=[3, 1],
+        controlnet_conditioning_scale=[0.7, 0.4],
+    )  # fmt: skip
+    edges, depth = replace(told, kind=3), replace(told, kind=1)
+    assert torch.allclose(
+        sampled(model, Control(edges, picture(1), 0.7), Control(depth, picture(2), 0.4)), both, atol=1e-4
+    )
+
+
+def test_a_union_wants_to_be_told_a_kind_that_it_knows() -> None:
+    model, network = steered_model(LIKE_SDXL), union()
     with pytest.raises(InputError, match=r"'union' reads several kinds .*\n.*SetUnionControlNetType"):
         sampled(model, Control(ControlNet(network, "union"), picture()))
     with pytest.raises(InputError, match="'union' doesn't read 'tile'"):
@@ -129,6 +145,30 @@ def test_one_item_at_a_time_is_steered_alike() -> None:
         first = denoised(model, replace(control, image=picture(1)))
         assert torch.allclose(first[:1], together[:1], atol=1e-5)
         assert not torch.allclose(first[1:], together[1:], atol=1e-3)
+
+
+def test_an_inpainting_model_is_steered_as_in_diffusers() -> None:
+    """The ControlNet reads the four channels of the latents, not the five that the model is shown besides."""
+    model = replace(steered_model(LIKE_SD | {"in_channels": 9, "out_channels": 4}), extra_channels=5)
+    network, image = controlnet(), planes(picture(3))
+    mask = torch.zeros(1, 1, SIZE * 8, SIZE * 8)
+    mask[..., : SIZE * 4] = 1
+    kept = []
+
+    def prepare(pipeline: Any) -> None:  # Any: diffusers' pipelines are untyped
+        pipeline.vae.quant_conv.weight.data[4:] = 0
+        pipeline.vae.quant_conv.bias.data[4:] = -30  # it draws latents, so close to their mean that it makes no odds
+        shown = (2 * image - 1) * (mask < 0.5)
+        kept.append(pipeline.vae.encode(shown).latent_dist.mode().detach() * pipeline.vae.config.scaling_factor)
+
+    expected = with_pipeline(
+        StableDiffusionControlNetInpaintPipeline, model, prepare, controlnet=network, image=image, mask_image=mask,
+        control_image=planes(picture()), controlnet_conditioning_scale=0.7, strength=1.0,
+    )  # fmt: skip
+    guide = InpaintingGuide(kept[0], Mask(mask[0]))
+    shown = (conditioning_parts.set_inpainting(prompt, guide) for prompt in (POSITIVE, NEGATIVE))
+    result = sampled(model, Control(ControlNet(network), picture(), 0.7), prompts=tuple(shown))
+    assert torch.allclose(result, expected, atol=1e-4)
 
 
 def test_an_area_is_steered_by_its_part_of_the_picture() -> None:
