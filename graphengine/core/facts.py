@@ -59,6 +59,7 @@ _IN_WORDS = {
     "CONDITIONING": "made with the text encoder of",
     "CONTROL_NET": "the ControlNet",
 }
+_CHOSEN_FOR = {"CONTROL_NET": "Choose a ControlNet for the model's family."}  # what no checkpoint holds
 _MEASURES = {
     "family": ("", ""),
     "context_width": ("wide", "wide"),
@@ -257,7 +258,9 @@ class FactsCheck:
             f"{other_name!r} is {self._described(_type_of(kind, other_name), other_facts, fact_names)}."
         )
         fact, other_fact = facts[fact_names[0]], other_facts[fact_names[0]]
-        remedy = self._remedy(fact_names[0], fact, other_fact, _type_of(kind, other_name))
+        remedy = _CHOSEN_FOR.get(_type_of(kind, name))
+        if remedy is None:
+            remedy = self._remedy(fact_names[0], fact, other_fact, _type_of(kind, other_name))
         differing = {each: [facts[each].value, other_facts[each].value] for each in fact_names}
         return Problem("facts_differ", message, remedy, extra={"with": other_name, "facts": differing})
 

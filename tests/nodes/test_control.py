@@ -108,6 +108,7 @@ def test_a_control_net_steers_a_run(registry: Registry, settings: Settings) -> N
 def test_a_control_net_of_another_family_is_refused_when_it_is_wired(registry: Registry, settings: Settings) -> None:
     problems = found(drawing(control_net_name="other.safetensors"), registry, settings)
     assert [(each.node, each.input, each.code) for each in problems] == [("apply", "control_net", "facts_differ")]
+    assert problems[0].remedy == "Choose a ControlNet for the model's family."
     assert problems[0].message.startswith("the ControlNet 'other.safetensors' (node 'control'), 32 wide; ")
 
 
