@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +14,7 @@ from graphengine.core.fingerprint import file_version
 from graphengine.core.flatten import Flat
 from graphengine.core.literals import check_literal, not_a_choice, shown, with_article
 from graphengine.core.own_sockets import refusal
+from graphengine.core.parameters import parameters_of
 from graphengine.core.registry import Definitions, RunnableNode
 from graphengine.core.subgraphs import SUBGRAPH, SubgraphValue
 from graphengine.core.workflow import Link, Node, Workflow, link_of
@@ -199,7 +198,7 @@ class NodeChecker:
         wrong = {problem.input for problem in self.problems if problem.node == id_}
         known = {name: value for name, value in self.plain_literals(id_).items() if name not in wrong}
         for own_check in function.checks:
-            parameters = _parameters(own_check)
+            parameters = parameters_of(own_check)
             if any(required and name not in known for name, required in parameters.items()):
                 continue
             try:
@@ -212,13 +211,6 @@ class NodeChecker:
 
     def add(self, id_: str, kind: NodeDefinition, name: str, problem: Problem) -> None:
         self.problems.append(replace(problem, node=id_, node_type=kind.id, input=name))
-
-
-@lru_cache
-def _parameters(own_check: Callable[..., object]) -> Mapping[str, bool]:
-    """Give a check's parameters, and whether each must be given; reading a signature takes as long as many checks."""
-    parameters = inspect.signature(own_check).parameters
-    return {name: each.default is each.empty for name, each in parameters.items()}
 
 
 def _malformed_link(value: Mapping[str, object]) -> Problem:

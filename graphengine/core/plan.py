@@ -9,7 +9,6 @@ Keys are chained, so a key stands for a whole ancestry; they depend on neither n
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 from graphengine.core.definition import NodeDefinition
 from graphengine.core.fingerprint import canonical, step_key
 from graphengine.core.graph import Files, FileValue, Graph, GraphNode
+from graphengine.core.parameters import parameters_of
 from graphengine.core.registry import RunnableNode
 from graphengine.core.subgraphs import SubgraphValue
 from graphengine.errors import GraphEngineError
@@ -118,13 +118,16 @@ def make_plan(
 
 def fingerprints(function_of: Callable[[NodeDefinition], RunnableNode], files: Files) -> FingerprintOf:
     """Give the way to nodes' fingerprint functions; one that asks for ``files`` first is told where they are."""
+    told: dict[Callable[..., object], Callable[..., object]] = {}
 
     def fingerprint_of(definition: NodeDefinition) -> Callable[..., object] | None:
         fingerprint: Callable[..., object] | None = function_of(definition).fingerprint
         if fingerprint is None or "files" in definition.inputs_by_name:
             return fingerprint
-        first = next(iter(inspect.signature(fingerprint).parameters), None)
-        return partial(fingerprint, files) if first == "files" else fingerprint
+        if fingerprint not in told:
+            takes_files = next(iter(parameters_of(fingerprint)), None) == "files"
+            told[fingerprint] = partial(fingerprint, files) if takes_files else fingerprint
+        return told[fingerprint]
 
     return fingerprint_of
 
@@ -246,9 +249,7 @@ def _key(
         function = fingerprint_of(definition)
         if function is None:
             return None, False
-        parameters = inspect.signature(function).parameters
-        needed = {name for name, each in parameters.items() if each.default is each.empty}
-        if not needed <= node.literals.keys():
+        if any(is_needed and name not in node.literals for name, is_needed in parameters_of(function).items()):
             late = True  # it reads a linked input, whose value isn't known yet
         elif not late:
             fingerprint = _fingerprint(function, node, node.literals)
@@ -264,7 +265,7 @@ def _hashed(node: GraphNode, linked: list[Any], environment: str, fingerprint: o
 
 
 def _fingerprint(function: Callable[..., object], node: GraphNode, values: Mapping[str, Any]) -> object:
-    names = inspect.signature(function).parameters
+    names = parameters_of(function)
     try:
         return canonical(function(**{name: _plain(values[name]) for name in names if name in values}))
     except Exception as error:  # a border: a pack's own code may raise anything

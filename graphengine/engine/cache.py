@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from graphengine.engine.assets import Asset
-from graphengine.engine.sizes import sizes_of
+from graphengine.engine.sizes import Sizes, sizes_of
 
 __all__ = ["Cache", "MemoryCache", "Result", "Shown", "TieredCache"]
 
@@ -36,12 +35,14 @@ class Result(NamedTuple):
         shown: Files that it wrote for the user; they belong to the result as much as its outputs.
         seconds: How long it took to compute.
         storable: It is all in here; the node left nothing elsewhere that a later process would lack.
+        sizes: What its values hold, if somebody measured it before the cache has to.
     """
 
     values: Sequence[Any]  # Any: socket values are each node's own
     shown: tuple[Shown, ...] = ()
     seconds: float = 0.0
     storable: bool = True
+    sizes: Sizes | None = None
 
 
 class Cache(Protocol):
@@ -97,8 +98,9 @@ class MemoryCache:
 
     def put(self, key: bytes, result: Result) -> None:
         """Keep a result; one larger than the whole budget is not kept."""
-        self.drop(key)
-        sizes = sizes_of(result.values)
+        if key in self:
+            self.drop(key)
+        sizes = result.sizes or sizes_of(result.values)
         if sizes.weights:
             self._models.put(key, result, {key: sizes.own, **sizes.weights})
         else:
@@ -140,7 +142,7 @@ class _Shelf:
         self._budget_bytes = budget_bytes
         self.used_bytes = 0
         self.entries: dict[bytes, _Entry] = {}
-        self._holders: Counter[object] = Counter()
+        self._holders: dict[object, int] = {}
         self._queue: list[tuple[float, bytes]] = []
         self._clock = 0.0
 
@@ -154,8 +156,12 @@ class _Shelf:
     def put(self, key: bytes, result: Result, pieces: Mapping[Any, int]) -> None:  # Any: as above
         if sum(pieces.values()) > self._budget_bytes:
             return
-        added = sum(size for piece, size in pieces.items() if not self._holders[piece])
-        self._holders.update(pieces.keys())
+        added = 0
+        for piece, size in pieces.items():
+            holders = self._holders.get(piece, 0)
+            self._holders[piece] = holders + 1
+            if not holders:
+                added += size
         self.used_bytes += added
         worth = self._worth(result, added)
         self.entries[key] = _Entry(result, pieces, added, worth)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphengine.config import Settings
 from graphengine.core.events import NodeMetrics, NodePreview, NodeProgress, NodeShowed, NodeWarning
+from graphengine.core.parameters import parameters_of
 from graphengine.core.progress import Progress
 from graphengine.core.registry import RunnableNode
 from graphengine.core.subgraphs import SubgraphValue
@@ -80,7 +80,7 @@ class RunServices:
         """Make room on the device for a call of a node that tells how much it needs, in bytes."""
         if function.memory is None or self.settings.device == "cpu":
             return 0
-        names = _parameters(function.memory)
+        names = parameters_of(function.memory)
         wanted_bytes: int = function.memory(**{name: value for name, value in arguments.items() if name in names})
         self.device_memory.make_room(wanted_bytes, self.settings.device, arguments.values())
         return wanted_bytes
@@ -191,8 +191,3 @@ class ExecutionContext(Progress):
             self.left_traces = True
         self.shown.append(shown)
         self._emit(NodeShowed, node=self.node_id, path=str(shown.path), temporary=shown.temporary)
-
-
-@lru_cache
-def _parameters(function: Callable[..., object]) -> frozenset[str]:
-    return frozenset(inspect.signature(function).parameters)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from graphengine.authoring.context import Blocked, Lazy
@@ -26,6 +25,7 @@ from graphengine.core.events import (
     NodeStarted,
 )
 from graphengine.core.graph import FileValue
+from graphengine.core.parameters import parameters_of
 from graphengine.core.plan import Plan, Step
 from graphengine.core.registry import Registry
 from graphengine.core.subgraphs import SubgraphValue
@@ -398,7 +398,7 @@ class _Run(RunState):
     def _ask_wants(self, step: Step) -> list[int]:
         """Give the steps behind the lazy inputs that the node names from its plain ones."""
         function = self.registry.function(step.node.definition)
-        names = _parameters(function.wants)
+        names = parameters_of(function.wants)
         arguments = {name: value for name, value in self._arguments(step).items() if name in names}
         mapped = step.node.mapped & arguments.keys()
         if blocked_list(arguments, mapped) is not None:
@@ -441,8 +441,3 @@ def _same(value: object) -> object:
 
 def _exited(error: SystemExit) -> str:
     return f"it tried to end the program (exit code {error.code!r})."
-
-
-@lru_cache
-def _parameters(function: Callable[..., object]) -> frozenset[str]:
-    return frozenset(inspect.signature(function).parameters)

@@ -27,7 +27,7 @@ from graphengine.core.plan import Plan, Step
 from graphengine.core.subgraphs import SubgraphValue
 from graphengine.core.workflow import Workflow
 from graphengine.engine.cache import Cache, Result
-from graphengine.engine.sizes import size_bytes
+from graphengine.engine.sizes import sizes_of
 
 __all__ = [
     "DeferredRecord",
@@ -145,8 +145,9 @@ class MeasuredCache:
 
     def put(self, key: bytes, result: Result) -> None:
         """Measure a result, and keep it."""
-        self.sizes[key] = size_bytes(result.values)
-        self._cache.put(key, result)
+        sizes = sizes_of(result.values)
+        self.sizes[key] = sizes.total
+        self._cache.put(key, result._replace(sizes=sizes))
 
     def drop(self, key: bytes) -> None:
         """Forget a result."""

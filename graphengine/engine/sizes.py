@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from graphengine.core.on_demand import held
 
-__all__ = ["Sizes", "size_bytes", "sizes_of"]
+__all__ = ["Sizes", "sizes_of"]
 
 _SMALL = 64  # what a reference, or an object that isn't looked into, counts
 _SCALARS = frozenset({bool, int, float, type(None)})
@@ -30,11 +30,10 @@ class Sizes:
     own: int = 0
     weights: dict[int, int] = field(default_factory=dict)
 
-
-def size_bytes(value: object) -> int:
-    """Add up all that a value holds; see ``sizes_of``."""
-    sizes = sizes_of(value)
-    return sizes.own + sum(sizes.weights.values())
+    @property
+    def total(self) -> int:
+        """Add up all of it."""
+        return self.own + sum(self.weights.values())
 
 
 def sizes_of(value: object) -> Sizes:
@@ -74,15 +73,15 @@ def _add_tensors(sizes: Sizes, value: object, seen: set[int]) -> None:
         sizes.own += _buffer(value)
     elif isinstance(value, torch.nn.Module):
         sizes.weights.update((id(weight), weight.nbytes) for weight in value.parameters())
-        sizes.own += sum(_tensor(tensor, seen) for tensor in value.buffers())
+        sizes.own += sum(_tensor(tensor, seen, torch.strided) for tensor in value.buffers())
     elif isinstance(value, torch.Tensor):
-        sizes.own += _tensor(value, seen)
+        sizes.own += _tensor(value, seen, torch.strided)
     else:
         sizes.own += _buffer(value)
 
 
-def _tensor(tensor: Any, seen: set[int]) -> int:  # Any: a tensor; torch isn't imported here
-    if str(tensor.layout) != "torch.strided":  # a sparse tensor has no single storage
+def _tensor(tensor: Any, seen: set[int], dense: object) -> int:  # Any: a tensor; torch isn't imported here
+    if tensor.layout != dense:  # a sparse tensor has no single storage
         return int(tensor.element_size() * tensor._nnz())
     storage = tensor.untyped_storage()
     if storage.data_ptr() in seen:

@@ -9,7 +9,7 @@ import torch
 
 from graphengine.core.subgraphs import SubgraphValue
 from graphengine.core.workflow import Subgraph
-from graphengine.engine.sizes import size_bytes
+from graphengine.engine.sizes import sizes_of
 from graphengine.types import Image, Latent, Vae
 
 MEGABYTE = 2**20
@@ -47,48 +47,48 @@ class Nested:
     ids=lambda value: type(value).__name__,
 )
 def test_what_holds_memory_is_counted(value: object, megabytes: float) -> None:
-    assert size_bytes(value) == pytest.approx(megabytes * MEGABYTE, abs=0.02 * MEGABYTE)
+    assert sizes_of(value).total == pytest.approx(megabytes * MEGABYTE, abs=0.02 * MEGABYTE)
 
 
 def test_storage_that_is_shared_counts_once() -> None:
     whole = tensor(4)
-    assert size_bytes((whole, whole.view(2, -1), whole[:10], whole)) == pytest.approx(4 * MEGABYTE, rel=0.01)
+    assert sizes_of((whole, whole.view(2, -1), whole[:10], whole)).total == pytest.approx(4 * MEGABYTE, rel=0.01)
 
 
 def test_a_small_view_holds_all_of_its_storage() -> None:
-    assert size_bytes(Image(tensor(4)[:1])) == pytest.approx(4 * MEGABYTE, rel=0.01)
+    assert sizes_of(Image(tensor(4)[:1])).total == pytest.approx(4 * MEGABYTE, rel=0.01)
 
 
 def test_what_several_parts_of_a_result_share_counts_once() -> None:
     text, image = "x" * MEGABYTE, Image(tensor(2))
     parts = [Latent(image), {"image": image, "text": text}, (image[0], text)]
-    assert size_bytes(parts) == pytest.approx(3 * MEGABYTE, rel=0.01)
+    assert sizes_of(parts).total == pytest.approx(3 * MEGABYTE, rel=0.01)
 
 
 def test_many_small_values_count_by_their_number() -> None:
     for value in ([0.5] * 10_000, dict.fromkeys(range(10_000)), tuple(range(10_000))):
-        assert 10_000 * 32 < size_bytes(value) < 10_000 * 256
+        assert 10_000 * 32 < sizes_of(value).total < 10_000 * 256
 
 
 def test_a_subgraph_counts_its_texts() -> None:
     document = Subgraph.model_validate({"nodes": {"a": {"type": "Text", "inputs": {"text": "x" * MEGABYTE}}}})
-    assert size_bytes(SubgraphValue("body", document)) == pytest.approx(MEGABYTE, rel=0.01)
+    assert sizes_of(SubgraphValue("body", document)).total == pytest.approx(MEGABYTE, rel=0.01)
 
 
 def test_a_value_within_itself_has_an_end() -> None:
     ring: list[Any] = [1]  # Any: it holds itself
     ring.append(ring)
-    assert size_bytes(ring) < 1000
+    assert sizes_of(ring).total < 1000
 
 
 def test_deep_values_have_an_end() -> None:
     deep: object = tensor()
     for _ in range(5000):
         deep = [deep]
-    assert size_bytes(deep) > MEGABYTE
+    assert sizes_of(deep).total > MEGABYTE
 
 
 def test_a_tensor_without_plain_storage_counts_something() -> None:
     indices, values = torch.tensor([[0, 1]]), torch.tensor([1.0, 2.0])
     sparse = torch.sparse_coo_tensor(indices, values, (2,), check_invariants=True)
-    assert size_bytes(sparse) > 0
+    assert sizes_of(sparse).total > 0
