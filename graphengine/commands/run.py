@@ -26,9 +26,10 @@ from graphengine.commands.reports import report_failure, report_problems, report
 from graphengine.console import EventLines, ProgressDisplay
 from graphengine.engine import Engine, RunResult
 from graphengine.engine.context import RunServices
-from graphengine.errors import GraphEngineError, InvalidWorkflow, NodeFailed, Problem
+from graphengine.errors import GraphEngineError, NodeFailed, Problem
 
 if TYPE_CHECKING:
+    from graphengine.core.plan import Plan
     from graphengine.core.workflow import Workflow
     from graphengine.many import Case
     from graphengine.sweep import Axis
@@ -79,11 +80,6 @@ class _Runs:
         self.warn(warnings)
         return workflows
 
-    def refuse(self, problems: Sequence[Problem]) -> None:
-        """Raise if any problem is more than a warning."""
-        if not all(problem.warning for problem in problems):
-            raise InvalidWorkflow(problems, self._given.source)
-
     def warn(self, problems: Sequence[Problem]) -> None:
         """Show what stops nothing."""
         if problems and self.as_json:
@@ -96,7 +92,11 @@ class _Runs:
         embedded = None if self.options.no_metadata else workflow
         return RunServices(self.engine.settings, embedded, cancel=self._cancel)
 
-    def run(self, workflow: Workflow, display: EventLines | ProgressDisplay) -> RunResult:
+    def plan(self, workflow: Workflow) -> Plan:
+        """Check a workflow, and plan it."""
+        return self.engine.plan(workflow, targets=self.targets, source=self._given.source)
+
+    def run(self, workflow: Workflow, display: EventLines | ProgressDisplay, plan: Plan | None = None) -> RunResult:
         """Run a workflow and show its events."""
         return self.engine.run(
             workflow,
@@ -105,6 +105,7 @@ class _Runs:
             services=self.services(workflow),
             source=self._given.source,
             path=self._given.path,
+            plan=plan,
         )
 
     def run_case(self, case: Case, workflow: Workflow, display: EventLines | ProgressDisplay) -> RunResult | None:
@@ -134,12 +135,11 @@ class _Runs:
 
 
 def _run_once(runs: _Runs) -> int:
-    problems = runs.check(runs.workflow)
-    runs.refuse(problems)
-    runs.warn(problems)
+    plan = runs.plan(runs.workflow)
+    runs.warn(plan.warnings)
     try:
         with runs.display() as display:
-            result = runs.run(runs.workflow, display)
+            result = runs.run(runs.workflow, display, plan)
     except NodeFailed as error:
         if not runs.as_json:
             report_failure(error)
@@ -167,7 +167,7 @@ def _run_sweep(runs: _Runs) -> int:
     axes = _axes(runs)
     cases = combine(axes)
     workflows = runs.check_all(cases)
-    outputs = PictureOutput.of(runs.engine.plan(workflows[0], targets=runs.targets))
+    outputs = PictureOutput.of(runs.plan(workflows[0]))
     pictures: list[list[Image | None]] = [[] for _ in outputs]
     failed = False
     with runs.display(len(cases), "run") as display:

@@ -58,11 +58,13 @@ class Graph:
         nodes: By id, in the order of the file.
         outputs: The workflow's declared outputs: name -> node and output.
         is_flat: The workflow had neither sub-graphs nor muted or bypassed nodes: nodes are as in the file.
+        warnings: What is wrong with the workflow and stops nothing.
     """
 
     nodes: Mapping[str, GraphNode]
     outputs: Mapping[str, Link]
     is_flat: bool = True
+    warnings: tuple[Problem, ...] = ()
 
     def nodes_of(self, targets: Iterable[str]) -> list[str]:
         """Give the nodes that targets name; the name of a sub-graph's node stands for those inside that end in it."""
@@ -117,7 +119,7 @@ def build_graph(
     graph, problems = _Checker(workflow, definitions, files, function_of, given).run(targets)
     if not all(problem.warning for problem in problems):
         raise InvalidWorkflow(problems, source)
-    return graph
+    return replace(graph, warnings=tuple(problems)) if problems else graph
 
 
 def misfits(
@@ -163,7 +165,7 @@ def recheck_literals(
             if old.definition.has_refine:  # then nodes far from it may not fit it any more
                 return None
             nodes[id_] = old._replace(literals=checker.literals[id_])
-    return Graph(nodes, graph.outputs) if not checker.problems else None
+    return replace(graph, nodes=nodes) if not checker.problems else None
 
 
 def _same_types(now: Mapping[str, object], before: Mapping[str, object]) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from graphengine.core.graph import Files, FileValue, Graph, GraphNode
 from graphengine.core.parameters import parameters_of
 from graphengine.core.registry import RunnableNode
 from graphengine.core.subgraphs import SubgraphValue
-from graphengine.errors import GraphEngineError
+from graphengine.errors import GraphEngineError, Problem
 
 __all__ = ["FingerprintOf", "Plan", "Step", "fingerprints", "late_key", "make_plan", "replan"]
 
@@ -56,11 +56,13 @@ class Plan:
     Attributes:
         targets: Indices of the steps that the run is for.
         outputs: The workflow's declared outputs: name -> step index and position; those of targets.
+        warnings: What is wrong with the workflow and stops nothing.
     """
 
     steps: tuple[Step, ...]
     targets: tuple[int, ...]
     outputs: Mapping[str, tuple[int, int]]
+    warnings: tuple[Problem, ...] = ()
 
     @cached_property
     def readers(self) -> tuple[int, ...]:
@@ -113,7 +115,7 @@ def make_plan(
             node = node._replace(id=prefix + id_)
         steps.append(Step(index, node, key, sources, lazy & sources.keys() if lazy else lazy, late))
     outputs = {name: _source(graph, index_of, link) for name, link in graph.outputs.items() if link[0] in ids}
-    return Plan(tuple(steps), tuple(index_of[id_] for id_ in ids), outputs)
+    return Plan(tuple(steps), tuple(index_of[id_] for id_ in ids), outputs, graph.warnings)
 
 
 def fingerprints(function_of: Callable[[NodeDefinition], RunnableNode], files: Files) -> FingerprintOf:
@@ -153,7 +155,7 @@ def replan(earlier: Plan, graph: Graph, *, environment: str, fingerprint_of: Fin
         fresh.add(index)
     if not fresh:
         return earlier
-    plan = Plan(tuple(steps), earlier.targets, earlier.outputs)
+    plan = replace(earlier, steps=tuple(steps))
     plan.__dict__["readers"] = earlier.readers  # the links are the same
     return plan
 

@@ -93,6 +93,8 @@ class Planner:
         if changed is None:
             return None
         changed |= earlier.reads_files
+        if any(problem.node is None or problem.node in changed for problem in earlier.plan.warnings):
+            return None  # it may be right now, or wrong in another way
         graph = earlier.graph
         if changed:
             rechecked = recheck_literals(

@@ -122,6 +122,7 @@ class Engine:
         services: RunServices | None = None,
         source: str = "workflow",
         path: Path | None = None,
+        plan: Plan | None = None,
     ) -> RunResult:
         """Check a workflow and run it.
 
@@ -131,6 +132,7 @@ class Engine:
             services: For a caller that cancels the run or embeds another workflow than this one in pictures.
             source: What messages call the workflow.
             path: Its file, under which its runs are recorded.
+            plan: What ``plan`` gave for it and these targets, for a caller that looked at that first.
 
         Raises:
             InvalidWorkflow: nothing has run then.
@@ -140,7 +142,8 @@ class Engine:
         """
         check_device(self.settings.device)
         services = services or RunServices(self.settings, workflow)
-        plan = self.plan(workflow, targets=targets, source=source, settings=services.settings)
+        if plan is None:
+            plan = self.plan(workflow, targets=targets, source=source, settings=services.settings)
         with self._turn:
             services.kept = self._kept
             services.device_memory = self._device_memory

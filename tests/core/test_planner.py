@@ -106,6 +106,18 @@ def test_a_changed_literal_that_is_wrong_is_reported_like_any(planner: Planner, 
         planner.plan(workflow.with_settings({"a.b": 0}), settings)
 
 
+@pytest.mark.parametrize(("changed", "messages"), [("x.value", 1), ("aside.value", 0)], ids=["elsewhere", "there"])
+def test_warnings_stay_until_what_they_warn_of_changes(
+    planner: Planner, registry: Registry, settings: Settings, changed: str, messages: int
+) -> None:
+    nodes = {"x": "Number", "aside": ("Number", {"value": "much"})}
+    before = drawn(nodes, outputs={"out": {"from": "x.number"}})
+    assert [each.node for each in planner.plan(before, settings).warnings] == ["aside"]
+    after = before.with_settings({changed: 5})
+    assert planner.plan(after, settings) == whole(after, registry, settings)
+    assert len(planner.plan(after, settings).warnings) == messages
+
+
 def test_a_file_that_was_written_again_is_noticed(
     planner: Planner, registry: Registry, settings: Settings, tmp_path: Path
 ) -> None:
