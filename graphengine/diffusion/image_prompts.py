@@ -154,9 +154,7 @@ class ImagePrompts:
         network: Any = with_own_modules(self._model.network, readers)  # Any: diffusers' networks are untyped
         network.register_to_config(encoder_hid_dim_type="ip_image_proj")
         network.encoder_hid_proj = nn.Identity()  # tokens are made once, not at every step
-        layers: list[Any] = [
-            self._in_dtype(prompt.ip_adapter.network["layers"]) for prompt in self._prompts
-        ]  # as above
+        layers: list[Any] = [self._part(prompt, "layers") for prompt in self._prompts]  # Any: modules aren't indexable
         for number, name in enumerate(readers):
             network.get_submodule(name).set_processor(self._attention([each[number] for each in layers]))
         result: nn.Module = network
@@ -171,10 +169,10 @@ class ImagePrompts:
         made: nn.Module = attention
         return made
 
-    def _in_dtype(self, part: nn.Module) -> nn.Module:
-        """Give a part of an adapter as the denoiser computes; the adapter itself stays as it is."""
-        device, dtype = self._to["device"], self._to["dtype"]
-        part.to(device)
+    def _part(self, prompt: ImagePrompt, name: str) -> nn.Module:
+        """Give a part of an adapter as the denoiser computes; the adapter's own weights stay in their format."""
+        dtype = self._to["dtype"]
+        part = prompt.ip_adapter.network.to(self._to["device"])[name]
         return part if next(part.parameters()).dtype == dtype else copy.deepcopy(part).to(dtype)
 
     @torch.no_grad()
@@ -189,7 +187,7 @@ class ImagePrompts:
         """Make tokens of the pictures and of nothing, ``[1, 1, T, D]``."""
         made = []
         for prompt in self._prompts:
-            projection = self._in_dtype(prompt.ip_adapter.network["image_proj"])
+            projection = self._part(prompt, "image_proj")
             shown, blank = (projection(each.to(**self._to)) for each in (prompt.shown, prompt.blank))
             made.append((shown.flatten(0, 1)[None, None], blank.repeat(len(shown), 1, 1).flatten(0, 1)[None, None]))
         return made

@@ -20,16 +20,27 @@ def with_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module
     changed = {
         id(network.get_parameter(name)): nn.Parameter(weight, requires_grad=False) for name, weight in weights.items()
     }
-    return _copied(network, changed, set())
+    return _copied(network, changed, set(), weights)
 
 
 def with_own_modules(network: nn.Module, names: Iterable[str]) -> nn.Module:
-    """Copy some modules of a network and those that lead to them; all others and all weights are the same in both."""
-    return _copied(network, {}, {id(network), *(id(network.get_submodule(name)) for name in names)})
+    """Copy some modules of a network and those that lead to them; all others and all weights are the same in both.
+
+    Args:
+        names: Of the modules.
+    """
+    own = [f"{name}." for name in names]
+    return _copied(network, {}, {id(network), *(id(network.get_submodule(name[:-1])) for name in own)}, own)
 
 
-def _copied(network: nn.Module, changed: dict[int, nn.Parameter], own: Set[int]) -> nn.Module:
-    if any("forward" in vars(module) for module in network.modules()):  # a hook that knows its module
+def _copied(network: nn.Module, changed: dict[int, nn.Parameter], own: Set[int], places: Iterable[str]) -> nn.Module:
+    """Copy what leads to changed parameters and own modules.
+
+    Args:
+        places: The names of these: up to each of their dots is the name of a module that is copied.
+    """
+    copies = {""} | {place[:dot] for place in places for dot in range(len(place)) if place[dot] == "."}
+    if any("forward" in vars(network.get_submodule(name)) for name in copies):  # a hook that knows its module
         # deepcopy takes from this what it would copy: the tensors themselves, or what stands for them. Any: deepcopy's
         memo: dict[int, Any] = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
         return copy.deepcopy(network, memo | changed)

@@ -39,6 +39,7 @@ from tests.diffusion.pipelines import CFG, NEGATIVE, POSITIVE, SIZE, STEPS, pict
 from tests.diffusion.tiny_control import LIKE_SD, LIKE_SDXL, controlnet, steered_model
 from tests.diffusion.tiny_image_prompt import Kind, image_encoder, in_parts, ip_adapter, written
 from tests.diffusion.tiny_lora import in_tensors, kohya
+from tests.engine.played_device import GPU, Device
 
 ENCODER = image_encoder()
 
@@ -76,7 +77,7 @@ def piped(kind: Any, model: Model, adapters: list[dict[str, Tensor]], scales: li
     return with_pipeline(kind, model, prepare, image_encoder=ENCODER, feature_extractor=extractor, **given)
 
 
-@pytest.mark.parametrize("kind", ["plain", "plus", "full"])
+@pytest.mark.parametrize("kind", ["plain", "plus", pytest.param("full", marks=pytest.mark.slow)])
 def test_a_picture_is_attended_to_as_in_diffusers(tmp_path: Path, kind: Kind) -> None:
     model = steered_model()
     tensors = ip_adapter(model.network, kind)
@@ -89,7 +90,7 @@ def test_a_picture_is_attended_to_as_in_diffusers(tmp_path: Path, kind: Kind) ->
     assert torch.equal(sampled(model), plain)
 
 
-@pytest.mark.parametrize("kind", ["plain", "plus"])
+@pytest.mark.parametrize("kind", [pytest.param("plain", marks=pytest.mark.slow), "plus"])
 def test_an_xl_model_attends_to_pictures_as_in_diffusers(tmp_path: Path, kind: Kind) -> None:
     model = steered_model(LIKE_SDXL)
     tensors = ip_adapter(model.network, kind)
@@ -260,6 +261,16 @@ def test_guiders_of_three_prompts_attend_too(model: Model, adapter: IPAdapter) -
     two = answerer_for(Guider(prompted, POSITIVE, NEGATIVE, 2.0), batch=1, device="cpu", sparing=False, steps=steps)
     assert torch.allclose(shown, two(Ask(x, 1.0)), atol=1e-4)
     assert not torch.allclose(shown, plain, atol=1e-3)
+
+
+def test_networks_larger_than_the_device_attend_too(model: Model, adapter: IPAdapter) -> None:
+    prompted = with_pictures(model, adapter, encoded(1), weight=1)
+    expected = denoised(prompted)
+    device = Device(0.5)
+    with device.memory.loaded([prompted], GPU):
+        assert torch.equal(denoised(prompted), expected)
+    assert device.visits > 100
+    assert torch.equal(denoised(prompted), expected)
 
 
 def test_a_model_in_another_format_is_served_as_well(model: Model, adapter: IPAdapter) -> None:
