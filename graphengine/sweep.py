@@ -115,11 +115,14 @@ def with_sweep(workflow: Workflow, axes: Sequence[Axis]) -> Workflow:
     return workflow.model_copy(update={"x-sweep": {axis.name: list(axis.values) for axis in axes}})
 
 
-def picture_sheet(pictures: Sequence[Image | None], cases: Sequence[Case], columns: int) -> Image:
-    """Lay the pictures of all combinations out on one sheet, each under its label; white where a run failed."""
+def picture_sheet(pictures: Sequence[Image | None], axes: Sequence[Axis]) -> Image:
+    """Lay the pictures of all combinations out on one sheet; white where a run failed.
+
+    A column for each value of the last axis, and a row for each combination of the others.
+    """
     import torch
 
-    from graphengine.diffusion.images import grid
+    from graphengine.diffusion.images import grid, table
 
     batches = [None if each is None else each if len(each) == 1 else grid(each, gap=2) for each in pictures]
     height = max((each.shape[1] for each in batches if each is not None), default=1)
@@ -128,11 +131,10 @@ def picture_sheet(pictures: Sequence[Image | None], cases: Sequence[Case], colum
     for index, each in enumerate(batches):
         if each is not None:
             sheet[index, : each.shape[1], : each.shape[2]] = each[0]
-    labels = [
-        case.label if batch is not None else f"{case.label} (failed)"
-        for case, batch in zip(cases, batches, strict=True)
-    ]
-    return grid(Image(sheet), columns=columns, gap=8, labels=labels)
+    *others, last = axes
+    rows = [case.label for case in combine(others)] if others else []
+    columns = [_label({last.name: value}) for value in last.values]
+    return table(Image(sheet), column_heads=columns, row_heads=rows, gap=8)
 
 
 def _divided(text: str) -> list[str]:

@@ -149,10 +149,13 @@ def test_a_sweep_lays_its_pictures_out_on_one_sheet(run: Run, tmp_path: Path) ->
     path = tmp_path / "out" / "sweep_00001.png"
     assert (code, out.splitlines()[-1]) == (0, str(path)), err
     with Image.open(path) as picture:
-        assert picture.width == 3 * 128 + 2 * 8
-        assert picture.height > 2 * 64 + 8
-        assert picture.convert("L").getpixel((3, 3)) == 0
-        assert picture.convert("L").getpixel((100, 3)) == 255
+        line, left = 16, picture.width - (3 * 128 + 2 * 8)  # heads of columns above, and of rows at the left
+        assert left > 8
+        assert picture.height == line + 2 * 64 + 8
+        grey = picture.convert("L")
+        assert (grey.getpixel((left + 3, line + 3)), grey.getpixel((left + 100, line + 3))) == (0, 255)
+        heads = [(left, 0, left + 128, line), (0, line, left, line + 64), (0, line + 72, left, line + 136)]
+        assert all((grey.crop(head).getextrema() or (255,))[0] < 128 for head in heads)
     embedded = parse_workflow(read_embedded_workflow(path))
     assert (embedded.model_extra or {})["x-sweep"] == {"height": [32, 64], "width": [64, 96, 128]}
     assert run("run", path, "--out", tmp_path / "again")[0] == 0
@@ -171,7 +174,8 @@ def test_where_a_run_failed_the_sheet_is_white(run: Run, tmp_path: Path) -> None
     assert "node 'grid' (ImageGrid) failed: input 'labels': 2 labels for 1 pictures." in err
     with Image.open(tmp_path / "out" / "sweep_00001.png") as picture:
         grey = picture.convert("L")
-        assert (grey.getpixel((3, 3)), grey.getpixel((64 + 8 + 3, 3))) == (0, 255), out
+        top = picture.height - 64
+        assert (grey.getpixel((3, top + 3)), grey.getpixel((64 + 8 + 3, top + 3))) == (0, 255), out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 from graphengine.authoring.context import Blocked
@@ -70,7 +70,8 @@ class _Runs:
         from graphengine.core.graph import check
 
         registry, settings = self.engine.registry, self.engine.settings
-        return check(workflow, registry.definitions, settings, targets=self.targets, function_of=registry.function)
+        with redirect_stdout(sys.stderr):  # what packs print
+            return check(workflow, registry.definitions, settings, targets=self.targets, function_of=registry.function)
 
     def check_all(self, cases: Sequence[Case]) -> list[Workflow]:
         """Check each case before the first runs."""
@@ -128,7 +129,9 @@ class _Runs:
         """Show progress, and let the first Ctrl-C end the run in order."""
         with _cancel_on_interrupt(self._cancel):
             if self.as_json:
-                yield EventLines(sys.stdout, number_as)
+                lines = EventLines(sys.stdout, number_as)
+                with redirect_stdout(sys.stderr):  # what nodes print; standard output is for events alone
+                    yield lines
             else:
                 with ProgressDisplay(self.workflow, count) as display:
                     yield display
@@ -178,7 +181,7 @@ def _run_sweep(runs: _Runs) -> int:
                 kept.append(None if result is None else output.taken_from(result))
     for output, kept in zip(outputs, pictures, strict=True):
         if any(each is not None for each in kept):
-            _write_sheet(runs, axes, cases, output.name, kept)
+            _write_sheet(runs, axes, output.name, kept)
     return FAILED if failed else DONE
 
 
@@ -192,12 +195,10 @@ def _axes(runs: _Runs) -> list[Axis]:
     ]
 
 
-def _write_sheet(
-    runs: _Runs, axes: Sequence[Axis], cases: Sequence[Case], output: str, pictures: Sequence[Image | None]
-) -> None:
+def _write_sheet(runs: _Runs, axes: Sequence[Axis], output: str, pictures: Sequence[Image | None]) -> None:
     from graphengine.sweep import picture_sheet, with_sweep
 
-    sheet = picture_sheet(pictures, cases, columns=len(axes[-1].values))
+    sheet = picture_sheet(pictures, axes)
     folder = runs.services(with_sweep(runs.workflow, axes)).output_folder(lambda shown: None)
     (path,) = folder.write_images(sheet, "sweep")
     print(json.dumps({"type": "sheet", "output": output, "path": str(path)}) if runs.as_json else path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ from graphengine.errors import InputError
 from graphengine.types import Image, Mask
 
 LABEL_SIZE = 12
+_LINE = LABEL_SIZE + 4
+_MARGIN = 8
 
 # Pillow raises any of these for damaged files.
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Picture.DecompressionBombError)
@@ -130,13 +132,50 @@ def grid(images: Image, *, columns: int = 0, gap: int = 0, labels: Sequence[str]
     columns = min(columns or math.ceil(math.sqrt(count)), count)
     rows = math.ceil(count / columns)
     texts = [_wrapped(label, width) for label in labels]
-    space = (LABEL_SIZE + 4) * max((len(lines) for lines in texts), default=0)
+    space = _LINE * max((len(lines) for lines in texts), default=0)
     sheet = torch.ones(rows * (height + space + gap) - gap, columns * (width + gap) - gap, 3)
     for index, image in enumerate(images):
         top, left = index // columns * (height + space + gap), index % columns * (width + gap)
         sheet[top : top + height, left : left + width] = image
         if space:
             sheet[top + height : top + height + space, left : left + width] = _label(texts[index], width, space)
+    return Image(sheet[None])
+
+
+def table(images: Image, *, column_heads: Sequence[str], row_heads: Sequence[str] = (), gap: int = 0) -> Image:
+    """Arrange a batch in rows on a white sheet, with a text above each column, and one before each row or none.
+
+    Args:
+        gap: Pixels between pictures.
+
+    Returns:
+        One picture, [1, H, W, 3].
+
+    Raises:
+        InputError: if there is not a picture for each row and column.
+    """
+    count, height, width = images.shape[:3]
+    rows, columns = max(len(row_heads), 1), len(column_heads)
+    if count != rows * columns:
+        raise InputError("images", f"{count} pictures for {rows} rows of {columns}.", "Give one for each.")
+    side = min(_widest(row_heads), max(width, _widest(word for head in row_heads for word in head.split())))
+    left = side + _MARGIN if side else 0
+    above, beside = (
+        [_wrapped(head, room) for head in heads] for heads, room in ((column_heads, width), (row_heads, side))
+    )
+    top = _LINE * max(map(len, above))
+    step = max([height, *(_LINE * len(lines) for lines in beside)]) + gap
+    sheet = torch.ones(top + rows * step - gap, left + columns * (width + gap) - gap, 3)
+    for column, lines in enumerate(above):
+        start = left + column * (width + gap)
+        sheet[:top, start : start + width] = _label(lines, width, top)
+    for row, lines in enumerate(beside):
+        tall = _LINE * len(lines)
+        start = top + row * step + max(height - tall, 0) // 2
+        sheet[start : start + tall, :side] = _label(lines, side, tall)
+    for index, image in enumerate(images):
+        start_y, start_x = top + index // columns * step, left + index % columns * (width + gap)
+        sheet[start_y : start_y + height, start_x : start_x + width] = image
     return Image(sheet[None])
 
 
@@ -200,9 +239,14 @@ def _wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
+def _widest(texts: Iterable[str]) -> int:
+    font = ImageFont.load_default(LABEL_SIZE)
+    return math.ceil(max((font.getlength(text) for text in texts), default=0))
+
+
 def _label(lines: Sequence[str], width: int, height: int) -> Tensor:
     strip = Picture.new("L", (width, height), 255)
     font, draw = ImageFont.load_default(LABEL_SIZE), ImageDraw.Draw(strip)
     for row, line in enumerate(lines):
-        draw.text((width / 2, (row + 0.5) * (LABEL_SIZE + 4)), line, fill=0, font=font, anchor="mm")
+        draw.text((width / 2, (row + 0.5) * _LINE), line, fill=0, font=font, anchor="mm")
     return torch.from_numpy(np.asarray(strip, dtype=np.float32) / 255)[..., None]  # [H, W, 1]

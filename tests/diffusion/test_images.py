@@ -255,6 +255,38 @@ def test_long_labels_are_wrapped() -> None:
     assert (long[0, 8:, :60] < 0.5).any(dim=2).any(dim=1).sum() > line, "several lines hold ink"
 
 
+def test_a_table_has_a_text_for_each_row_and_column() -> None:
+    """
+             one  two
+    first     0   1/4
+    second   1/2  3/4
+    """
+    batch = Image(torch.stack([torch.full((40, 60, 3), value) for value in (0.0, 0.25, 0.5, 0.75)]))
+    sheet = images.table(batch, column_heads=["one", "two"], row_heads=["first", "second"], gap=2)[0, :, :, 0]
+    line, left = images.LABEL_SIZE + 4, sheet.shape[1] - 2 * 60 - 2
+    assert sheet.shape[0] == line + 2 * 40 + 2
+    assert sheet[:line, :left].min() == 1
+    heads = [
+        sheet[:line, left:][:, :60],
+        sheet[:line, left + 62 :],
+        sheet[line:, :left][:40],
+        sheet[line + 42 :, :left],
+    ]
+    assert all(head.min() < 0.5 and head.max() == 1 for head in heads)
+    pictures = sheet[line:, left:]
+    assert [pictures[y, x] for y in (20, 62) for x in (30, 92)] == [0, 0.25, 0.5, 0.75]
+    assert (pictures[40:42] == 1).all()
+    with pytest.raises(InputError, match="4 pictures for 1 rows of 3"):
+        images.table(batch, column_heads=["a", "b", "c"])
+
+
+def test_heads_taller_than_pictures_move_the_rows_apart() -> None:
+    batch = Image(torch.zeros(2, 8, 30, 3))
+    sheet = images.table(batch, column_heads=["x"], row_heads=["a b c d e f g h i j k l m n"] * 2)[0]
+    assert sheet.shape[0] >= 5 * (images.LABEL_SIZE + 4)
+    assert sheet[:, -30:].mean(dim=(1, 2)).eq(0).sum() == 16
+
+
 def test_grid_labels_are_drawn_under_their_pictures() -> None:
     batch = Image(torch.zeros(2, 10, 60, 3))
     sheet = images.grid(batch, columns=2, labels=["step 1", ""])
