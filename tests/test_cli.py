@@ -125,6 +125,41 @@ def test_a_refused_input_ends_with_1_and_without_traceback(run: Run) -> None:
     assert err.startswith("node 'r' (Refuse) failed: input 'width': 3 is odd.\n  Choose an even one.\n")
 
 
+def test_what_nodes_and_packs_print_is_no_json(run: Run, tmp_path: Path) -> None:
+    pack = tmp_path / "chatty.py"
+    pack.write_text(CHATTY, encoding="utf-8")
+    doc = document({"say": ("chatty.Say", {"text": "a"})}, outputs={"said": {"from": "say.said"}})
+    for command in ("run", "plan"):
+        code, out, err = run(command, doc, "--pack", pack, "--json")
+        assert code == 0, err
+        assert all(isinstance(json.loads(line), dict) for line in out.splitlines())
+        assert "loading" in err
+        assert "checking" in err
+    assert "saying a" in run("run", doc, "--pack", pack, "--json", "--no-cache")[2]
+    assert "saying a" in run("run", doc, "--pack", pack, "--no-cache")[1]
+
+
+CHATTY = """
+from graphengine import node
+
+print("loading")
+
+@node("chatty.Say", category="test", outputs="said")
+def say(text: str) -> str:
+    '''Say something.
+
+    Args:
+        text: What to say.
+    '''
+    print("saying", text)
+    return text
+
+@say.check
+def _(text: str) -> None:
+    print("checking")
+"""
+
+
 def test_a_blocked_output_is_printed_with_its_reason(run: Run, tmp_path: Path) -> None:
     pack = tmp_path / "blocking.py"
     pack.write_text(BLOCKING, encoding="utf-8")

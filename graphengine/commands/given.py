@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -72,7 +73,8 @@ def make_engine(options: argparse.Namespace, settings: Settings) -> Engine:
     from graphengine.engine import Engine
     from graphengine.engine.record import Record
 
-    loaded, failures = load_packs(find_packs(settings, options.pack))
+    with redirect_stdout(sys.stderr):  # what packs print; standard output is for what was asked
+        loaded, failures = load_packs(find_packs(settings, options.pack))
     registry = Registry(loaded, failures)
     report_packs(registry.definitions)
     return Engine(registry, settings, Record(settings.record_file))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import redirect_stdout
 
 from graphengine.commands.given import (
     function_of,
@@ -44,7 +45,8 @@ def plan(options: argparse.Namespace) -> int:
     engine = make_engine(options, read_settings(options, given.path))
     settings = parse_settings(options.settings, given.document, engine.registry.definitions)
     workflow = given.document.with_settings(settings)
-    report = explain_plan(engine, workflow, targets=parse_targets(options), source=given.source, path=given.path)
+    with redirect_stdout(sys.stderr):  # what packs print while they are asked
+        report = explain_plan(engine, workflow, targets=parse_targets(options), source=given.source, path=given.path)
     print(json.dumps(report.as_json()) if options.json else describe_plan(report))
     return DONE if report.is_sound else INVALID
 
@@ -58,7 +60,8 @@ def why(options: argparse.Namespace) -> int:
     engine = make_engine(options, read_settings(options, given.path))
     settings = parse_settings(options.settings, given.document, engine.registry.definitions)
     workflow = given.document.with_settings(settings)
-    report = explain_node(engine, workflow, options.node, source=given.source, path=given.path)
+    with redirect_stdout(sys.stderr):
+        report = explain_node(engine, workflow, options.node, source=given.source, path=given.path)
     print(json.dumps(report.as_json()) if options.json else describe_why(report))
     return DONE
 
