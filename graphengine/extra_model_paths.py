@@ -33,6 +33,7 @@ KIND_FOLDERS: Mapping[str, tuple[str, ...]] = {
     "ipadapter": ("ipadapter",),
     "embeddings": ("embeddings",),
     "upscale_models": ("upscale_models",),
+    "pipelines": ("pipelines", "diffusers"),
 }
 """The kinds of model files, each with the names that its folders have."""
 

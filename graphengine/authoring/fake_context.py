@@ -207,6 +207,10 @@ class FakeContext(Progress):
             self._kept[key] = factory()
         return self._kept[key]
 
+    def shared(self, key: str, factory: Callable[[], T]) -> T:
+        made: T = self.keep(f"shared/{key}", factory)
+        return made
+
 
 def _write_numbered(write: Callable[[Path], object], base: Path, suffix: str) -> Path:
     base.parent.mkdir(parents=True, exist_ok=True)

@@ -58,6 +58,19 @@ def weights_dtype(
     return torch.bfloat16 if overflows or stored == torch.bfloat16 else torch.float16
 
 
+def pipeline_dtype(precision: Precision, device: torch.device | str, stored: torch.dtype) -> torch.dtype:
+    """Choose the format of a network of any kind: as in the file, but what a CPU computes fast instead of halves."""
+    kept = stored if stored in (torch.float32, torch.float16, torch.bfloat16) else torch.float32
+    if precision == "file":
+        return kept
+    if precision != "auto":
+        chosen: torch.dtype = getattr(torch, precision)
+        return chosen
+    if torch.device(device).type == "cpu" and kept != torch.float32:
+        return torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
+    return kept
+
+
 def cpu_multiplies_bfloat16() -> bool:
     """Tell whether the CPU has instructions for it; without them bfloat16 is slower than float32."""
     cpu: Any = torch.cpu  # Any: these aren't declared, and missing on some platforms

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, CLIPTokenizer
 from graphengine.config import Precision
 from graphengine.diffusion.checkpoint_writing import WEIGHTS_STEM
 from graphengine.diffusion.model_files import find_weights, read_header
-from graphengine.diffusion.precision import STORED, weights_dtype
+from graphengine.diffusion.precision import STORED, pipeline_dtype, weights_dtype
 from graphengine.errors import ModelFileError
 from graphengine.types import Family
 
@@ -60,6 +60,32 @@ class Opener:
         return _open(part, opened)
 
 
+def open_network(
+    kind: Any, part: Path, stem: str, *, precision: Precision, device: torch.device | str
+) -> nn.Module:  # Any: a class of diffusers or transformers, untyped
+    """Open a network of any class from its folder.
+
+    Args:
+        stem: The first word of its files' names.
+
+    Raises:
+        ModelFileError: if it is damaged, or lacks a weight.
+    """
+    stored, variant = _stored(part, stem)
+    dtype = pipeline_dtype(precision, device, stored)
+    named = {"torch_dtype" if stem == WEIGHTS_STEM else "dtype": dtype}
+
+    def opened() -> tuple[nn.Module, Mapping[str, Any]]:  # Any: a loading report
+        network, report = kind.from_pretrained(
+            part, variant=variant, ignore_mismatched_sizes=True, output_loading_info=True, local_files_only=True,
+            use_safetensors=True, **named,
+        )  # fmt: skip
+        lacking = {name: names for name, names in report.items() if name != "unexpected_keys"}
+        return network, lacking  # files often hold what an older version of the class had
+
+    return _open(part, opened)
+
+
 def _stored(part: Path, stem: str) -> tuple[torch.dtype, str | None]:
     """Check a part's weights and tell in which format most of them are, and their variant."""
     files, variant = find_weights(part, stem)
@@ -74,7 +100,7 @@ def _stored(part: Path, stem: str) -> tuple[torch.dtype, str | None]:
 def _open(part: Path, opened: Callable[[], tuple[nn.Module, Mapping[str, Any]]]) -> nn.Module:  # Any: a loading report
     """Load a part, insist that every weight fitted, and freeze it."""
     try:
-        with _quiet_libraries():
+        with quiet_libraries():
             network, report = opened()
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
         # Both libraries raise any of these when a configuration contradicts itself.
@@ -113,7 +139,7 @@ def load_tokenizer(folder: Path, kind: str) -> Any:  # Any: tokenizers' own meth
 
 
 @contextmanager
-def _quiet_libraries() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """Keep progress bars and reports of the libraries off the terminal: what matters is raised."""
     libraries: tuple[Any, Any] = (transformers.utils.logging, diffusers.utils.logging)  # Any: untyped functions
     before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphengine.config import Settings
 from graphengine.core.events import NodeMetrics, NodePreview, NodeProgress, NodeShowed, NodeWarning
+from graphengine.core.fingerprint import step_key
 from graphengine.core.parameters import parameters_of
 from graphengine.core.progress import Progress
 from graphengine.core.registry import RunnableNode
 from graphengine.core.subgraphs import SubgraphValue
 from graphengine.core.workflow import Workflow
 from graphengine.engine.assets import AssetStore
-from graphengine.engine.cache import Shown
+from graphengine.engine.cache import Cache, Result, Shown
 from graphengine.engine.device_memory import DeviceMemory
 from graphengine.engine.outputs import OutputFolder, path_inside
 from graphengine.engine.previews import preview_jpeg
@@ -103,6 +104,7 @@ class ExecutionContext(Progress):
         *,
         node_type: str = "",
         run_subgraph: RunSubgraph | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.node_id = node_id
         self._run_subgraph = run_subgraph
@@ -112,6 +114,7 @@ class ExecutionContext(Progress):
         self.work_bytes = 0
         self._services = services
         self._emit = emit
+        self._cache = cache
         self._next_preview = 0.0
 
     @property
@@ -185,6 +188,18 @@ class ExecutionContext(Progress):
         if full_key not in self._services.kept:
             self._services.kept[full_key] = factory()
         return self._services.kept[full_key]
+
+    def shared(self, key: str, factory: Callable[[], T]) -> T:
+        full_key = step_key("shared", self._node_type, key)
+        kept = self._cache.get(full_key) if self._cache is not None else None
+        if kept is not None:
+            found: T = kept.values[0]
+            return found
+        started = time.perf_counter()
+        made = factory()
+        if self._cache is not None:
+            self._cache.put(full_key, Result([made], seconds=time.perf_counter() - started, storable=False))
+        return made
 
     def _show(self, shown: Shown) -> None:
         if shown.asset is None:  # a folder, which the node fills itself

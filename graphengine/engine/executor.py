@@ -241,7 +241,12 @@ class _Run(RunState):
         if function.context_parameter is not None:
             run_subgraph = partial(self._run_subgraph, step, arguments)
             context = ExecutionContext(
-                self.services, node.id, self.emit, node_type=node.definition.id, run_subgraph=run_subgraph
+                self.services,
+                node.id,
+                self.emit,
+                node_type=node.definition.id,
+                run_subgraph=run_subgraph,
+                cache=self.cache,
             )
         self.emit(NodeStarted, node=node.id, node_type=node.definition.id)
         started = time.perf_counter()

@@ -20,6 +20,8 @@ pack = NodePack(
         "graphengine_nodes.noise_levels",
         "graphengine_nodes.previewing",
         "graphengine_nodes.merging",
+        "graphengine_nodes.pipelines",
+        "graphengine_nodes.media",
         "graphengine_nodes.saving",
         "graphengine_nodes.masks",
         "graphengine_nodes.images",
