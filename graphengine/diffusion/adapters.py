@@ -255,9 +255,10 @@ def _check_fit(network: nn.Module, updates: dict[str, Update], file: LoraFile, s
     for name, update in updates.items():
         parameter = parameters.get(name)
         size = None if parameter is None else (parameter.shape[0], parameter[0].numel())
-        if size != update.size:
+        rows, values = update.size
+        if size is None or size != (rows, size[1] if values is None else values):
             has = "no such weight" if size is None else "one of {} × {}".format(*size)
-            changes = "it changes {!r} of {} × {}".format(name, *update.size)
+            changes = f"it changes {name!r} of {rows}" + (" rows" if values is None else f" × {values}")
             raise _other_family(file, source, network, f"{changes}; there is {has}")
 
 

@@ -1,4 +1,4 @@
-"""Read adapters from files: LoRA, LoHa, LoKr, DoRA and whole differences, in any of their programs' spellings."""
+"""Read adapters from files: LoRA, LoHa, LoKr, DoRA, OFT, whole differences, in any of their programs' spellings."""
 
 from __future__ import annotations
 
@@ -14,13 +14,21 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from graphengine.diffusion.lora_names import IN_FOLDER, Part, prompt_width, split_name, weights_file
-from graphengine.diffusion.lora_updates import Decomposed, Difference, Hadamard, Kronecker, LowRank, Update
+from graphengine.diffusion.lora_updates import (
+    Decomposed,
+    Difference,
+    Hadamard,
+    Kronecker,
+    LowRank,
+    Rotation,
+    Update,
+)
 from graphengine.diffusion.model_files import read_header, read_json
 from graphengine.errors import ModelFileError
 
 _OTHER_METHODS = {
-    "oft_": "OFT",
-    "boft": "BOFT",
+    "boft_": "BOFT in PEFT's form",
+    "oft_": "OFT in PEFT's form",
     ".on_input": "(IA)³",
     "glora": "GLoRA",
     ".a1.": "GLoRA",
@@ -123,15 +131,16 @@ def _sorted_by_layer(
     for mark, method in _OTHER_METHODS.items():
         if any(mark in name for name in unknown):
             raise ModelFileError(
-                f"{path}: an adapter of the kind {method} can't be used\n  Choose a LoRA, LoHa, LoKr or DoRA."
+                f"{path}: an adapter of the kind {method} can't be used\n"
+                "  Choose a LoRA, LoHa, LoKr or DoRA, or an OFT of kohya's scripts or LyCORIS."
             )
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         what = "tensors that no LoRA has" if layers else "no LoRA: its tensors have other names"
         raise ModelFileError(
             f"{path}: {what}, such as {unknown[0]!r}{more}\n"
-            "  Choose a LoRA, LoHa, LoKr or DoRA of kohya's scripts, LyCORIS, diffusers or PEFT. Checkpoints belong "
-            "in LoadCheckpoint, ControlNets in LoadControlNet."
+            "  Choose a LoRA, LoHa, LoKr, DoRA or OFT of kohya's scripts, LyCORIS, diffusers or PEFT. Checkpoints "
+            "belong in LoadCheckpoint, ControlNets in LoadControlNet."
         )
     if not layers:
         raise ModelFileError(f"{path}: this LoRA is empty\n  Choose another file.")
@@ -217,6 +226,10 @@ def _weight_change(roles: Roles, scaling: _Scaling) -> tuple[Update | None, floa
         decomposed = [factors for factors in (second, first) if len(factors) > 1]
         scale = scaling.at(decomposed[0][1].shape[0] if decomposed else None)
         change = Kronecker(first, second, roles.pop("lokr_t2", None), scale)
+    elif "oft_blocks" in roles:
+        blocks = roles.pop("oft_blocks")
+        rows = blocks.shape[-3] * blocks.shape[-1]
+        change = Rotation(blocks, roles.pop("rescale", None), limit=(scaling.alpha or 0.0) * rows)
     elif "diff" in roles or "w_norm" in roles:
         change = Difference(roles.pop("diff") if "diff" in roles else roles.pop("w_norm"))
     if roles:

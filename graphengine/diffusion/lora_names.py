@@ -4,6 +4,7 @@ A tensor's name says which network it is for, which layer of it, and what it is 
 
     lora_unet_down_blocks_1_attentions_0_proj_in.lora_up.weight         kohya's scripts, LyCORIS
     lora_unet_input_blocks_4_1_proj_in.hada_w1_a                        the same, for SDXL in the original numbering
+    oft_unet_down_blocks_1_attentions_0_proj_in.oft_blocks              kohya's scripts, for rotations
     unet.down_blocks.1.attentions.0.proj_in.lora_B.weight               diffusers, PEFT
     unet.down_blocks.1.….attn1.processor.to_q_lora.up.weight            diffusers before 0.22
     └──────────── layer ──────────────────┘ └── role ──┘
@@ -33,7 +34,7 @@ _PREFIXES: tuple[tuple[str, Part], ...] = (
         "text_encoder",
     ),
     (
-        r"unet\.|transformer\.|lora_unet_|lora_transformer_|lycoris_|(?:model\.)?diffusion_model\."
+        r"unet\.|transformer\.|lora_unet_|oft_unet_|lora_transformer_|lycoris_|(?:model\.)?diffusion_model\."
         r"|(?=(?:down_blocks|mid_block|up_blocks|transformer_blocks)\.)",
         "denoiser",
     ),
@@ -43,7 +44,7 @@ _ROLES = re.compile(
     r"(?P<old>_lora|\.lora_linear_layer|\.lora)\.(?P<side>up|down)\.weight$"
     r"|\.lora_(?P<factor>up|down|mid|A|B)(?:\.(?!weight|bias)\w+)?(?P<bias>\.bias)?(?:\.weight)?$"
     r"|\.(?P<magnitude>lora_magnitude_vector)(?:\.(?!weight)\w+)?(?:\.weight)?$"
-    r"|\.(?P<plain>alpha|dora_scale|hada_[wt]\w+|lokr_[wt]\w+|diff|diff_b|w_norm|b_norm)$"
+    r"|\.(?P<plain>alpha|dora_scale|hada_[wt]\w+|lokr_[wt]\w+|diff|diff_b|w_norm|b_norm|oft_blocks|rescale)$"
 )
 _FACTORS = {"up": "up", "B": "up", "down": "down", "A": "down", "mid": "mid"}
 _PEFT = "base_model.model."

@@ -5,6 +5,8 @@
     Kronecker    w1 ⊗ w2 · scale                            LoKr, Yeh et al. 2023, arXiv:2309.14859
     Difference   as it is
     Decomposed   magnitude · (W + change) / |W + change|    DoRA, Liu et al. 2024, arXiv:2402.09353
+    Rotation     Rᵀ W, block by block                       OFT, Qiu et al. 2023, arXiv:2306.07280
+                 … R₂ R₁ W, each of other blocks            BOFT, Liu et al. 2023, arXiv:2311.06243
 
 Weights of convolutions are ``[out, in, height, width]``; factors see them as ``[out, in * height * width]``, or with a
 core tensor (Tucker, or CP decomposition) as they are.
@@ -25,8 +27,8 @@ class Update(Protocol):
     """A change of one weight."""
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Rows of the weights it fits, and values in each: ``out, in * height * width``."""
+    def size(self) -> tuple[int, int | None]:
+        """Rows of the weights it fits, and values in each: ``out, in * height * width``; None for any number."""
 
     def add_to(self, weight: Tensor, strength: float) -> None:
         """Change a float32 weight in place; ``strength`` 1 is the whole change."""
@@ -149,7 +151,7 @@ class Decomposed:
     by_input: bool = False
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> tuple[int, int | None]:
         return self.change.size
 
     def add_to(self, weight: Tensor, strength: float) -> None:
@@ -161,6 +163,66 @@ class Decomposed:
         shape = [-1 if axis == kept else 1 for axis in range(weight.ndim)]
         changed *= self.magnitude.to(weight).view(shape) / length.clamp_min(torch.finfo(weight.dtype).tiny)
         weight.lerp_(changed, strength)
+
+
+@dataclass(frozen=True, eq=False)
+class Rotation:
+    """Rotations among a weight's rows, which leave the angles between its columns as they are.
+
+    A block A gives the rotation ``(I + Q)(I - Q)⁻¹`` with ``Q = A - Aᵀ``, by Cayley's transform. LyCORIS and kohya's
+    scripts rotate by its transpose, except in a butterfly.
+
+    Attributes:
+        blocks: ``[blocks, n, n]`` of neighbouring rows; or a butterfly's ``[stages, blocks, n, n]``, whose stage i
+            rotates rows that are ``2^i n / 2`` apart along with their neighbours.
+        rescale: What each row is multiplied by afterwards, ``[out, …]``; None for nothing.
+        limit: Of the norm of all Q together; 0 for none.
+    """
+
+    blocks: Tensor
+    rescale: Tensor | None = None
+    limit: float = 0.0
+
+    @property
+    def size(self) -> tuple[int, int | None]:
+        *stages, blocks, side, width = self.blocks.shape
+        rows = blocks * side
+        spans = [side * 2**stage for stage in range(stages[0])] if stages else []
+        if side != width or len(stages) > 1 or (stages and side % 2) or any(rows % span for span in spans):
+            raise ValueError(f"blocks of {list(self.blocks.shape)}")
+        if self.rescale is not None and self.rescale.numel() != rows:
+            raise ValueError(f"{self.rescale.numel()} factors for {rows} rows")
+        return rows, None
+
+    def add_to(self, weight: Tensor, strength: float) -> None:
+        rows = weight.view(len(weight), -1)  # [out, in * height * width]
+        rotations = torch.lerp(torch.eye(self.blocks.shape[-1]).to(weight), self._rotations(weight), strength)
+        if rotations.ndim == 3:
+            rotated = _turned(rotations.transpose(1, 2), rows)
+        else:
+            rotated = rows
+            for stage, each in enumerate(rotations):
+                half = 2**stage * each.shape[-1] // 2
+                order = torch.arange(len(rows), device=rows.device).view(-1, 2, half).transpose(1, 2).flatten()
+                rotated = torch.empty_like(rows).index_copy_(0, order, _turned(each, rotated[order]))
+        if self.rescale is not None:
+            rotated = rotated * torch.lerp(torch.ones_like(rows[:, :1]), self.rescale.to(weight).view(-1, 1), strength)
+        rows.copy_(rotated)
+
+    def _rotations(self, like: Tensor) -> Tensor:
+        given = self.blocks.to(like)
+        skewed = given - given.mT
+        norm = torch.linalg.vector_norm(skewed)
+        if 0 < self.limit < norm:
+            skewed = skewed * (self.limit / norm)
+        one = torch.eye(given.shape[-1]).to(like).expand_as(given)
+        turned: Tensor = torch.linalg.solve(one - skewed, one + skewed)  # both factors commute
+        return turned
+
+
+def _turned(rotations: Tensor, rows: Tensor) -> Tensor:
+    """Multiply groups of neighbouring rows by a matrix each."""
+    return (rotations @ rows.view(len(rotations), rotations.shape[-1], -1)).view(rows.shape)
 
 
 def _product(factors: Sequence[Tensor], core: Tensor | None, like: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def load_lora(
     strength_model: Strength = 1.0,
     strength_clip: Strength = 1.0,
 ) -> Adapted:
-    """Change a model and its text encoder by a LoRA, LoHa, LoKr or DoRA.
+    """Change a model and its text encoder by a LoRA, LoHa, LoKr, DoRA or OFT.
 
     Put several in a row to combine them. The model itself isn't loaded again when the LoRA or its strength changes.
 
@@ -72,7 +72,7 @@ def load_lora(
 
 @node("LoadLoraModelOnly", category="loaders", refine=_checked)
 def load_lora_model_only(ctx: Context, model: Model, lora_name: LoraPath, strength_model: Strength = 1.0) -> Model:
-    """Change a model by a LoRA, LoHa, LoKr or DoRA, without its text encoder.
+    """Change a model by a LoRA, LoHa, LoKr, DoRA or OFT, without its text encoder.
 
     Args:
         model: From LoadCheckpoint, or another LoadLora.

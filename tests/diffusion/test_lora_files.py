@@ -48,7 +48,9 @@ NAMES = {
         "text_encoder", "text_model_encoder_layers_0_self_attn_q_proj", "down"),
     "unet.conv_in.weight": None,
     "bundle_emb.cat.string_to_param.*": None,
-    "lora_unet_conv_in.oft_blocks": None,
+    f"oft_unet_{TO_Q}.oft_blocks": ("denoiser", TO_Q, "oft_blocks"),
+    f"lycoris_{TO_Q}.rescale": ("denoiser", TO_Q, "rescale"),
+    "unet.conv_in.oft_R.weight": None,
 }  # fmt: skip
 
 
@@ -89,7 +91,15 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         edited(lambda tensors: tensors.update({f"lora_unet_{TO_Q}.alpha": torch.ones(2)})), "don't fit each other"),
     "NaN": (edited(lambda tensors: tensors[UP].fill_(float("nan"))), "hold NaN or infinite"),
     "infinite": (edited(lambda tensors: tensors[DOWN][0].fill_(float("inf"))), "hold NaN or infinite"),
-    "OFT": (edited(lambda tensors: tensors.update({"lora_unet_conv_in.oft_blocks": torch.ones(1)})), "kind OFT"),
+    "PEFT's OFT": (
+        edited(lambda tensors: tensors.update({"unet.conv_in.oft_R.weight": torch.ones(1)})), "kind OFT in PEFT's"),
+    "OFT of no squares": (
+        edited(lambda tensors: tensors.update({"lora_unet_conv_in.oft_blocks": torch.ones(2, 2, 3)})),
+        "'conv_in': .*blocks of"),
+    "OFT of no blocks": (
+        edited(lambda tensors: tensors.update({"lora_unet_conv_in.oft_blocks": torch.ones(2)})), "don't fit each"),
+    "BOFT of too few rows": (
+        edited(lambda tensors: tensors.update({"lora_unet_conv_in.oft_blocks": torch.ones(3, 2, 2, 2)})), "blocks of"),
     "unknown names": (edited(lambda tensors: tensors.update({"odd": torch.ones(1)})), "that no LoRA has.*'odd'"),
     "a checkpoint": (lambda path: save_file({"unet.conv_in.weight": torch.ones(2)}, path), "no LoRA: .*conv_in"),
     "empty": (lambda path: save_file({}, path), "is empty"),
