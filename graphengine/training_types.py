@@ -8,7 +8,7 @@ Importing this module loads neither torch nor transformers, so that definitions 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, NewType, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ class Report:
         learning_rates: The learning rate of each step.
         grad_norms: The gradients' norm at each step, before clipping.
         notices: What the user should know, such as a state that could not be saved.
+        held_out: Step -> the loss after it over examples that are not trained on.
     """
 
     steps: int
@@ -204,6 +205,7 @@ class Report:
     learning_rates: Sequence[float]
     grad_norms: Sequence[float]
     notices: Sequence[str] = ()
+    held_out: Mapping[int, float] = field(default_factory=dict)
 
 
 Tokenizer = NewType("Tokenizer", PreTrainedTokenizerBase)

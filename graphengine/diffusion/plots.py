@@ -53,10 +53,15 @@ def plot_curves(
 
 
 def plot_losses(report: Report, *, smoothing: float, width: int = 640, height: int = 400) -> Image:
-    """Draw a training's loss over its steps, with a moving average of decay ``smoothing`` unless that is 0."""
+    """Draw a training's loss over its steps, with a moving average of decay ``smoothing`` unless that is 0.
+
+    Losses over examples that are not trained on are drawn too, where they were measured.
+    """
     curves: dict[str, Sequence[float]] = {"loss": report.losses}
     if smoothing > 0:
         curves["smoothed"] = smooth(report.losses, smoothing)
+    if report.held_out:
+        curves["held out"] = [report.held_out.get(step, math.nan) for step in range(1, len(report.losses) + 1)]
     return plot_curves(curves, first=1, width=width, height=height, faint="loss" if smoothing > 0 else "")
 
 
@@ -144,18 +149,19 @@ def _draw_curve(
     colour: tuple[int, int, int],
 ) -> None:
     left, top, right, bottom = box
-    if not values:
+    finite = np.flatnonzero(np.isfinite(np.asarray(values, dtype=float)))
+    if not len(finite):
         return
     # More points than pixels would take long and show no more.
-    chosen = np.unique(np.linspace(0, len(values) - 1, 4 * (right - left)).round().astype(int))
+    chosen = finite[np.unique(np.linspace(0, len(finite) - 1, 4 * (right - left)).round().astype(int))]
     across = (right - left) / max(len(values) - 1, 1)
     points = [
         (left + index * across, bottom - (values[index] - low) / (high - low) * (bottom - top))
         for index in chosen.tolist()
-        if math.isfinite(values[index])
     ]
     if len(points) == 1:
-        points.append((right, points[0][1]))
+        (x, y) = points[0]
+        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
     draw.line(points, fill=colour, width=2, joint="curve")
 
 

@@ -29,7 +29,7 @@ from graphengine.errors import InputError
 from graphengine.training_types import Dataset, Lora, Recipe, Report
 from graphengine.types import Clip, Model, Vae
 
-__all__ = ["StepResult", "Trained", "TrainingDiverged", "TrainingStateError", "train"]
+__all__ = ["StepResult", "Trained", "TrainingDiverged", "TrainingStateError", "is_look_due", "train"]
 
 Subject = TypeVar("Subject", Model, Vae, Clip)
 
@@ -62,6 +62,8 @@ def train(
     vae: Vae | None = None,
     state_dir: Path | Callable[[str], Path] | None = None,
     device: torch.device | str = "cpu",
+    held_out: Dataset | None = None,
+    look_every: int = 500,
 ) -> Generator[StepResult, None, Trained[Subject]]:
     """Train a denoiser, an autoencoder or a text encoder; one result is given after each step.
 
@@ -77,6 +79,8 @@ def train(
         state_dir: Where states are saved and resumed from, or a function that gives this from the training's key (a
             hash of all that decides the weights); None saves nothing.
         device: Where to compute. The result is on the CPU.
+        held_out: Examples to measure the loss on without training on them; changes nothing else.
+        look_every: Steps between those measurements; the last step has one too.
 
     Raises:
         InputError: if dataset, subject and recipe don't fit each other.
@@ -86,6 +90,8 @@ def train(
     _check(subject, dataset, recipe, steps)
     with seeded_globally(derive_seed(seed, "new weights")):
         task = _make_task(subject, dataset, recipe, torch.device(device), clip=clip, vae=vae)
+    if held_out:
+        _check_held_out(held_out, task)
     run = TrainingRun(task, dataset, recipe, steps=steps, seed=seed, device=torch.device(device))
     place = state_dir(run.key) if callable(state_dir) else state_dir
     folder = StateFolder(place, run.identity, recipe.keep_checkpoints) if place else None
@@ -99,6 +105,8 @@ def train(
         try:
             while run.step < steps:
                 result = run.advance()
+                if held_out and is_look_due(run.step, steps, look_every):
+                    result = replace(result, held_out_loss=run.held_out_loss(held_out))
                 if folder and _is_save_due(recipe, run.step, steps, minutes=(time.monotonic() - saved_at) / 60):
                     run.note(folder.save(run.state()))
                     saved, saved_at = run.step, time.monotonic()
@@ -111,6 +119,11 @@ def train(
     finished = task.result()
     lora = finished.lora and replace(finished.lora, training={**run.summary(), **finished.lora.training})
     return Trained(cast(Subject, finished.subject), finished.clip, lora, run.report())
+
+
+def is_look_due(step: int, steps: int, look_every: int) -> bool:
+    """Whether a training is looked at after a step."""
+    return step == steps or step % look_every == 0
 
 
 def _is_save_due(recipe: Recipe, step: int, steps: int, *, minutes: float) -> bool:
@@ -133,6 +146,18 @@ def _check(subject: Trainable, dataset: Dataset, recipe: Recipe, steps: int) -> 
     for name, value in positive.items():
         if value < 1:
             raise InputError(name, f"{value} is too small.", "Choose 1 or more.")
+
+
+def _check_held_out(held_out: Dataset, task: TrainingTask) -> None:
+    if held_out.length == 0:
+        raise InputError("held_out", "it is empty.", "Choose one with at least one example, or leave it open.")
+    missing = [name for name in task.fields if name not in held_out.fields]
+    if missing:
+        raise InputError(
+            "held_out",
+            f"it has no {' and no '.join(missing)}, which the examples trained on have.",
+            "Split one dataset into what is trained on and what is held out.",
+        )
 
 
 def _make_task(

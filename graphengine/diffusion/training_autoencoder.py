@@ -52,8 +52,9 @@ class AutoencoderTask:
             losses["divergence"] = self._recipe.kl_weight * posterior.kl().mean()
         return losses
 
-    def result(self) -> Finished:
-        return Finished(replace(self._vae, autoencoder=finished(self._autoencoder), source="TrainLoop"))
+    def result(self, *, copied: bool = False) -> Finished:
+        autoencoder = finished(self._autoencoder, copied=copied)
+        return Finished(replace(self._vae, autoencoder=autoencoder, source="TrainLoop"))
 
     def _supervised_losses(
         self,

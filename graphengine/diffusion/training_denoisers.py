@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -56,8 +57,8 @@ class MixingTask:
         predicted = predict_clean(self._network, mix_with_noise(pictures, noise, amounts))
         return {"denoising": distances(self._recipe.loss, predicted, pictures).mean()}
 
-    def result(self) -> Finished:
-        return Finished(replace(self._model, network=finished(self._network), source="TrainLoop"))
+    def result(self, *, copied: bool = False) -> Finished:
+        return Finished(replace(self._model, network=finished(self._network, copied=copied), source="TrainLoop"))
 
 
 class DenoisingTask:
@@ -119,14 +120,17 @@ class DenoisingTask:
         errors = distances(self._recipe.loss, predicted, target)  # [B]
         return {"denoising": (errors * self._weights[timesteps]).mean()}
 
-    def result(self) -> Finished:
+    def result(self, *, copied: bool = False) -> Finished:
         if self._adapters:
-            base = base_facts(self._model.source, self._model.family, digest_of(self._model.network))
-            return _adapted(self._model, self._clip, replace(self._adapters.result(), training=base))
-        model = replace(self._model, network=finished(self._network), source="TrainLoop")
+            return _adapted(self._model, self._clip, replace(self._adapters.result(), training=self._base_facts))
+        model = replace(self._model, network=finished(self._network, copied=copied), source="TrainLoop")
         if self._clip and "text_encoder" in self.trained:
-            return Finished(model, with_network(self._clip, finished(self.trained["text_encoder"])))
+            return Finished(model, with_network(self._clip, finished(self.trained["text_encoder"], copied=copied)))
         return Finished(model)
+
+    @cached_property
+    def _base_facts(self) -> Mapping[str, str]:
+        return base_facts(self._model.source, self._model.family, digest_of(self._model.network))
 
     @property
     def _encodes_pictures(self) -> bool:

@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -21,9 +22,9 @@ from torch.optim import Adam, AdamW, Optimizer
 from graphengine.diffusion.batch_order import make_order
 from graphengine.diffusion.step_random import StepRandom, derive_seed, seeded_globally
 from graphengine.diffusion.training_state import Identity, TrainingState
-from graphengine.diffusion.training_tasks import TrainingTask, digest_of, on_device
+from graphengine.diffusion.training_tasks import Finished, TrainingTask, digest_of, on_device
 from graphengine.errors import GraphEngineError
-from graphengine.training_types import Dataset, Examples, Recipe, Report
+from graphengine.training_types import ArrangedDataset, Dataset, Examples, Recipe, Report
 
 # Fields of a Recipe that don't change the weights.
 _NOT_IDENTITY = {"checkpoint_every", "checkpoint_minutes", "keep_checkpoints"}
@@ -34,6 +35,7 @@ _FIRST_FIELDS = {
     "latent_weight", "latent_noise", "analytic_share", "precision", "attention",
 }  # fmt: skip
 _DEFAULTS = {each.name: each.default for each in fields(Recipe)}
+_MOST_HELD_OUT = 256  # examples that held-out losses are measured on
 _HISTORY = ("losses", "learning_rates", "grad_norms")
 
 
@@ -52,6 +54,8 @@ class StepResult:
         learning_rate: That this step used.
         grad_norm: The gradients' norm before clipping.
         items_per_s: Examples a second, averaged over the last steps.
+        so_far: Gives a copy of what was trained up to here, to be called before the next step.
+        held_out_loss: Over examples that are not trained on, if it was measured after this step.
         notices: What the user should know since the last step, such as a state that could not be saved.
     """
 
@@ -62,6 +66,8 @@ class StepResult:
     learning_rate: float
     grad_norm: float
     items_per_s: float
+    so_far: Callable[[], Finished] = field(repr=False)
+    held_out_loss: float | None = None
     notices: tuple[str, ...] = ()
 
 
@@ -101,6 +107,7 @@ class TrainingRun:
         if recipe.ema_decay > 0:
             self._average = EMAModel(self._parameters, decay=recipe.ema_decay, foreach=True)
         self._history: dict[str, list[float]] = {name: [] for name in _HISTORY}
+        self._held_out: dict[int, float] = {}
         self._notices: list[str] = []
         self._unseen_notices: list[str] = []
         self._seconds_per_step = 0.0
@@ -144,8 +151,27 @@ class TrainingRun:
             learning_rate=learning_rate,
             grad_norm=grad_norm,
             items_per_s=self._recipe.batch_size / self._smooth(time.perf_counter() - started),
+            so_far=self._so_far,
             notices=self._take_notices(),
         )
+
+    def held_out_loss(self, held_out: Dataset) -> float:
+        """Measure the mean loss over examples that are not trained on, by the moving average if there is one.
+
+        Noise, timesteps and dropped captions are the same each time, so that what changes is what was learnt.
+        """
+        seed = derive_seed(self._seed, "held out")
+        total = count = 0.0
+        with self._averaged(), _evaluating(self._task.trained.values()):
+            for number, indices in enumerate(_batches(held_out, self._recipe.batch_size)):
+                examples = on_device(held_out.examples(indices, self._task.fields), self._device)
+                with seeded_globally(seed, self._device), self._accelerator.autocast():
+                    parts = self._task.losses(examples, StepRandom(seed, number, self._device))
+                total += float(torch.stack(list(parts.values())).sum()) * len(indices)
+                count += len(indices)
+        loss = total / count
+        self._held_out[self.step] = loss
+        return loss
 
     def note(self, notice: str | None) -> None:
         """Add something that the user should know, to the next step's result and to the report."""
@@ -165,6 +191,8 @@ class TrainingRun:
             tensors |= {f"average/{index}": tensor for index, tensor in enumerate(self._average.shadow_params)}
         for name, history in self._history.items():
             tensors[f"history/{name}"] = torch.tensor(history, dtype=torch.float64)
+        if self._held_out:
+            tensors["history/held_out"] = torch.tensor(list(self._held_out.items()), dtype=torch.float64)
         groups = [_without("params", group) for group in optimizer["param_groups"]]
         schedule = _without("lr_lambdas", self._schedule.state_dict())
         return TrainingState(self.step, tensors, {"groups": groups, "schedule": schedule, "notices": self._notices})
@@ -190,6 +218,8 @@ class TrainingRun:
             self._average.shadow_params = [average.to(self._device) for average in averages]
             self._average.optimization_step = state.step
         self._history = {name: state.tensors[f"history/{name}"].tolist() for name in _HISTORY}
+        if "history/held_out" in state.tensors:
+            self._held_out = {int(step): loss for step, loss in state.tensors["history/held_out"].tolist()}
         self._notices = list(saved["notices"])
         self.step = state.step
 
@@ -198,6 +228,23 @@ class TrainingRun:
         if self._average:
             self._average.copy_to(self._parameters)
 
+    def _so_far(self) -> Finished:
+        with self._averaged():
+            return self._task.result(copied=True)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Have the moving average, if there is one, in the place of the last weights within the block."""
+        if self._average is None:
+            yield
+            return
+        self._average.store(self._parameters)
+        self._average.copy_to(self._parameters)
+        try:
+            yield
+        finally:
+            self._average.restore(self._parameters)
+
     def summary(self) -> Mapping[str, str]:
         """Tell what decided the weights, by name, as texts."""
         return {name: str(value) for name, value in {**self.identity, "steps": self.step}.items()}
@@ -205,7 +252,7 @@ class TrainingRun:
     def report(self) -> Report:
         """Tell what the training went through."""
         history = {name: tuple(values) for name, values in self._history.items()}
-        return Report(steps=self.step, notices=tuple(self._notices), **history)
+        return Report(steps=self.step, notices=tuple(self._notices), held_out=dict(self._held_out), **history)
 
     def _batch(self) -> Examples:
         examples = self._dataset.examples(self._order.indices(self.step), self._task.fields)
@@ -268,6 +315,29 @@ def _make_accelerator(device: torch.device, recipe: Recipe) -> Accelerator:
 def _make_optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> Optimizer:
     kind = AdamW if recipe.optimizer == "adamw" else Adam
     return kind(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+
+
+@contextmanager
+def _evaluating(modules: Collection[torch.nn.Module]) -> Iterator[None]:
+    """Call networks without training them within the block."""
+    for module in modules:
+        module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in modules:
+            module.train()
+
+
+def _batches(dataset: Dataset, batch_size: int) -> Iterator[Sequence[int]]:
+    """Give the numbers of the first examples in batches that may share a size."""
+    groups = dataset.groups if isinstance(dataset, ArrangedDataset) else [range(dataset.length or _MOST_HELD_OUT)]
+    left = _MOST_HELD_OUT
+    for group in groups:
+        for start in range(0, min(len(group), left), batch_size):
+            yield group[start : min(start + batch_size, left)]
+        left -= min(len(group), left)
 
 
 def _changing(module: torch.nn.Module) -> dict[str, Tensor]:

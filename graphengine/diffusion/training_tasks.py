@@ -60,8 +60,12 @@ class TrainingTask(Protocol):
     def losses(self, examples: Examples, random: StepRandom) -> Mapping[str, Tensor]:
         """Give the parts of the loss, each already weighted; their sum is what falls."""
 
-    def result(self) -> Finished:
-        """Give what was trained."""
+    def result(self, *, copied: bool = False) -> Finished:
+        """Give what was trained.
+
+        Args:
+            copied: Leave the networks as they are, as the training goes on.
+        """
 
 
 def trainable_copy(module: nn.Module, device: torch.device) -> nn.Module:
@@ -77,8 +81,9 @@ def frozen_on(module: nn.Module, device: torch.device) -> nn.Module:
     return copy.deepcopy(module).to(device).float()
 
 
-def finished(module: nn.Module) -> nn.Module:
-    """Make a trained module ready for use: on the CPU, in eval mode, without gradients."""
+def finished(module: nn.Module, *, copied: bool = False) -> nn.Module:
+    """Make a trained module, or a copy of it, ready for use: on the CPU, in eval mode, without gradients."""
+    module = copy.deepcopy(module) if copied else module
     return module.to("cpu").eval().requires_grad_(False)
 
 

@@ -53,8 +53,8 @@ class TextTask:
             for attribute, labels in (examples.labels or {}).items()
         }
 
-    def result(self) -> Finished:
-        return Finished(with_network(self._clip, finished(self._encoder)))
+    def result(self, *, copied: bool = False) -> Finished:
+        return Finished(with_network(self._clip, finished(self._encoder, copied=copied)))
 
     def _cross_entropy(self, attribute: str, labels: Tensor, **states: Tensor) -> Tensor:
         if int(labels.max()) >= _CLASSES:

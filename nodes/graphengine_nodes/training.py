@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import Field
 
-from graphengine import Context, Widget, node
+from graphengine import Body, Context, Subgraph, Widget, node
 from graphengine.diffusion.memory import training_memory
 from graphengine.training_types import (
     Dataset,
@@ -46,7 +47,13 @@ class TrainLoopOutputs(NamedTuple, Generic[Subject]):
     report: Report
 
 
-@node("TrainLoop", category="training", device="gpu", memory=training_memory)
+@node(
+    "TrainLoop",
+    category="training",
+    device="gpu",
+    memory=training_memory,
+    body=Body(input="watch", supplies=("model", "clip", "vae", "step"), outputs=False),
+)
 def train_loop(
     ctx: Context,
     model: Subject,
@@ -57,6 +64,10 @@ def train_loop(
     clip: Clip | None = None,
     vae: Vae | None = None,
     name: str = "",
+    held_out: Dataset | None = None,
+    watch: Subgraph | None = None,
+    look_every: Annotated[int, Field(ge=1), Widget("number", advanced=True)] = 500,
+    **inputs: Any,  # Any: what the watching sub-graph asks for besides
 ) -> TrainLoopOutputs:  # type: ignore[type-arg]  # a node's return annotation names the class; Subject is a socket
     """Train a denoiser, an autoencoder or a text encoder.
 
@@ -72,6 +83,12 @@ def train_loop(
         clip: The text encoder of a model that reads captions.
         vae: The autoencoder that gives latents, where the dataset has only pictures.
         name: Name of the saved state, to find it again. Left empty, each different training has its own.
+        held_out: Examples that are not trained on, such as SplitDataset's, to see whether what is learnt holds for
+            them too: their loss is measured every so many steps, with the same noise each time.
+        watch: A sub-graph to run every so many steps, such as one that samples pictures and saves them. Its inputs
+            model, clip, vae and step are given what was trained up to then, as far as it declares them; its other
+            inputs become inputs of this node. Numbers among its outputs are drawn beside the loss.
+        look_every: Steps between looks at the training, by held_out and by watch. The last step has one too.
     """
     from graphengine.diffusion.training import train
 
@@ -85,14 +102,24 @@ def train_loop(
         vae=vae,
         state_dir=lambda key: ctx.state_folder(f"training/{name or key}"),
         device=ctx.device,
+        held_out=held_out,
+        look_every=look_every,
     )
+    look = None if watch is None else partial(_look, ctx, watch, {"clip": clip, "vae": vae} | inputs)
     with closing(training):  # a Stop raises in here, and closing saves the state
-        trained = _watch(ctx, training)
+        trained = _follow(ctx, training, look, look_every)
     return TrainLoopOutputs(trained.subject, trained.clip or clip, trained.lora, trained.report)
 
 
-def _watch(ctx: Context, training: Generator[StepResult, None, Trained[Any]]) -> Trained[Any]:  # Any: of three kinds
+def _follow(
+    ctx: Context,
+    training: Generator[StepResult, None, Trained[Any]],  # Any: of three kinds
+    look: Callable[[StepResult], Mapping[str, float]] | None,
+    look_every: int,
+) -> Trained[Any]:
     """Run a training to its end, reporting each step."""
+    from graphengine.diffusion.training import is_look_due
+
     while True:
         try:
             result = next(training)
@@ -101,15 +128,38 @@ def _watch(ctx: Context, training: Generator[StepResult, None, Trained[Any]]) ->
             return trained
         for notice in result.notices:
             ctx.warn(notice)
-        ctx.report(
-            result.step,
-            loss=result.loss,
-            learning_rate=result.learning_rate,
-            grad_norm=result.grad_norm,
-            items_per_s=result.items_per_s,
-            **{f"loss_{part}": value for part, value in result.parts.items() if len(result.parts) > 1},
-        )
+        ctx.report(result.step, **_measured(result))
         ctx.report_progress(result.step, result.steps)
+        if look is not None and is_look_due(result.step, result.steps, look_every):
+            numbers = look(result)
+            if numbers:
+                ctx.report(result.step, **numbers)
+
+
+def _measured(result: StepResult) -> dict[str, float]:
+    measured = {
+        "loss": result.loss,
+        "learning_rate": result.learning_rate,
+        "grad_norm": result.grad_norm,
+        "items_per_s": result.items_per_s,
+    }
+    if result.held_out_loss is not None:
+        measured["held_out_loss"] = result.held_out_loss
+    if len(result.parts) > 1:
+        measured |= {f"loss_{part}": value for part, value in result.parts.items()}
+    return measured
+
+
+def _look(ctx: Context, watch: Subgraph, inputs: Mapping[str, Any], result: StepResult) -> dict[str, float]:
+    """Run the watching sub-graph on what was trained up to now; give the numbers that come out."""  # Any: sockets'
+    trained = result.so_far()
+    known = {**inputs, "model": trained.subject, "step": result.step}
+    if trained.clip is not None:
+        known["clip"] = trained.clip
+    declared = {each.name for each in watch.inputs}
+    given = {name: value for name, value in known.items() if name in declared and value is not None}
+    outputs = ctx.run_subgraph(watch, f"step{result.step}", **given)
+    return {name: float(value) for name, value in outputs.items() if isinstance(value, int | float)}
 
 
 @node("TrainRecipe", category="training", outputs="recipe")
