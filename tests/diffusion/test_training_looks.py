@@ -16,7 +16,7 @@ from graphengine.diffusion.training_run import StepResult
 from graphengine.errors import InputError
 from graphengine.training_types import LoraRecipe, Recipe, Report
 from graphengine.types import Model
-from tests.diffusion.tiny_training import Blocks, finish, same_weights, tiny_model, weights_of
+from tests.diffusion.tiny_training import ONLY_CAPTIONS, Blocks, finish, same_weights, tiny_model, weights_of
 
 RECIPE = Recipe(batch_size=4, learning_rate=5e-3, ema_decay=0.5)
 HELD_OUT = Blocks(length=6, digest="held out")
@@ -91,7 +91,7 @@ def test_the_held_out_loss_has_the_same_noise_each_time() -> None:
 
 
 def test_a_resumed_training_knows_its_earlier_held_out_losses(tmp_path: Path) -> None:
-    looks = {"held_out": HELD_OUT, "look_every": 2, "state_dir": tmp_path}
+    looks: dict[str, Any] = {"held_out": HELD_OUT, "look_every": 2, "state_dir": tmp_path}
     _, first = trained(steps=4, **looks)
     _, second = trained(steps=8, **looks)
     assert list(second.report.held_out) == [2, 4, 6, 8]
@@ -127,7 +127,7 @@ def test_an_endless_dataset_is_measured_on_its_first_examples() -> None:
 
 @pytest.mark.parametrize(
     ("held_out", "said"),
-    [(Blocks(length=0), "it is empty"), (Blocks(fields=("captions",)), "it has no images")],
+    [(Blocks(length=0), "it is empty"), (Blocks(fields=ONLY_CAPTIONS), "it has no images")],
     ids=["empty", "no pictures"],
 )
 def test_what_cannot_be_measured_is_refused_before_the_first_step(held_out: Blocks, said: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from graphengine import NodePack, node
 from graphengine.config import Settings
-from graphengine.core.events import Event, NodeFailedEvent, NodeMetrics
+from graphengine.core.events import Event, NodeFailedEvent, NodeMetrics, NodeShowed
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow, parse_workflow
 from graphengine.engine import Engine
@@ -94,9 +94,11 @@ def test_pictures_and_numbers_come_while_the_training_goes_on(engine: Engine, se
     assert len(set(weights.values())) == 3
     assert weights[5] == done.outputs["weights"]
     assert pictures_in(settings.output) == 9
-    at = [each.type if each.type == "node_showed" else each.step for each in events
-          if each.type == "node_showed" or isinstance(each, NodeMetrics)]  # fmt: skip
-    assert at.index("node_showed") == at.index(2) + 1
+    order = [each for each in events if isinstance(each, NodeShowed | NodeMetrics)]
+    shown = next(index for index, each in enumerate(order) if isinstance(each, NodeShowed))
+    before = order[shown - 1]
+    assert isinstance(before, NodeMetrics)
+    assert before.step == 2
 
     events.clear()
     assert engine.run(watched(count=3), emit=events.append).outputs == done.outputs
