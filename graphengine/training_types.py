@@ -85,7 +85,10 @@ class ArrangedDataset(Dataset, Protocol):
 
 
 LossName = Literal["mse", "l1", "huber"]
-LossWeighting = Literal["none", "sqrt_one_minus_alphas", "min_snr"]
+LossWeighting = Literal[
+    "none", "sqrt_one_minus_alphas", "min_snr", "soft_min_snr", "debiased", "p2", "edm", "sigma_sqrt", "cosmap"
+]
+TimestepSampling = Literal["uniform", "logit_normal", "mode", "shifted"]
 LearningRateSchedule = Literal["constant", "cosine", "linear"]
 
 
@@ -133,6 +136,44 @@ class Lora:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ObjectiveRecipe:
+    """What a denoiser is shown, and how its errors count, beyond what every recipe says.
+
+    Attributes:
+        timesteps: How timesteps are drawn, by their share of all: evenly, ``logit_normal``, by a ``mode`` (the ends or
+            the middle more often), or ``shifted`` towards noise.
+        first_timestep: No timestep below this share of all is drawn.
+        last_timestep: And none above this.
+        logit_mean: Of ``logit_normal``; above 0 favours noise.
+        logit_deviation: Of ``logit_normal``.
+        mode_scale: Of ``mode``; above 0 favours the middle, below 0 the ends.
+        timestep_shift: Of ``shifted``; above 1 favours noise.
+        noise_offset: Deviation of a number that is added to the noise of each channel, so that a model learns to make
+            pictures lighter or darker as a whole; 0 none.
+        pyramid_noise: Strength of noise of half the size, of a quarter of it twice that strength … ; 0 none.
+        input_perturbation: Deviation of noise that is seen but not to be found; 0 none.
+        huber_delta: Up to which difference ``huber`` is quadratic.
+        p2_gamma: Of the weighting ``p2``.
+        edm_deviation: The data's deviation in the weighting ``edm``: about 1 for latents, 0.5 for pictures.
+    """
+
+    socket: ClassVar[str] = "OBJECTIVE_RECIPE"
+    timesteps: TimestepSampling = "uniform"
+    first_timestep: float = 0.0
+    last_timestep: float = 1.0
+    logit_mean: float = 0.0
+    logit_deviation: float = 1.0
+    mode_scale: float = 1.29
+    timestep_shift: float = 3.0
+    noise_offset: float = 0.0
+    pyramid_noise: float = 0.0
+    input_perturbation: float = 0.0
+    huber_delta: float = 1.0
+    p2_gamma: float = 1.0
+    edm_deviation: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How to train: everything that decides the weights, besides the network, the data, the steps and the seed.
 
@@ -145,9 +186,8 @@ class Recipe:
         max_grad_norm: Gradients are scaled down to this norm; 0 leaves them alone.
         ema_decay: The result is a moving average of the weights with this decay; 0 gives the last weights.
         loss: How a prediction's distance from its target counts.
-        loss_weighting: What the noise level changes about that: ``sqrt_one_minus_alphas`` favours noisy examples,
-            ``min_snr`` caps nearly clean ones (Hang et al. 2023, arXiv:2303.09556).
-        min_snr_gamma: The cap of ``min_snr``.
+        loss_weighting: What the noise level changes about that, see ``training_levels``.
+        min_snr_gamma: The cap of ``min_snr`` and ``soft_min_snr``.
         caption_dropout: Share of captions replaced by the empty one, which guidance needs.
         train_text_encoder: Train the text encoder along with the denoiser.
         kl_weight: Autoencoder without latents to learn: weight of the divergence from a unit Gaussian.
@@ -160,6 +200,7 @@ class Recipe:
         checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Changes no weights either.
         keep_checkpoints: Saved states that are kept, the newest. Does not change the weights.
         lora: Trains these changes instead of the weights themselves; None trains the weights.
+        objective: What a denoiser is shown, and how its errors count; None for an ObjectiveRecipe's defaults.
     """
 
     batch_size: int = 32
@@ -185,6 +226,7 @@ class Recipe:
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
     lora: LoraRecipe | None = None
+    objective: ObjectiveRecipe | None = None
 
 
 @dataclass(frozen=True)

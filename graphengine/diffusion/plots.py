@@ -12,8 +12,9 @@ from PIL import ImageDraw, ImageFont
 from torch import Tensor
 
 from graphengine.diffusion import images
-from graphengine.diffusion.objectives import NoiseLevels, mix_with_noise
+from graphengine.diffusion.objectives import mix_with_noise
 from graphengine.diffusion.step_random import StepRandom
+from graphengine.diffusion.training_levels import NoiseLevels
 from graphengine.diffusion.walkthrough import MixingStep
 from graphengine.errors import InputError
 from graphengine.training_types import Report
@@ -67,8 +68,8 @@ def plot_losses(report: Report, *, smoothing: float, width: int = 640, height: i
 
 def plot_schedule(model: Model, *, width: int = 640, height: int = 400) -> Image:
     """Draw how much of the picture and how much noise a model's schedule has at each timestep."""
-    alphas = NoiseLevels(_timed(model).scheduler_config).alphas_cumprod.double()
-    curves = {"signal, sqrt(a)": alphas.sqrt().tolist(), "noise, sqrt(1 - a)": (1 - alphas).sqrt().tolist()}
+    levels = NoiseLevels(_timed(model).scheduler_config)
+    curves = {"signal": levels.signal.tolist(), "noise": levels.noise.tolist()}
     return plot_curves(curves, width=width, height=height)
 
 

@@ -10,14 +10,17 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
+from torch.nn import functional
 
 from graphengine.diffusion.adapters import with_lora, with_model_lora
 from graphengine.diffusion.lora_names import Part
 from graphengine.diffusion.lora_writing import base_facts
-from graphengine.diffusion.objectives import NoiseLevels, distances, mix_with_noise
+from graphengine.diffusion.objectives import distances, mix_with_noise
 from graphengine.diffusion.prompt_tokens import only_encoder, token_limit
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_adapters import Adapters, as_file
+from graphengine.diffusion.training_levels import NoiseLevels, loss_weights
+from graphengine.diffusion.training_noise import draw_noise, draw_timesteps, perturbed
 from graphengine.diffusion.training_tasks import (
     Finished,
     check_samples,
@@ -31,7 +34,7 @@ from graphengine.diffusion.training_tasks import (
 )
 from graphengine.diffusion.walkthrough import predict_clean
 from graphengine.errors import InputError
-from graphengine.training_types import Dataset, ExampleField, Examples, Lora, Recipe
+from graphengine.training_types import Dataset, ExampleField, Examples, Lora, ObjectiveRecipe, Recipe
 from graphengine.types import Clip, Model, Vae
 
 
@@ -40,8 +43,6 @@ class MixingTask:
 
     def __init__(self, model: Model, dataset: Dataset, recipe: Recipe, device: torch.device) -> None:
         self.fields = choose_fields(dataset, ["images"], "Training a mixing model")
-        if model.prediction == "flow":
-            raise InputError("model", "it predicts a flow.", "Train one that predicts epsilon, v or the sample.")
         self._model = model
         self._recipe = recipe
         self._network = trainable_copy(model.network, device)
@@ -81,11 +82,13 @@ class DenoisingTask:
         self._model = model
         self._recipe = recipe
         self._clip = _check_clip(model, clip, recipe)
+        self._objective = recipe.objective or ObjectiveRecipe()
         self._levels = NoiseLevels(model.scheduler_config, device)
-        self._weights = self._levels.weights(recipe.loss_weighting, model.prediction, gamma=recipe.min_snr_gamma)
+        self._weights = loss_weights(self._levels, model.prediction, recipe)
         self._sample_field: ExampleField = _sample_field(model, dataset, vae)
         wanted: list[ExampleField] = [self._sample_field, "captions"] if self._clip else [self._sample_field]
-        self.fields: Sequence[ExampleField] = choose_fields(dataset, wanted, "Training this model")
+        chosen = choose_fields(dataset, wanted, "Training this model")
+        self.fields: Sequence[ExampleField] = [*chosen, *(each for each in _COUNTING if each in dataset.fields)]
         self.frozen: dict[str, torch.nn.Module] = {}
         self.facts: dict[str, str | float] = {"prediction": model.prediction, "noise levels": self._levels.digest}
         self._autoencoder = frozen_on(vae.autoencoder, device) if self._encodes_pictures and vae else None
@@ -113,12 +116,16 @@ class DenoisingTask:
     def losses(self, examples: Examples, random: StepRandom) -> dict[str, Tensor]:
         samples = self._samples(examples, random)  # [B, C, h, w]
         check_samples(samples, self._network, self._sample_field)
-        timesteps = random.integers(len(self._levels), len(samples))
-        noise = random.normal(*samples.shape)
-        predicted = self._predict(self._levels.noised(samples, noise, timesteps), timesteps, examples, random)
+        timesteps = draw_timesteps(random, self._objective, len(self._levels), len(samples))
+        noise = draw_noise(random, self._objective, *samples.shape)
+        noised = self._levels.noised(samples, perturbed(noise, random, self._objective), timesteps)
+        predicted = self._predict(noised, self._levels.told[timesteps], examples, random)
         target = self._levels.target(self._model.prediction, samples, noise, timesteps)
-        errors = distances(self._recipe.loss, predicted, target)  # [B]
-        return {"denoising": (errors * self._weights[timesteps]).mean()}
+        mask = None if examples.mask is None else functional.interpolate(examples.mask, samples.shape[2:], mode="area")
+        delta = self._objective.huber_delta
+        errors = distances(self._recipe.loss, predicted, target, mask=mask, huber_delta=delta)  # [B]
+        counts = self._weights[timesteps] if examples.weights is None else self._weights[timesteps] * examples.weights
+        return {"denoising": (errors * counts).mean()}
 
     def result(self, *, copied: bool = False) -> Finished:
         if self._adapters:
@@ -150,17 +157,20 @@ class DenoisingTask:
         shift, scale = float(config.shift_factor or 0), float(config.scaling_factor)
         return (latents - shift) * scale
 
-    def _predict(self, noised: Tensor, timesteps: Tensor, examples: Examples, random: StepRandom) -> Tensor:
+    def _predict(self, noised: Tensor, told: Tensor, examples: Examples, random: StepRandom) -> Tensor:
         if self._clip is None or self._text_encoder is None:
-            predicted: Tensor = self._network(noised, timesteps).sample
+            predicted: Tensor = self._network(noised, told).sample
             return predicted
         dropped = (random.uniform(len(noised)) < self._recipe.caption_dropout).tolist()
         captions = ["" if drop else caption for caption, drop in zip(examples.captions or (), dropped, strict=True)]
         with torch.set_grad_enabled("text_encoder" in self.trained):
             embedding, _pooled, _real = encode_captions(self._clip, self._text_encoder, captions, noised.device)
-        predicted = self._network(noised, timesteps, encoder_hidden_states=embedding).sample
+        predicted = self._network(noised, told, encoder_hidden_states=embedding).sample
         return predicted
 
+
+_COUNTING: tuple[ExampleField, ...] = ("mask", "weights")
+"""What a dataset may give besides: how much places and examples count."""
 
 _NAMES: dict[Part, str] = {"denoiser": "network", "text_encoder": "text_encoder"}
 """What a part is called in saved states."""

@@ -18,6 +18,7 @@ from graphengine.training_types import (
     LoraRecipe,
     LossName,
     LossWeighting,
+    ObjectiveRecipe,
     Recipe,
     Report,
 )
@@ -187,6 +188,7 @@ def train_recipe(
     checkpoint_minutes: Annotated[NotNegative, Widget("number", advanced=True)] = 10.0,
     keep_checkpoints: Annotated[int, Field(ge=1), Widget("number", advanced=True)] = 2,
     lora: LoraRecipe | None = None,
+    objective: ObjectiveRecipe | None = None,
 ) -> Recipe:
     """Choose how to train.
 
@@ -201,8 +203,9 @@ def train_recipe(
         max_grad_norm: Gradients are scaled down to this norm; 0 leaves them alone.
         ema_decay: The result is a moving average of the weights; 0.998 averages about 500 steps, 0 gives the last ones.
         loss: How far a prediction is from its target: squared (mse), absolute (l1), or squared up to 1 (huber).
-        loss_weighting: none, sqrt_one_minus_alphas (noisy examples count more), or min_snr (nearly clean ones less).
-        min_snr_gamma: The cap of min_snr.
+        loss_weighting: none, sqrt_one_minus_alphas (noisy examples count more), min_snr and soft_min_snr (nearly clean
+            ones less), debiased, p2 or edm as published, whatever is predicted; sigma_sqrt and cosmap for flows.
+        min_snr_gamma: The cap of min_snr and soft_min_snr.
         caption_dropout: Share of captions replaced by the empty one, which a cfg above 1 needs.
         train_text_encoder: Train the text encoder along with the model.
         kl_weight: Autoencoders, where the dataset has no latents: weight of the divergence from a unit Gaussian.
@@ -215,6 +218,7 @@ def train_recipe(
         checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Does not change the result.
         keep_checkpoints: Saved states that are kept. Does not change the result.
         lora: Train small changes of a model instead of all its weights, from LoraRecipe.
+        objective: Which noise a model is shown, and how its errors count, from ObjectiveRecipe.
     """
     return Recipe(
         batch_size=batch_size,
@@ -240,6 +244,7 @@ def train_recipe(
         checkpoint_minutes=checkpoint_minutes,
         keep_checkpoints=keep_checkpoints,
         lora=lora,
+        objective=objective,
     )
 
 

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from graphengine import InputError, Widget, node
-from graphengine.training_types import AdapterMethod, LoraRecipe
-from graphengine_nodes.inputs import RareShare
+from graphengine.training_types import AdapterMethod, LoraRecipe, ObjectiveRecipe, TimestepSampling
+from graphengine_nodes.inputs import RareShare, Share
+
+Rare = Widget("number", advanced=True)
 
 _BLOCK = r"[\w.]+\s*=\s*\d{1,4}"
 Rank = Annotated[int, Field(ge=1, le=4096)]
@@ -58,3 +60,65 @@ def _ranks_once(block_ranks: Any) -> None:  # Any: a literal
 def _ranks(text: str) -> tuple[tuple[str, int], ...]:
     pairs = (part.split("=") for part in text.replace("\n", ",").split(",") if part.strip())
     return tuple((block.strip(), int(rank)) for block, rank in pairs)
+
+
+@node("ObjectiveRecipe", category="training/recipes", outputs="objective")
+def objective_recipe(
+    timesteps: TimestepSampling = "uniform",
+    first_timestep: Share = 0.0,
+    last_timestep: Share = 1.0,
+    noise_offset: Annotated[float, Field(ge=0, le=1)] = 0.0,
+    pyramid_noise: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    input_perturbation: Annotated[float, Field(ge=0, le=1)] = 0.0,
+    logit_mean: Annotated[float, Field(ge=-10, le=10), Rare] = 0.0,
+    logit_deviation: Annotated[float, Field(gt=0, le=10), Rare] = 1.0,
+    mode_scale: Annotated[float, Field(ge=-1, le=1.75), Rare] = 1.29,
+    timestep_shift: Annotated[float, Field(gt=0, le=100), Rare] = 3.0,
+    huber_delta: Annotated[float, Field(gt=0), Rare] = 1.0,
+    p2_gamma: Annotated[float, Field(ge=0, le=10), Rare] = 1.0,
+    edm_deviation: Annotated[float, Field(gt=0), Rare] = 1.0,
+) -> ObjectiveRecipe:
+    """Choose which noise a model is shown in training, and the numbers of the losses that TrainRecipe names.
+
+    What a model predicts, its zero terminal SNR and a flow's shift belong to the model: set them by ModelSampling, and
+    the trained model is sampled as it was trained.
+
+    Args:
+        timesteps: How noisy the examples are: all amounts alike (uniform), the middle more often (logit_normal, mode),
+            or more noise more often (shifted).
+        first_timestep: Leave out less noise than this share of all timesteps.
+        last_timestep: Leave out more noise than this share.
+        noise_offset: Lets a model make pictures lighter and darker as a whole; 0.05 to 0.1, or 0 for none.
+        pyramid_noise: The same for large forms, by coarser noise on top; 0.3 to 0.8, or 0 for none.
+        input_perturbation: Noise that is seen but not to be found, against errors that add up in sampling; 0.1, or 0.
+        logit_mean: Of logit_normal; above 0 for more noise.
+        logit_deviation: Of logit_normal; how far from the middle.
+        mode_scale: Of mode; above 0 for the middle, below 0 for the ends.
+        timestep_shift: Of shifted; above 1 for more noise.
+        huber_delta: The loss huber is squared up to this difference, and grows evenly beyond.
+        p2_gamma: Of the weighting p2.
+        edm_deviation: Of the weighting edm, the data's deviation: about 1 for latents, 0.5 for pictures.
+    """
+    return ObjectiveRecipe(
+        timesteps=timesteps,
+        first_timestep=first_timestep,
+        last_timestep=last_timestep,
+        noise_offset=noise_offset,
+        pyramid_noise=pyramid_noise,
+        input_perturbation=input_perturbation,
+        logit_mean=logit_mean,
+        logit_deviation=logit_deviation,
+        mode_scale=mode_scale,
+        timestep_shift=timestep_shift,
+        huber_delta=huber_delta,
+        p2_gamma=p2_gamma,
+        edm_deviation=edm_deviation,
+    )
+
+
+@objective_recipe.check
+def _timesteps_rise(first_timestep: Any, last_timestep: Any) -> None:  # Any: literals
+    if first_timestep >= last_timestep:
+        raise InputError(
+            "last_timestep", f"{last_timestep} is not above first_timestep, {first_timestep}.", "Choose a higher share."
+        )
