@@ -198,17 +198,17 @@ class PartFolder:
         Raises:
             ModelFileError: if it is none.
         """
-        family = family_of_folder(self._config)
-        if self._config.get("_class_name") != "UNet2DConditionModel" or family is None:
+        family, kind = family_of_folder(self._config), self._config.get("_class_name")
+        if kind not in ("UNet2DConditionModel", "SD3Transformer2DModel") or family is None:
             raise ModelFileError(
-                f"{self.folder}: a {self._config.get('_class_name')!r} whose noise levels aren't known\n"
+                f"{self.folder}: a {kind!r} whose noise levels aren't known\n"
                 "  Choose the complete folder, with model_index.json, unet and scheduler in it."
             )
         layout = layout_of(family)
         takes, gives = _size(self._config.get("in_channels")) or 4, _size(self._config.get("out_channels")) or 4
         return Model(
-            network=self._opener.diffusers(NETWORKS["UNet2DConditionModel"], self.folder, family),
-            prediction=layout.scheduler["prediction_type"],
+            network=self._opener.diffusers(NETWORKS[kind], self.folder, family),
+            prediction=_prediction(self.folder, layout.scheduler),
             scheduler_config=layout.scheduler,
             latent_channels=min(takes, gives),
             source=self.folder.name,

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphengine.diffusion.families import CHECKPOINT_PREFIXES, NAMES, family_of_folder, recognise
+from graphengine.diffusion.families import CHECKPOINT_PREFIXES, NAMES, family_of_folder
 from graphengine.diffusion.image_prompt_layouts import ip_adapter_layout, vision_layout
 from graphengine.diffusion.model_files import read_header, read_header_and_metadata, read_json
 from graphengine.diffusion.options import ClipKind, LatentKind
 from graphengine.diffusion.part_layouts import denoiser_layout, text_layout, vae_layout
+from graphengine.diffusion.recognition import recognise
 from graphengine.errors import ModelFileError
 from graphengine.types import Family
 

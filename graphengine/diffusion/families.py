@@ -8,8 +8,9 @@ A single file names no architecture. But the denoiser's first layers have sizes 
     320                           2048                           2816                            Stable Diffusion XL
     384                           1280                           2560                            its refiner
 
-An inpainting model's first layer reads five channels more. Files that this project wrote say in their metadata how
-their networks are built, so that those of no family open as well.
+An inpainting model's first layer reads five channels more. The transformers of Stable Diffusion 3 are
+another matter (``joint_layouts``). Files that this project wrote say in their metadata how their networks are built, so
+that those of no family open as well.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 from graphengine.diffusion.model_files import TensorEntry, damaged
 from graphengine.errors import ModelFileError
@@ -30,7 +31,7 @@ Header = Mapping[str, TensorEntry]
 
 UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIX = "first_stage_model."
-CHECKPOINT_PREFIXES = (UNET_PREFIX, VAE_PREFIX, "cond_stage_model.", "conditioner.")
+CHECKPOINT_PREFIXES = (UNET_PREFIX, VAE_PREFIX, "cond_stage_model.", "conditioner.", "text_encoders.")
 METADATA_KEY = "graphengine"
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -86,26 +87,7 @@ class Layout:
 def layout_of(family: Family) -> Layout:
     """Read a family's configurations."""
     content = json.loads((CONFIGS / f"{family}.json").read_text(encoding="utf-8"))
-    return _layout(content, family)
-
-
-def recognise(path: Path, header: Header, metadata: Mapping[str, str]) -> Layout:
-    """Tell how a single-file checkpoint is built.
-
-    Args:
-        path: The file, for messages.
-        header: Its tensors.
-        metadata: What its header says besides.
-
-    Raises:
-        ModelFileError: if it is of no known kind, saying what it is instead where that can be told.
-    """
-    written = _written_layout(path, metadata)
-    if written is not None:
-        return written
-    if UNET_PREFIX + "input_blocks.0.0.weight" not in header:
-        raise ModelFileError(f"{path}: not a checkpoint: {what_else(header)}")
-    return unet_layout(path, header, UNET_PREFIX)
+    return layout_from(content, family)
 
 
 def unet_layout(
@@ -151,7 +133,8 @@ def family_of_folder(config: Config) -> Family | None:
     return None
 
 
-def _layout(content: Config, family: Family | None) -> Layout:
+def layout_from(content: Config, family: Family | None) -> Layout:
+    """Make a layout of a JSON object, as a family's or what a file's metadata say."""
     colors = content.get("latent_rgb")
     return Layout(
         family=family,
@@ -164,58 +147,12 @@ def _layout(content: Config, family: Family | None) -> Layout:
     )
 
 
-def _written_layout(path: Path, metadata: Mapping[str, str]) -> Layout | None:
-    """Read what this project's own writer noted in the header."""
-    if METADATA_KEY not in metadata:
-        return None
-    try:
-        content = json.loads(metadata[METADATA_KEY])
-        family = content["family"]
-        known = cast(Family, family) if family in get_args(Family) else None
-        return replace(_layout(content, known), is_written=True)
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise damaged(path, f"its metadata {METADATA_KEY!r} can't be read ({error!r})") from error
-
-
 def _unknown(path: Path, what: str) -> ModelFileError:
     known = ", ".join(NAMES[family] for family in _FAMILIES.values())
     return ModelFileError(
         f"{path}: a denoiser of an unknown family: {what}\n"
         f"  Known are {known}, and inpainting models of these. Others may open as a diffusers folder."
     )
-
-
-_OTHER_KINDS: tuple[tuple[str, str, str], ...] = (
-    ("lora_", "a LoRA", "Load it with LoadLora, on top of a checkpoint."),
-    ("control_model.", "a ControlNet", "Load it with LoadControlNet."),
-    ("controlnet_cond_embedding.", "a ControlNet", "Load it with LoadControlNet."),
-    ("input_blocks.", "a denoiser alone", "Load it with LoadUNet, from models/unet."),
-    ("down_blocks.", "a denoiser alone, in diffusers' names", "Load it with LoadUNet, from models/unet."),
-    ("encoder.down", "an autoencoder alone", "Load it with LoadVAE, from models/vae."),
-    ("decoder.up", "an autoencoder alone", "Load it with LoadVAE, from models/vae."),
-    ("text_model.", "a text encoder alone", "Load it with LoadCLIP, from models/clip."),
-    ("encoder.block.", "a T5 text encoder alone", "Load it with LoadCLIP, from models/clip."),
-    ("image_proj.", "an IP-Adapter", "Load it with LoadIPAdapter, from models/ipadapter."),
-    ("ip_adapter.", "an IP-Adapter", "Load it with LoadIPAdapter, from models/ipadapter."),
-    ("vision_model.", "an image encoder", "Load it with LoadCLIPVision, from models/clip_vision."),
-    ("visual.", "an image encoder", "Load it with LoadCLIPVision, from models/clip_vision."),
-    ("emb_params", "a textual inversion", "Put it into models/embeddings and write embedding:NAME in a prompt."),
-    ("model.diffusion_model.double_blocks.", "a Flux checkpoint", "This family can't be read."),
-    ("double_blocks.", "a Flux denoiser", "This family can't be read."),
-    ("model.diffusion_model.", "a checkpoint of an unknown family", "Others may open as a diffusers folder."),
-)
-_ONLY_LORA = (".lora_up.weight", ".lora_A.weight", ".lora.up.weight", ".lora_B.weight", ".hada_w1_a", ".lokr_w1")
-
-
-def what_else(header: Header) -> str:
-    """Say what a file is that is no checkpoint, and what to do with it."""
-    if any(name.endswith(_ONLY_LORA) for name in header):
-        return "it is a LoRA\n  Load it with LoadLora, on top of a checkpoint."
-    for start, what, remedy in _OTHER_KINDS:
-        if any(name.startswith(start) for name in header):
-            return f"it is {what}\n  {remedy}"
-    names = ", ".join(repr(name) for name in list(header)[:3])
-    return f"it has no denoiser; it holds {names or 'nothing'}\n  Choose another file."
 
 
 def _shape(header: Header, name: str) -> tuple[int, ...]:

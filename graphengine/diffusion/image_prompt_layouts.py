@@ -20,7 +20,8 @@ from math import isqrt
 from pathlib import Path
 from typing import Literal
 
-from graphengine.diffusion.families import Config, Header, what_else
+from graphengine.diffusion.families import Config, Header
+from graphengine.diffusion.recognition import what_else
 from graphengine.errors import ModelFileError
 
 __all__ = ["IPAdapterLayout", "VisionLayout", "ip_adapter_layout", "vision_layout"]

@@ -34,12 +34,13 @@ class Place(NamedTuple):
     Attributes:
         name: The tensor's name there.
         third: Which third of its rows it is; None for all of it.
-        form: How it differs there: ``transposed``, or a matrix written as the ``convolution`` over one cell it was.
+        form: How it differs there: ``transposed``, a matrix written as the ``convolution`` over one cell it was, or the
+            halves of its rows ``swapped``.
     """
 
     name: str
     third: int | None = None
-    form: Literal["same", "transposed", "convolution"] = "same"
+    form: Literal["same", "transposed", "convolution", "swapped"] = "same"
 
 
 Places = Mapping[str, Place]
@@ -127,6 +128,8 @@ def read_weight(place: Place, stored: Tensor, shape: torch.Size) -> Tensor:
     given = stored if place.third is None else stored.chunk(3)[place.third]
     if place.form == "transposed":
         given = given.T.contiguous()
+    if place.form == "swapped":
+        given = torch.cat(given.chunk(2)[::-1])
     if given.shape != shape:
         if given.squeeze().shape != torch.Size([side for side in shape if side != 1]):
             raise ValueError(f"{place.name!r} is {list(stored.shape)}")
@@ -149,6 +152,8 @@ def _written(parts: list[tuple[int, Tensor]], form: str) -> Tensor:
     tensor = parts[0][1]
     if form == "transposed":
         return tensor.T
+    if form == "swapped":
+        return torch.cat(tensor.chunk(2)[::-1])
     return tensor[:, :, None, None] if form == "convolution" else tensor
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
 from graphengine.config import Precision
 from graphengine.diffusion.clip_vocabulary import clip_tokenizer
@@ -18,10 +17,10 @@ from graphengine.diffusion.families import CHECKPOINT_PREFIXES
 from graphengine.diffusion.options import ClipKind, LatentKind
 from graphengine.diffusion.original_names import Place, Places, TextForm, text_places, vae_places
 from graphengine.diffusion.part_layouts import PartLayout, denoiser_layout, text_layout, vae_layout
-from graphengine.diffusion.pretrained import load_tokenizer
-from graphengine.diffusion.single_files import TEXT_MODELS, SingleFile, read_denoiser, read_text_encoder
+from graphengine.diffusion.single_files import SingleFile, read_denoiser
+from graphengine.diffusion.text_networks import TEXT_MODELS, read_t5, read_text_encoder, with_projection
 from graphengine.diffusion.weights_files import WeightsFile
-from graphengine.errors import InputError, ModelFileError
+from graphengine.errors import InputError
 from graphengine.types import Clip, Family, Model, TextEncoder, Vae
 
 _COUNTS: dict[Family, tuple[int, ...]] = {"sd1": (1,), "sd2": (1,), "sdxl": (2,), "sdxl_refiner": (1,), "sd3": (2, 3)}
@@ -150,7 +149,7 @@ def _clip_family(layouts: Sequence[PartLayout], kind: ClipKind) -> Family:
 
 def _text_encoder(file: WeightsFile, layout: PartLayout, family: Family, *, is_last: bool) -> TextEncoder:
     if layout.kind == "T5EncoderModel":
-        return _t5_encoder(file, layout, family)
+        return read_t5(file, layout.config, "", family=family)
     projects = family in ("sdxl_refiner", "sd3") or (family == "sdxl" and is_last)
     network = _clip_network(file, layout, family, projects=projects)
     tokenizer = clip_tokenizer("<|endoftext|>" if layout.config["hidden_act"] == "quick_gelu" else "!")
@@ -164,7 +163,6 @@ def _text_encoder(file: WeightsFile, layout: PartLayout, family: Family, *, is_l
 
 def _clip_network(file: WeightsFile, layout: PartLayout, family: Family, *, projects: bool) -> nn.Module:
     form: TextForm = "open_clip" if layout.naming == "original" else "clip"
-    has_projection = layout.kind == "CLIPTextModelWithProjection"
     network = read_text_encoder(
         file,
         TEXT_MODELS[layout.kind if projects else "CLIPTextModel"],
@@ -172,32 +170,6 @@ def _clip_network(file: WeightsFile, layout: PartLayout, family: Family, *, proj
         lambda names: text_places(names, form, layout.prefix),
         family=family,
     )
-    if has_projection or not projects:
+    if layout.kind == "CLIPTextModelWithProjection" or not projects:
         return network
-    # Stable Diffusion 3 was trained with the states of this encoder as they are; its files leave the projection out.
-    with torch.device("meta"):
-        projecting: Any = CLIPTextModelWithProjection(CLIPTextConfig(**layout.config))  # Any: transformers is untyped
-    weight = next(network.parameters())
-    projecting.text_model = network
-    projecting.text_projection.weight = nn.Parameter(torch.eye(layout.config["hidden_size"], dtype=weight.dtype))
-    result: nn.Module = projecting.eval().requires_grad_(False)
-    return result
-
-
-def _t5_encoder(file: WeightsFile, layout: PartLayout, family: Family) -> TextEncoder:
-    """Read a T5 encoder; its tokenizer lies beside it, in a folder of the file's name."""
-    folder = file.path.with_suffix("")
-    if not folder.is_dir():
-        raise ModelFileError(
-            f"{file.path}: a T5 text encoder, whose tokenizer is missing\n"
-            f"  Put it into {folder}, as in 'tokenizer_3' of the model's diffusers folder."
-        )
-    network = file.network(
-        lambda: T5EncoderModel(T5Config(**layout.config)),
-        lambda names: {name: Place(_SHARED if name == "encoder.embed_tokens.weight" else name) for name in names},
-        family=family,
-    )
-    return TextEncoder(network, load_tokenizer(folder, "T5EncoderModel"), pooled=None)
-
-
-_SHARED = "shared.weight"
+    return with_projection(network, layout.config)

@@ -19,11 +19,11 @@ from graphengine.diffusion.families import (
     Header,
     Layout,
     layout_of,
-    recognise,
     unet_layout,
-    what_else,
 )
+from graphengine.diffusion.joint_layouts import is_joint, joint_layout
 from graphengine.diffusion.options import LatentKind
+from graphengine.diffusion.recognition import recognise, what_else
 from graphengine.errors import ModelFileError
 
 Naming = Literal["original", "diffusers"]
@@ -66,12 +66,16 @@ def denoiser_layout(path: Path, header: Header, metadata: Mapping[str, str]) -> 
     Raises:
         ModelFileError: if there is none, or of an unknown family.
     """
-    if UNET_PREFIX + "input_blocks.0.0.weight" in header:
+    if UNET_PREFIX + "input_blocks.0.0.weight" in header or is_joint(header, UNET_PREFIX):
         return recognise(path, header, metadata), "original", UNET_PREFIX
     if "input_blocks.0.0.weight" in header:
         return unet_layout(path, header, ""), "original", ""
     if "conv_in.weight" in header and any(name.startswith("down_blocks.") for name in header):
         return unet_layout(path, header, "", first="conv_in", adding="add_embedding.linear_1"), "diffusers", ""
+    if is_joint(header, ""):
+        return joint_layout(path, header, ""), "original", ""
+    if is_joint(header, "", in_diffusers_names=True):
+        return joint_layout(path, header, "", in_diffusers_names=True), "diffusers", ""
     raise ModelFileError(f"{path}: not a denoiser: {what_else(header)}")
 
 

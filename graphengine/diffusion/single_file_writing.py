@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import Tensor
+from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import T5EncoderModel
 
 from graphengine.diffusion.families import METADATA_KEY, UNET_PREFIX, VAE_PREFIX, Config, layout_of
+from graphengine.diffusion.joint_names import joint_places
 from graphengine.diffusion.original_names import text_places, unet_places, vae_places, written_weights
 from graphengine.diffusion.safetensors_writing import write_safetensors
 from graphengine.diffusion.written_tokenizers import written_tokenizer
 from graphengine.errors import ModelFileError
 from graphengine.types import Clip, Family, Model, TextEncoder, Vae
 
+_DENOISERS = (UNet2DConditionModel, SD3Transformer2DModel)
 _OWN_PREFIXES = ("cond_stage_model.transformer.", "conditioner.embedders.1.transformer.")
 
 
@@ -39,7 +42,7 @@ def save_single_file(
     """Write a checkpoint as one file. It appears complete or not at all; an earlier one is replaced.
 
     Args:
-        path: Where; its folder is made.
+        path: Where; its folder is made. The tokenizer of a T5 encoder is written beside it, into a folder of its name.
         clip: Left out, the file is for those who load the text encoders from elsewhere.
         vae: Likewise.
         dtype: Type of the weights; None leaves each as it is.
@@ -48,12 +51,13 @@ def save_single_file(
     Raises:
         ModelFileError: if a part has no place in such files, or writing fails (disk full).
     """
-    given = [(model.network, UNet2DConditionModel), *([(vae.autoencoder, AutoencoderKL)] if vae else [])]
+    given: list[tuple[nn.Module, Any]] = [(model.network, _DENOISERS)]  # Any: diffusers' classes are untyped
+    given += [(vae.autoencoder, AutoencoderKL)] if vae else []
     odd = [type(network).__name__ for network, kind in given if not isinstance(network, kind)]
     if odd:
         raise ModelFileError(
             f"{path}: a {' and a '.join(odd)} can't be written into a single file\n"
-            "  Only UNet2DConditionModel and AutoencoderKL have a layout there."
+            "  Only UNet2DConditionModel, SD3Transformer2DModel and AutoencoderKL have a layout there."
         )
     tensors, notes = single_file_contents(model, clip, vae)
     metadata = {"format": "pt", METADATA_KEY: json.dumps(notes)} | ({"workflow": workflow} if workflow else {})
@@ -61,6 +65,9 @@ def save_single_file(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_safetensors(partial, tensors, metadata, dtype)
+        for encoder in clip.encoders if clip else ():
+            if isinstance(encoder.network, T5EncoderModel):  # whose vocabulary is too large for a header
+                encoder.tokenizer.save_pretrained(path.with_suffix(""))
         partial.replace(path)
     except OSError as error:
         raise ModelFileError(
@@ -76,18 +83,22 @@ def single_file_contents(
 ) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Any]]:  # Any: JSON values
     """Give the tensors of a checkpoint's single file, and the notes on how its networks are built."""
     unet, weights = _config(model.network), model.network.state_dict()
-    tensors = written_weights(unet_places(weights, unet, UNET_PREFIX), weights)
+    is_joint = isinstance(model.network, SD3Transformer2DModel)
+    places = joint_places(weights, UNET_PREFIX) if is_joint else unet_places(weights, unet, UNET_PREFIX)
+    tensors = written_weights(places, weights)
     # without one, what the denoiser is read by: how many levels halve the picture
     autoencoder: Config = {"block_out_channels": [0] * model.latent_factor.bit_length()}
     if vae is not None:
         autoencoder, weights = _config(vae.autoencoder), vae.autoencoder.state_dict()
         tensors |= written_weights(vae_places(weights, autoencoder, VAE_PREFIX), weights)
     texts = []
-    encoders, family = (clip.encoders, clip.family) if clip else ((), None)
+    encoders = clip.encoders if clip else ()
+    family = clip.family if clip and clip.family else "sd3" if is_joint else None
     for number, encoder in enumerate(encoders):
         text = _text_layout(family, number, encoder)
-        places = text_places(encoder.network.state_dict(), text["form"], text["prefix"])
-        tensors |= written_weights(places, encoder.network.state_dict())
+        weights = encoder.network.state_dict()
+        names = [name for name in weights if name != "encoder.embed_tokens.weight"]  # T5's other name of its first
+        tensors |= written_weights(text_places(names, text["form"], text["prefix"]), weights)
         texts.append(text)
     scheduler = dict(model.scheduler_config) | {"prediction_type": model.prediction}
     if model.prediction == "v_prediction":
@@ -111,8 +122,9 @@ def _mark() -> Tensor:
 
 def _text_layout(family: Family | None, number: int, encoder: TextEncoder) -> dict[str, Any]:  # Any: JSON values
     """Describe a text encoder; where it lies is its family's choice."""
-    form, prefix = "clip", _OWN_PREFIXES[number]
-    if family is not None:
+    if family is None:
+        form, prefix = "clip", _OWN_PREFIXES[number]
+    else:
         known = layout_of(family).text_encoders[number]
         form, prefix = known["form"], known["prefix"]
     network: Any = encoder.network  # Any: transformers' configuration, untyped
@@ -125,7 +137,7 @@ def _text_layout(family: Family | None, number: int, encoder: TextEncoder) -> di
         "final_norm": encoder.final_norm,
         "pooled": encoder.pooled,
         "pad_token": encoder.tokenizer.pad_token,
-        "tokenizer": written_tokenizer(encoder.tokenizer),
+        "tokenizer": None if form == "t5" else written_tokenizer(encoder.tokenizer),
     }
 
 

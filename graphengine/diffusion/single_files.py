@@ -5,25 +5,25 @@ The header tells how the networks are built (``families``), and what is written 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
 
 from graphengine.diffusion.clip_vocabulary import clip_tokenizer
-from graphengine.diffusion.families import UNET_PREFIX, VAE_PREFIX, Config, Header, Layout, recognise
+from graphengine.diffusion.families import UNET_PREFIX, VAE_PREFIX, Config, Layout
+from graphengine.diffusion.joint_names import joint_places
 from graphengine.diffusion.original_names import Place, Places, text_places, unet_places, vae_places
+from graphengine.diffusion.recognition import recognise
+from graphengine.diffusion.text_networks import TEXT_MODELS, read_t5, read_text_encoder, with_projection
 from graphengine.diffusion.weights_files import WeightsFile
 from graphengine.diffusion.written_tokenizers import read_tokenizer
 from graphengine.errors import ModelFileError
-from graphengine.types import Clip, Family, Model, TextEncoder, Vae
+from graphengine.types import Clip, Model, TextEncoder, Vae
 
-TEXT_MODELS: Mapping[str, Any] = {  # Any: transformers leaves constructors untyped
-    "CLIPTextModel": CLIPTextModel,
-    "CLIPTextModelWithProjection": CLIPTextModelWithProjection,
+_DENOISERS: Mapping[str, Any] = {  # Any: diffusers' classes are untyped
+    "UNet2DConditionModel": UNet2DConditionModel,
+    "SD3Transformer2DModel": SD3Transformer2DModel,
 }
 _SD2_V_MARK = "up_blocks.3.attentions.2.transformer_blocks.0.norm1.bias"
 
@@ -47,7 +47,11 @@ class SingleFile:
             ModelFileError: if one is missing or incomplete.
         """
         parts = {"text encoder": [str(each["prefix"]) for each in self.layout.text_encoders], "vae": [VAE_PREFIX]}
-        missing = [part for part, prefixes in parts.items() if not all(self.file.has(prefix) for prefix in prefixes)]
+        missing = [
+            part
+            for part, prefixes in parts.items()
+            if not prefixes or not all(self.file.has(prefix) for prefix in prefixes)
+        ]
         if missing:
             raise ModelFileError(
                 f"{self.path}: this checkpoint has no {', no '.join(missing)}\n"
@@ -76,11 +80,16 @@ class SingleFile:
         return Clip(encoders, source=self.path.name, family=self.layout.family)
 
     def _text_encoder(self, layout: Config) -> TextEncoder:
-        prefix, form = layout["prefix"], layout["form"]
+        prefix, form, kind, config = (layout[name] for name in ("prefix", "form", "architecture", "config"))
+        if form == "t5":
+            return read_t5(self.file, config, prefix, family=self.layout.family)
+        lacks_projection = kind == "CLIPTextModelWithProjection" and not self.file.has(f"{prefix}text_projection")
         network = read_text_encoder(
-            self.file, TEXT_MODELS[layout["architecture"]], layout["config"],
+            self.file, TEXT_MODELS["CLIPTextModel" if lacks_projection else kind], config,
             lambda names: text_places(names, form, prefix), family=self.layout.family,
         )  # fmt: skip
+        if lacks_projection:
+            network = with_projection(network, config)
         written = layout.get("tokenizer")
         return TextEncoder(
             network=network,
@@ -98,15 +107,19 @@ def read_denoiser(file: WeightsFile, layout: Layout, prefix: str | None) -> Mode
         prefix: What comes before the original names of its weights; None if they have diffusers' names.
     """
     config = layout.unet
+    kind = config["_class_name"]
 
     def places_of(names: list[str]) -> Places:
-        return {name: Place(name) for name in names} if prefix is None else unet_places(names, config, prefix)
+        if prefix is None:
+            return {name: Place(name) for name in names}
+        return joint_places(names, prefix) if kind == "SD3Transformer2DModel" else unet_places(names, config, prefix)
 
-    network = file.network(lambda: UNet2DConditionModel(**_arguments(config)), places_of, family=layout.family)
-    scheduler = found_scheduler(file, layout, places_of([_SD2_V_MARK])[_SD2_V_MARK].name)
+    network = file.network(lambda: _DENOISERS[kind](**_arguments(config)), places_of, family=layout.family)
+    mark = places_of([_SD2_V_MARK])[_SD2_V_MARK].name if kind == "UNet2DConditionModel" else ""
+    scheduler = found_scheduler(file, layout, mark)
     return Model(
         network=network,
-        prediction=scheduler["prediction_type"],
+        prediction=scheduler.get("prediction_type", "flow"),
         scheduler_config=scheduler,
         latent_channels=int(config["out_channels"]),
         latent_factor=2 ** (len(layout.vae["block_out_channels"]) - 1),
@@ -144,32 +157,3 @@ def found_scheduler(file: WeightsFile, layout: Layout, mark: str) -> dict[str, A
 
 def _arguments(config: Config) -> dict[str, Any]:  # Any: JSON values
     return {name: value for name, value in config.items() if not name.startswith("_")}
-
-
-def read_text_encoder(
-    file: WeightsFile,
-    kind: Any,  # Any: transformers leaves constructors untyped
-    config: Config,
-    places_of: Callable[[list[str]], Places],
-    *,
-    family: Family | None,
-) -> nn.Module:
-    """Read a CLIP text encoder."""
-    network = file.network(
-        lambda: kind(CLIPTextConfig(**config)), lambda names: _as_stored(places_of(names), file.header), family=family
-    )
-    _recreate_positions(network)
-    return network
-
-
-def _as_stored(places: Places, header: Header) -> Places:
-    """Leave out the ``text_model.`` that some files lack."""
-    if any(place.name in header for place in places.values()):
-        return places
-    return {name: place._replace(name=place.name.replace("text_model.", "")) for name, place in places.items()}
-
-
-def _recreate_positions(network: Any) -> None:  # Any: a transformers model, with and without a projection
-    """Make the one buffer that no file holds."""
-    embeddings = getattr(network, "text_model", network).embeddings
-    embeddings.position_ids = torch.arange(embeddings.position_embedding.num_embeddings).expand((1, -1))

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from graphengine.diffusion import checkpoints
 from graphengine.diffusion.clip_vocabulary import clip_tokenizer
 from graphengine.diffusion.facts import checkpoint_facts
-from graphengine.diffusion.families import UNET_PREFIX, family_of_folder, layout_of, recognise
+from graphengine.diffusion.families import UNET_PREFIX, family_of_folder, layout_of
 from graphengine.diffusion.model_files import TensorEntry
 from graphengine.diffusion.original_names import unet_places, written_weights
+from graphengine.diffusion.recognition import recognise
 from graphengine.diffusion.single_files import found_scheduler
 from graphengine.diffusion.weights_files import WeightsFile
 from graphengine.errors import ModelFileError
