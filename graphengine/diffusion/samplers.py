@@ -134,7 +134,7 @@ def dpm_2(
     for sigma, sigma_next in pairwise(sigmas.tolist()):
         churn = s_churn / (len(sigmas) - 1) if s_tmin <= sigma <= s_tmax else 0.0
         x, sigma_hat = _churned(x, sigma, churn, s_noise, noise)
-        x = yield from _midpoint_step(x, sigma_hat, sigma_next)
+        x = yield from midpoint_step(x, sigma_hat, sigma_next)
     return x
 
 
@@ -166,7 +166,7 @@ def dpm_2_ancestral(x: Tensor, sigmas: Tensor, noise: DrawNoise, *, eta: float =
     """
     for sigma, sigma_next in pairwise(sigmas.tolist()):
         sigma_down, sigma_up = _ancestral(sigma, sigma_next, eta)
-        x = yield from _midpoint_step(x, sigma, sigma_down)
+        x = yield from midpoint_step(x, sigma, sigma_down)
         x = _with_noise(x, sigma_up * s_noise, noise)
     return x
 
@@ -408,7 +408,7 @@ def _unified_weights(h: float, places: Sequence[float], scale: float) -> list[fl
     return rhos
 
 
-def _midpoint_step(x: Tensor, sigma: float, sigma_next: float) -> Generator[Ask, Tensor, Tensor]:
+def midpoint_step(x: Tensor, sigma: float, sigma_next: float) -> Generator[Ask, Tensor, Tensor]:
     """Take one step of DPM-Solver-2; of Euler's method if it ends at 0."""
     denoised = yield Ask(x, sigma)
     d = (x - denoised) / sigma
