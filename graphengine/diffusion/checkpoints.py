@@ -15,12 +15,22 @@ from graphengine.diffusion.checkpoint_writing import save
 from graphengine.diffusion.diffusers_folders import DiffusersFolder
 from graphengine.diffusion.options import ClipKind, LatentKind
 from graphengine.diffusion.part_files import PartFiles
+from graphengine.diffusion.part_writing import save_clip_files, save_vae_file
 from graphengine.diffusion.single_file_writing import save_single_file
 from graphengine.diffusion.single_files import SingleFile
 from graphengine.diffusion.weights_files import WeightsFile
 from graphengine.types import Clip, Model, Vae
 
-__all__ = ["load", "load_clip", "load_model", "load_vae", "save", "save_single_file"]
+__all__ = [
+    "load",
+    "load_clip",
+    "load_model",
+    "load_vae",
+    "save",
+    "save_clip_files",
+    "save_single_file",
+    "save_vae_file",
+]
 
 
 def load(path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> tuple[Model, Clip, Vae]:

@@ -10,7 +10,7 @@ from graphengine.diffusion.families import CHECKPOINT_PREFIXES, NAMES, family_of
 from graphengine.diffusion.image_prompt_layouts import ip_adapter_layout, vision_layout
 from graphengine.diffusion.model_files import read_header, read_header_and_metadata, read_json
 from graphengine.diffusion.options import ClipKind, LatentKind
-from graphengine.diffusion.part_layouts import denoiser_layout, text_layout, vae_layout
+from graphengine.diffusion.part_layouts import denoiser_layout, noted_part, text_layout, vae_layout
 from graphengine.diffusion.recognition import recognise
 from graphengine.errors import ModelFileError
 from graphengine.types import Family
@@ -86,10 +86,11 @@ def clip_facts(paths: Sequence[Path], kind: ClipKind) -> dict[str, Facts]:
     texts = []
     try:
         for path in paths:
-            header = read_header(path)
+            header, metadata = read_header_and_metadata(path)
             if any(name.startswith(CHECKPOINT_PREFIXES) for name in header):
                 return {"clip": checkpoint_facts(path)["clip"]}
-            texts.append(text_layout(path, header).config)
+            noted = _object(noted_part(path, metadata).get("text_encoder"))
+            texts.append(_object(noted.get("config")) if noted else text_layout(path, header).config)
     except (ModelFileError, OSError):
         return {}
     return {"clip": {"context_width": _T5_WIDTH if kind == "sd3" else _text_width(texts)}}

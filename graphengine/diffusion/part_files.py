@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
@@ -13,11 +13,12 @@ from torch import nn
 from graphengine.config import Precision
 from graphengine.diffusion.clip_vocabulary import clip_tokenizer
 from graphengine.diffusion.diffusers_folders import DiffusersFolder, PartFolder
-from graphengine.diffusion.families import CHECKPOINT_PREFIXES
+from graphengine.diffusion.families import CHECKPOINT_PREFIXES, Config
+from graphengine.diffusion.model_files import damaged
 from graphengine.diffusion.options import ClipKind, LatentKind
 from graphengine.diffusion.original_names import Place, Places, TextForm, text_places, vae_places
-from graphengine.diffusion.part_layouts import PartLayout, denoiser_layout, text_layout, vae_layout
-from graphengine.diffusion.single_files import SingleFile, read_denoiser
+from graphengine.diffusion.part_layouts import PartLayout, denoiser_layout, noted_part, text_layout, vae_layout
+from graphengine.diffusion.single_files import SingleFile, noted_text_encoder, read_denoiser
 from graphengine.diffusion.text_networks import TEXT_MODELS, read_t5, read_text_encoder, with_projection
 from graphengine.diffusion.weights_files import WeightsFile
 from graphengine.errors import InputError
@@ -96,6 +97,9 @@ class PartFiles:
         files = [self._file(path) for path in paths]
         if len(files) == 1 and any(files[0].has(prefix) for prefix in CHECKPOINT_PREFIXES):
             return SingleFile(files[0]).clip()
+        noted = [noted_part(file.path, file.metadata) for file in files]
+        if all("text_encoder" in each for each in noted) and kind == "auto":
+            return _noted_clip(files, noted)
         layouts = sorted(((text_layout(file.path, file.header), file) for file in files), key=_place_in_order)
         family = _clip_family([layout for layout, _file in layouts], kind)
         last = layouts[-1][1]
@@ -123,6 +127,17 @@ def _vae_places(names: list[str], layout: PartLayout, file: WeightsFile) -> Plac
                 if f".attentions.0.{new}." in name:
                     places[name] = Place(name.replace(f".{new}.", f".{old}."))
     return places
+
+
+def _noted_clip(files: Sequence[WeightsFile], noted: Sequence[Config]) -> Clip:
+    """Read text encoders of files that say how they are built and read."""
+    try:
+        family = cast(Family, noted[0]["family"]) if noted[0]["family"] in get_args(Family) else None
+        ordered = sorted(zip(noted, files, strict=True), key=lambda item: int(item[0]["number"]))
+        encoders = tuple(noted_text_encoder(file, each["text_encoder"], family) for each, file in ordered)
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(files[0].path, f"what it says of itself can't be read ({error!r})") from error
+    return Clip(encoders, source=", ".join(file.path.name for file in files), family=family)
 
 
 def _place_in_order(item: tuple[PartLayout, WeightsFile]) -> tuple[bool, int]:

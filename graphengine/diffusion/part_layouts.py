@@ -7,6 +7,7 @@ follow from the tensors' shapes. What no shape tells is what latents are multipl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from graphengine.diffusion.families import (
     unet_layout,
 )
 from graphengine.diffusion.joint_layouts import is_joint, joint_layout
+from graphengine.diffusion.model_files import damaged
 from graphengine.diffusion.options import LatentKind
 from graphengine.diffusion.recognition import recognise, what_else
 from graphengine.errors import ModelFileError
@@ -35,6 +37,9 @@ _SCALING: Mapping[LatentKind, Config] = {
     "flux": {"scaling_factor": 0.3611, "shift_factor": 0.1159},
 }
 """As the published configurations of these families have it."""
+
+PART_KEY = "graphengine_part"
+"""Where the metadata of a part's file say how it is built, if this project wrote it."""
 
 _CLIP_VOCABULARY = 49408
 _HEAD_WIDTH = 64  # of every CLIP and T5 encoder that diffusion models use
@@ -89,6 +94,9 @@ def vae_layout(path: Path, header: Header, metadata: Mapping[str, str], latents:
     Raises:
         ModelFileError: if there is none.
     """
+    noted = noted_part(path, metadata).get("vae")
+    if noted is not None:
+        return PartLayout("AutoencoderKL", noted, "original")
     if "encoder.layers.0.weight" in header and "decoder.layers.0.weight" in header:
         latent_channels = header["decoder.layers.0.weight"].shape[1]
         return PartLayout("AutoencoderTiny", {"latent_channels": latent_channels}, "diffusers")
@@ -100,6 +108,17 @@ def vae_layout(path: Path, header: Header, metadata: Mapping[str, str], latents:
             kind = _latent_kind(path, metadata, sizes["latent_channels"]) if latents == "auto" else latents
             return PartLayout("AutoencoderKL", {**sizes, **_SCALING[kind]}, chosen, prefix)
     raise ModelFileError(f"{path}: not an autoencoder: {what_else(header)}")
+
+
+def noted_part(path: Path, metadata: Mapping[str, str]) -> Config:
+    """Give what the file of a part says of it; nothing if it is of another program's."""
+    try:
+        noted = json.loads(metadata.get(PART_KEY, "{}"))
+        if isinstance(noted, dict):
+            return noted
+        raise ValueError("it is no object")
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"its metadata {PART_KEY!r} can't be read ({error!r})") from error
 
 
 def text_layout(path: Path, header: Header) -> PartLayout:

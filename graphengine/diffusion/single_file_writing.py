@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +60,39 @@ def save_single_file(
             "  Only UNet2DConditionModel, SD3Transformer2DModel and AutoencoderKL have a layout there."
         )
     tensors, notes = single_file_contents(model, clip, vae)
-    metadata = {"format": "pt", METADATA_KEY: json.dumps(notes)} | ({"workflow": workflow} if workflow else {})
+    write_weights_file(path, tensors, {METADATA_KEY: notes}, clip.encoders if clip else (), dtype, workflow)
+
+
+def write_weights_file(
+    path: Path,
+    tensors: Mapping[str, Callable[[], Tensor]],
+    notes: Mapping[str, Mapping[str, Any]],  # Any: JSON values
+    encoders: Sequence[TextEncoder],
+    dtype: torch.dtype | None,
+    workflow: str,
+) -> None:
+    """Write tensors as a safetensors file, whole or not at all.
+
+    Args:
+        notes: JSON objects for the metadata, by their keys there.
+        encoders: Those in it; the tokenizer of a T5 encoder, too large for a header, goes into a folder of the file's
+            name.
+
+    Raises:
+        ModelFileError: if writing fails (disk full).
+    """
+    metadata = {"format": "pt", **{key: json.dumps(note) for key, note in notes.items()}}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_safetensors(partial, tensors, metadata, dtype)
-        for encoder in clip.encoders if clip else ():
-            if isinstance(encoder.network, T5EncoderModel):  # whose vocabulary is too large for a header
+        write_safetensors(partial, tensors, metadata | ({"workflow": workflow} if workflow else {}), dtype)
+        for encoder in encoders:
+            if isinstance(encoder.network, T5EncoderModel):
                 encoder.tokenizer.save_pretrained(path.with_suffix(""))
         partial.replace(path)
     except OSError as error:
         raise ModelFileError(
-            f"{path}: the checkpoint couldn't be written: {error}\n"
+            f"{path}: the file couldn't be written: {error}\n"
             "  Nothing was left behind. Free some space or choose another place."
         ) from error
     finally:
@@ -82,24 +103,21 @@ def single_file_contents(
     model: Model, clip: Clip | None = None, vae: Vae | None = None
 ) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Any]]:  # Any: JSON values
     """Give the tensors of a checkpoint's single file, and the notes on how its networks are built."""
-    unet, weights = _config(model.network), model.network.state_dict()
+    unet, weights = network_config(model.network), model.network.state_dict()
     is_joint = isinstance(model.network, SD3Transformer2DModel)
     places = joint_places(weights, UNET_PREFIX) if is_joint else unet_places(weights, unet, UNET_PREFIX)
     tensors = written_weights(places, weights)
     # without one, what the denoiser is read by: how many levels halve the picture
     autoencoder: Config = {"block_out_channels": [0] * model.latent_factor.bit_length()}
     if vae is not None:
-        autoencoder, weights = _config(vae.autoencoder), vae.autoencoder.state_dict()
+        autoencoder, weights = network_config(vae.autoencoder), vae.autoencoder.state_dict()
         tensors |= written_weights(vae_places(weights, autoencoder, VAE_PREFIX), weights)
     texts = []
     encoders = clip.encoders if clip else ()
     family = clip.family if clip and clip.family else "sd3" if is_joint else None
     for number, encoder in enumerate(encoders):
-        text = _text_layout(family, number, encoder)
-        weights = encoder.network.state_dict()
-        names = [name for name in weights if name != "encoder.embed_tokens.weight"]  # T5's other name of its first
-        tensors |= written_weights(text_places(names, text["form"], text["prefix"]), weights)
-        texts.append(text)
+        texts.append(text_notes(family, number, encoder))
+        tensors |= text_tensors(encoder, texts[-1])
     scheduler = dict(model.scheduler_config) | {"prediction_type": model.prediction}
     if model.prediction == "v_prediction":
         tensors["v_pred"] = _mark
@@ -120,7 +138,14 @@ def _mark() -> Tensor:
     return torch.zeros(0)
 
 
-def _text_layout(family: Family | None, number: int, encoder: TextEncoder) -> dict[str, Any]:  # Any: JSON values
+def text_tensors(encoder: TextEncoder, notes: Config) -> dict[str, Callable[[], Tensor]]:
+    """Give the tensors of a text encoder, in the form and behind the prefix that its notes say."""
+    weights = encoder.network.state_dict()
+    names = [name for name in weights if name != "encoder.embed_tokens.weight"]  # T5's other name of its first
+    return written_weights(text_places(names, notes["form"], notes["prefix"]), weights)
+
+
+def text_notes(family: Family | None, number: int, encoder: TextEncoder) -> dict[str, Any]:  # Any: JSON values
     """Describe a text encoder; where it lies is its family's choice."""
     if family is None:
         form, prefix = "clip", _OWN_PREFIXES[number]
@@ -141,6 +166,7 @@ def _text_layout(family: Family | None, number: int, encoder: TextEncoder) -> di
     }
 
 
-def _config(network: Any) -> Config:  # Any: a diffusers network
+def network_config(network: Any) -> Config:  # Any: a diffusers network
+    """Give the configuration of a diffusers network as JSON has it."""
     config: dict[str, Any] = json.loads(network.to_json_string())  # Any: JSON values
     return {name: value for name, value in config.items() if name == "_class_name" or not name.startswith("_")}

@@ -19,7 +19,7 @@ from graphengine.diffusion.text_networks import TEXT_MODELS, read_t5, read_text_
 from graphengine.diffusion.weights_files import WeightsFile
 from graphengine.diffusion.written_tokenizers import read_tokenizer
 from graphengine.errors import ModelFileError
-from graphengine.types import Clip, Model, TextEncoder, Vae
+from graphengine.types import Clip, Family, Model, TextEncoder, Vae
 
 _DENOISERS: Mapping[str, Any] = {  # Any: diffusers' classes are untyped
     "UNet2DConditionModel": UNet2DConditionModel,
@@ -76,28 +76,34 @@ class SingleFile:
 
     def clip(self) -> Clip:
         """Open the text encoders."""
-        encoders = tuple(self._text_encoder(each) for each in self.layout.text_encoders)
+        encoders = tuple(noted_text_encoder(self.file, each, self.layout.family) for each in self.layout.text_encoders)
         return Clip(encoders, source=self.path.name, family=self.layout.family)
 
-    def _text_encoder(self, layout: Config) -> TextEncoder:
-        prefix, form, kind, config = (layout[name] for name in ("prefix", "form", "architecture", "config"))
-        if form == "t5":
-            return read_t5(self.file, config, prefix, family=self.layout.family)
-        lacks_projection = kind == "CLIPTextModelWithProjection" and not self.file.has(f"{prefix}text_projection")
-        network = read_text_encoder(
-            self.file, TEXT_MODELS["CLIPTextModel" if lacks_projection else kind], config,
-            lambda names: text_places(names, form, prefix), family=self.layout.family,
-        )  # fmt: skip
-        if lacks_projection:
-            network = with_projection(network, config)
-        written = layout.get("tokenizer")
-        return TextEncoder(
-            network=network,
-            tokenizer=read_tokenizer(self.path, written) if written else clip_tokenizer(layout["pad_token"]),
-            hidden_layer=layout["hidden_layer"],
-            final_norm=layout["final_norm"],
-            pooled=layout["pooled"],
-        )
+
+def noted_text_encoder(file: WeightsFile, layout: Config, family: Family | None) -> TextEncoder:
+    """Read a text encoder with what is read of it, as a layout says.
+
+    Args:
+        layout: As in ``Layout.text_encoders``.
+    """
+    prefix, form, kind, config = (layout[name] for name in ("prefix", "form", "architecture", "config"))
+    if form == "t5":
+        return read_t5(file, config, prefix, family=family)
+    lacks_projection = kind == "CLIPTextModelWithProjection" and not file.has(f"{prefix}text_projection")
+    network = read_text_encoder(
+        file, TEXT_MODELS["CLIPTextModel" if lacks_projection else kind], config,
+        lambda names: text_places(names, form, prefix), family=family,
+    )  # fmt: skip
+    if lacks_projection:
+        network = with_projection(network, config)
+    written = layout.get("tokenizer")
+    return TextEncoder(
+        network=network,
+        tokenizer=read_tokenizer(file.path, written) if written else clip_tokenizer(layout["pad_token"]),
+        hidden_layer=layout["hidden_layer"],
+        final_norm=layout["final_norm"],
+        pooled=layout["pooled"],
+    )
 
 
 def read_denoiser(file: WeightsFile, layout: Layout, prefix: str | None) -> Model:
@@ -107,7 +113,7 @@ def read_denoiser(file: WeightsFile, layout: Layout, prefix: str | None) -> Mode
         prefix: What comes before the original names of its weights; None if they have diffusers' names.
     """
     config = layout.unet
-    kind = config["_class_name"]
+    kind = config.get("_class_name", "UNet2DConditionModel")
 
     def places_of(names: list[str]) -> Places:
         if prefix is None:

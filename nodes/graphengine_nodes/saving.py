@@ -34,8 +34,9 @@ def save_checkpoint(
         vae: The autoencoder.
         name: Of the folder, or of the file, which ends in .safetensors. A checkpoint of that name is replaced.
         precision: Of the weights in the files; float16 halves their size.
-        layout: A diffusers folder may hold any parts, and has the workflow as workflow.json. A single file needs the
-            model, and all three to be opened as a checkpoint; it has the workflow in its metadata.
+        layout: A diffusers folder may hold any parts, and has the workflow as workflow.json. A single file needs all
+            three to be opened as a checkpoint, and has the workflow in its metadata. A vae alone, or a clip alone, goes
+            into a file for LoadVAE or LoadCLIP; of a clip with several text encoders each into one: name_1, name_2 ….
     """
     import torch
 
@@ -47,9 +48,22 @@ def save_checkpoint(
         folder = ctx.outputs.folder(name)
         checkpoints.save(folder, model=model, clip=clip, vae=vae, dtype=dtype, workflow=workflow)
         return
-    if model is None:
-        raise InputError("model", "nothing is linked.", "Link one, or choose the diffusers folder for other parts.")
-    path = ctx.outputs.folder(f"{name.removesuffix('.safetensors')}.safetensors")
+    if model is None and (clip is None) == (vae is None):
+        raise InputError(
+            "model", "nothing is linked.", "Link one, or a clip or vae alone, or choose the diffusers folder."
+        )
+    stem = name.removesuffix(".safetensors")
+    if model is None and clip is not None:
+        count = len(clip.encoders)
+        stems = [f"{stem}_{number + 1}" for number in range(count)] if count > 1 else [stem]
+        paths = [ctx.outputs.folder(f"{each}.safetensors") for each in stems]
+        checkpoints.save_clip_files(paths, clip, dtype=dtype, workflow=workflow)
+        return
+    path = ctx.outputs.folder(f"{stem}.safetensors")
+    if model is None and vae is not None:
+        checkpoints.save_vae_file(path, vae, dtype=dtype, workflow=workflow)
+        return
+    assert model is not None, "one of the three is given"
     checkpoints.save_single_file(path, model=model, clip=clip, vae=vae, dtype=dtype, workflow=workflow)
 
 
