@@ -48,6 +48,24 @@ def test_every_builtin_node_and_input_is_documented(builtin: Registry) -> None:
         assert not undocumented, f"{definition.id}: {undocumented}"
 
 
+def test_what_is_said_of_an_input_says_more_than_its_name(builtin: Registry) -> None:
+    """Each text stands alone as a tooltip: a sentence of several words, none of which points to another input's."""
+    thin = []
+    for definition in builtin.definitions.by_id.values():
+        for place in definition.inputs:
+            words = set(re.findall(r"[a-z0-9]+", place.doc.lower()))
+            new = words - set(re.findall(r"[a-z0-9]+", place.name)) - {"the", "a", "an", "of", "it", "its", "this"}
+            if len(new) < 2 or not place.doc.endswith((".", ")")) or "as above" in place.doc.lower():
+                thin.append(f"{definition.id}.{place.name}: {place.doc!r}")
+    assert not thin, "\n".join(thin)
+
+
+def test_outputs_that_are_told_apart_are_documented(builtin: Registry) -> None:
+    for definition in builtin.definitions.by_id.values():
+        if len(definition.outputs) > 1:
+            assert not [each.name for each in definition.outputs if not each.doc], definition.id
+
+
 def test_builtin_nodes_start_at_version_1_in_pascal_case(builtin: Registry) -> None:
     for definition in builtin.definitions.by_id.values():
         assert definition.version == 1

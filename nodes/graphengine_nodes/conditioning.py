@@ -63,12 +63,13 @@ def clip_encode_sdxl(
     """Turn a prompt into conditioning for SDXL, and say what size of picture it should look like.
 
     Args:
-        width: Of the picture that it should look like, before it was cut; small ones are blurred.
-        height: As above.
+        width: Of the picture that it should look like, before it was cut, in pixels; small ones are
+            blurred.
+        height: Its height, in pixels.
         crop_w: Pixels cut off at its left; 0 keeps what matters in the middle.
         crop_h: Pixels cut off at its top.
-        target_width: Of the picture that you make.
-        target_height: As above.
+        target_width: Of the picture that you make, in pixels.
+        target_height: Its height, in pixels.
         text_g: The prompt for the larger text encoder; CLIPEncode says how to write it.
         text_l: The prompt for the smaller one, usually the same.
         clip: From LoadCheckpoint, of SDXL.
@@ -102,9 +103,9 @@ def clip_encode_sdxl_refiner(
     """Turn a prompt into conditioning for SDXL's refiner, and say how beautiful the picture should be.
 
     Args:
-        ascore: 6 for the positive prompt and 2.5 for the negative one is usual.
-        width: Of the picture that it should look like.
-        height: As above.
+        ascore: How beautiful, from 0 to 10: 6 for the positive prompt and 2.5 for the negative one is usual.
+        width: Of the picture that it should look like, in pixels.
+        height: Its height, in pixels.
         text: The prompt; CLIPEncode says how to write it.
         weighting: How weights act; see CLIPEncode.
         clip: From LoadCheckpoint, of the refiner.
@@ -132,7 +133,7 @@ def conditioning_combine(conditioning_1: Conditioning, conditioning_2: Condition
 
     Args:
         conditioning_1: One prompt, perhaps for an area.
-        conditioning_2: The other.
+        conditioning_2: The other prompt, of the same model.
     """
     from graphengine.diffusion import conditioning_parts
 
@@ -192,7 +193,7 @@ def conditioning_set_area(
     """Follow a prompt in a rectangle only: the model sees nothing else there. Combine it with one for the whole.
 
     Args:
-        conditioning: The prompt.
+        conditioning: The prompt, from CLIPEncode.
         width: Of the rectangle, in pixels.
         height: Of the rectangle, in pixels.
         x: Of its left edge.
@@ -216,7 +217,7 @@ def conditioning_set_area_percentage(
     """Follow a prompt in a rectangle only, given in shares of the picture, so that it fits any size.
 
     Args:
-        conditioning: The prompt.
+        conditioning: The prompt, from CLIPEncode.
         width: Of the rectangle; 1 is the picture's width.
         height: Of the rectangle; 1 is the picture's height.
         x: Of its left edge.
@@ -238,7 +239,7 @@ def conditioning_set_mask(
     """Follow a prompt where a mask selects.
 
     Args:
-        conditioning: The prompt.
+        conditioning: The prompt, from CLIPEncode.
         mask: Where; of any size, it is stretched to the picture.
         strength: How much it counts beside others.
         set_cond_area: What the model sees: the whole picture by default, or only the rectangle around the mask.

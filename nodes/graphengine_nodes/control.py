@@ -93,8 +93,8 @@ def control_net_apply_advanced(
     Pictures of several kinds for one "union" ControlNet are read together.
 
     Args:
-        positive: The positive prompt.
-        negative: The negative prompt.
+        positive: What you want to see, from CLIPEncode.
+        negative: What you don't want to see, from CLIPEncode.
         control_net: From LoadControlNet.
         image: What steers, as the ControlNet was trained: edges from Canny, say. It is resized and cut to the result.
         strength: How much it counts; 0 switches it off.

@@ -23,8 +23,8 @@ def resize_dataset(
 
     Args:
         dataset: From ImageFolder, ImageTable or ListDataset.
-        width: In pixels.
-        height: In pixels.
+        width: Of all pictures, in pixels.
+        height: Of all pictures, in pixels.
         fit: cover fills the size and cuts off what sticks out; contain shows everything on white; pad does too, but
             the border doesn't count in the loss; stretch distorts.
     """
@@ -155,7 +155,7 @@ def join_datasets(first: Dataset, second: Dataset, first_repeats: Times = 1, sec
 
     Args:
         first: A dataset of so and so many examples.
-        second: Another.
+        second: Another one, with the same kinds of fields.
         first_repeats: How often each example of the first comes in an epoch.
         second_repeats: How often each example of the second comes in an epoch.
     """

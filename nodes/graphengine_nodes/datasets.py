@@ -193,7 +193,7 @@ def dataset_images(
     Args:
         dataset: What to look at. Where epochs differ, numbers past the last picture show further variations.
         first: Number of the first example.
-        count: How many.
+        count: How many examples to show.
         captions: Write each caption under its picture.
     """
     from graphengine.diffusion.dataset_pictures import dataset_sheet, shown_examples
@@ -247,7 +247,7 @@ def noise_strip(
     Args:
         images: The picture; of a batch, the first.
         model: Its schedule gives the noise.
-        levels: How many.
+        levels: How many noise levels, the clean picture among them.
         seed: Decides the noise.
     """
     from graphengine.diffusion import plots

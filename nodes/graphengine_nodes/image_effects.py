@@ -22,7 +22,7 @@ def image_invert(image: Image) -> Image:
     """Turn a picture into its negative.
 
     Args:
-        image: What to turn.
+        image: What to make negative.
     """
     return Image(1.0 - image)
 
@@ -71,7 +71,7 @@ def image_blur(image: Image, blur_radius: Radius = 1, sigma: Sigma = 1.0) -> Ima
     """Blur a picture.
 
     Args:
-        image: What to blur.
+        image: The picture to soften; of a batch each.
         blur_radius: How many pixels away the blur reaches; three times sigma is enough.
         sigma: How soft: the Gaussian's standard deviation in pixels.
     """

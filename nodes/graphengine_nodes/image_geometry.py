@@ -85,8 +85,8 @@ def image_rotate(image: Image, rotation: Rotation = "90 degrees") -> Image:
     """Turn a picture clockwise.
 
     Args:
-        image: What to turn.
-        rotation: How far.
+        image: The picture to turn; of a batch each.
+        rotation: How far, clockwise.
     """
     from graphengine.diffusion import image_geometry
 
@@ -156,9 +156,9 @@ def image_from_batch(image: Image, batch_index: Index = 0, length: Length = 1) -
     """Take some pictures out of a batch.
 
     Args:
-        image: The batch.
+        image: The batch to take from.
         batch_index: The first one, from 0; below 0 counts from the end.
-        length: How many.
+        length: How many pictures; no more than there are from there on.
     """
     from graphengine.diffusion import batches
 

@@ -23,7 +23,7 @@ def save_image(
     """Save pictures with their workflow inside, and pass them on.
 
     Args:
-        images: What to save.
+        images: What to save; each picture of a batch becomes a file.
         filename_prefix: The files' first word; a number follows. "portraits/anna" saves in a folder of its own.
         format: png keeps every pixel; jpeg and webp are smaller.
         quality: Of jpeg and webp: 100 is the best, and keeps every pixel in a webp.
@@ -40,7 +40,7 @@ def preview_image(ctx: Context, images: Image) -> Image:
     """Show pictures without keeping them, and pass them on.
 
     Args:
-        images: What to show.
+        images: What to show in the editor; nothing is kept.
     """
     ctx.outputs.write_images(images, "preview", temporary=True)
     return images

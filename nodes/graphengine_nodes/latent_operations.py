@@ -65,8 +65,8 @@ def latent_rotate(samples: Latent, rotation: Rotation = "90 degrees") -> Latent:
     """Turn a latent clockwise. Decoded it is roughly the turned picture; a sampler with some denoise mends the rest.
 
     Args:
-        samples: What to turn.
-        rotation: How far.
+        samples: The latent to turn; its mask turns with it.
+        rotation: How far, clockwise.
     """
     from graphengine.diffusion import latent_geometry
 
@@ -193,7 +193,7 @@ def latent_concat(samples1: Latent, samples2: Latent, dim: Axis = "x") -> Latent
     """Put two latents beside each other.
 
     Args:
-        samples1: The first.
+        samples1: The first; masks are joined as well.
         samples2: The second; only the side along which it is joined may differ.
         dim: x side by side, y one below the other, t one batch after the other; with a minus sign the second first.
     """
@@ -210,7 +210,7 @@ def latent_cut(samples: Latent, dim: Axis = "x", index: Index = 0, amount: Lengt
         samples: What to cut from.
         dim: x takes columns, y rows, t items of the batch.
         index: The first one, from 0; below 0 counts from the end. A column or row is 8 pixels.
-        amount: How many.
+        amount: How many columns, rows or items.
     """
     from graphengine.diffusion import latent_geometry
 
@@ -248,9 +248,9 @@ def latent_from_batch(samples: Latent, batch_index: Index = 0, length: Length = 
     """Take some latents out of a batch.
 
     Args:
-        samples: The batch.
+        samples: The batch to take from.
         batch_index: The first one, from 0; below 0 counts from the end.
-        length: How many.
+        length: How many items; no more than there are from there on.
     """
     from graphengine.diffusion import latent_geometry
 

@@ -54,7 +54,7 @@ def select_item(items: list[T], index: int = 0) -> T:
     """Take one item of a list.
 
     Args:
-        items: The list.
+        items: The list; a single value counts as a list of one.
         index: Which one, from 0; below 0 counts from the end.
     """
     if not -len(items) <= index < len(items):
@@ -68,7 +68,7 @@ def list_length(items: list[T]) -> int:
     """Count the items of a list.
 
     Args:
-        items: The list.
+        items: The list; a single value counts as a list of one.
     """
     return len(items)
 
@@ -78,7 +78,7 @@ def image_to_list(images: Image) -> list[Image]:
     """Take a batch of pictures apart into a list, so that the nodes after it run once per picture.
 
     Args:
-        images: The batch.
+        images: The batch to take apart.
     """
     return [Image(images[index : index + 1]) for index in range(len(images))]
 

@@ -119,7 +119,7 @@ def accumulate(value: T, items: list[T] | None = None) -> list[T]:
     """Put a value at the end of a list, such as one that a While carries from round to round.
 
     Args:
-        value: What to add.
+        value: What to add: one value of the items' type.
         items: The list so far; open for an empty one.
     """
     return [*(items or ()), value]

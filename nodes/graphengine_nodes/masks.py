@@ -153,7 +153,7 @@ def image_to_mask(image: Image, channel: Channel = "red") -> Mask:
     """Take one colour of a picture as a mask: the brighter, the more selected.
 
     Args:
-        image: The picture.
+        image: The picture to read; of a batch each.
         channel: Which colour; in a grey picture all three are the same.
     """
     from graphengine.diffusion import masks
@@ -168,7 +168,7 @@ def image_color_to_mask(
     """Select what has one colour in a picture.
 
     Args:
-        image: The picture.
+        image: The picture to read; of a batch each.
         color: Red, green and blue as one number, red × 65536 + green × 256 + blue: 0 is black, 16777215 white.
         tolerance: How far each of the three may be off; 0 takes that colour alone.
     """
@@ -198,7 +198,7 @@ def mask_to_image(mask: Mask) -> Image:
     """Show a mask as a black and white picture.
 
     Args:
-        mask: What to show.
+        mask: What to show: white where it selects.
     """
     from graphengine.diffusion import masks
 

@@ -19,7 +19,7 @@ def model_merge_simple(model1: Model, model2: Model, ratio: Share = 1.0) -> Mode
 
     Args:
         model1: The first; the result predicts and is scheduled as it is.
-        model2: The second.
+        model2: The second, of the same family.
         ratio: Share of the first; 0.5 mixes them evenly.
     """
     from graphengine.diffusion import merging
@@ -35,7 +35,7 @@ def model_merge_blocks(
 
     Args:
         model1: The first; the result predicts and is scheduled as it is.
-        model2: The second.
+        model2: The second, of the same family.
         input: Share of the first in the blocks that lead down; they decide what is where.
         middle: Share of the first in the middle.
         out: Share of the first in the blocks that lead up again; they decide much of the style.
@@ -93,7 +93,7 @@ def clip_merge_simple(clip1: Clip, clip2: Clip, ratio: Share = 1.0) -> Clip:
 
     Args:
         clip1: The first; its words are used.
-        clip2: The second.
+        clip2: The second, of the same family.
         ratio: Share of the first; 0.5 mixes them evenly.
     """
     from graphengine.diffusion import merging
@@ -122,7 +122,7 @@ def vae_merge_simple(vae1: Vae, vae2: Vae, ratio: Share = 1.0) -> Vae:
 
     Args:
         vae1: The first; the result scales latents as it does.
-        vae2: The second.
+        vae2: The second, built like the first.
         ratio: Share of the first; 0.5 mixes them evenly.
     """
     from graphengine.diffusion import merging

@@ -64,7 +64,7 @@ def new_clip(
         tokenizer: From TrainTokenizer.
         seed: Decides the weights.
         width: Numbers in the state of a token; a multiple of heads.
-        layers: Depth.
+        layers: How many transformer blocks lie one after the other.
         heads: Attention heads of each layer.
     """
     from graphengine.diffusion import networks
@@ -95,7 +95,7 @@ def new_autoencoder(
         seed: Decides the weights.
         block_channels: Channels of each level, fine to coarse; each level but the last halves the picture's sides.
         layers_per_block: Depth of each level.
-        latent_channels: Channels of the latents.
+        latent_channels: Numbers in each cell of the latents; 4 in Stable Diffusion.
         mid_attention: Attention at the coarsest level.
         norm_groups: Groups of each normalisation; must divide all channels.
         scaling_factor: What latents are multiplied by to reach unit variance.
@@ -149,7 +149,7 @@ def new_unet(
         block_channels: Channels of each level, fine to coarse.
         attention_levels: 1 for each level that looks at the caption, 0 for the others.
         layers_per_block: Depth of each level.
-        heads: Attention heads.
+        heads: Attention heads of each layer.
         norm_groups: Groups of each normalisation; must divide all channels.
         pooled_text: Add the caption as a whole to the time embedding, too.
         latent_channels: Channels of the latents it denoises; the autoencoder's.
@@ -260,7 +260,7 @@ def mixing_sampler(
     Args:
         model: Trained with prediction mixing.
         seed: Decides the noise it starts from.
-        steps: How many.
+        steps: Model evaluations; 5 show something, 40 are good.
         count: Pictures to make.
         size: Side of the pictures, in pixels.
     """

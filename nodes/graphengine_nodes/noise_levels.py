@@ -108,7 +108,7 @@ def split_sigmas(sigmas: Sigmas, step: Annotated[int, Field(ge=0, le=10000)] = 0
     """Cut noise levels in two, for two samplers one after the other.
 
     Args:
-        sigmas: What to cut.
+        sigmas: Noise levels from a scheduler node.
         step: How many steps are in the first part.
     """
     from graphengine.diffusion import sigmas as levels
@@ -121,7 +121,7 @@ def split_sigmas_denoise(sigmas: Sigmas, denoise: Share = 1.0) -> SplitLevels:
     """Cut noise levels in two by the share of the steps that is in the second part.
 
     Args:
-        sigmas: What to cut.
+        sigmas: Noise levels from a scheduler node.
         denoise: The second part's share; 1 leaves no step in the first.
     """
     from graphengine.diffusion import sigmas as levels

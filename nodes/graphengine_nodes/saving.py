@@ -29,9 +29,9 @@ def save_checkpoint(
     It appears there complete or not at all. What LoRAs and merges changed is in its weights.
 
     Args:
-        model: The denoiser.
+        model: The denoiser, as it is with all LoRAs that it went through.
         clip: The text encoder with its tokenizer.
-        vae: The autoencoder.
+        vae: The autoencoder that goes with it.
         name: Of the folder, or of the file, which ends in .safetensors. A checkpoint of that name is replaced.
         precision: Of the weights in the files; float16 halves their size.
         layout: A diffusers folder may hold any parts, and has the workflow as workflow.json. A single file needs all
