@@ -30,7 +30,9 @@ def ran(engine: Engine, name: str, **inputs: object) -> Result:
 
 def sheet(engine: Engine, name: str, **inputs: object) -> Picture:
     """Run a workflow and give its one picture ``[H, W, 3]``."""
-    (picture,) = np.asarray(ran(engine, name, **inputs).image, dtype=np.float32)
+    pictures: NDArray[np.float32] = np.asarray(ran(engine, name, **inputs).image, dtype=np.float32)
+    assert len(pictures) == 1
+    picture: Picture = pictures[0]
     return picture
 
 
@@ -82,3 +84,10 @@ def test_parts_opened_apart_draw_as_the_whole_does(engine: Engine) -> None:
     prompt, few = "a big orange heart in the centre on a blue background", {"sample.steps": 4}
     apart = sheet(engine, "loaders_apart", prompt=prompt, **few)
     assert np.array_equal(apart, sheet(engine, "text_to_image", prompt=prompt, **few))
+
+
+def test_a_learned_word_is_what_it_was_learned_from(engine: Engine) -> None:
+    prompts = "a big embedding:mascot in the centre on a white background\nsmall embedding:mascot at the top left"
+    made = sheet(engine, "learned_word", prompts=prompts, **{"sheet.labels": "", "sample.steps": 10})
+    assert seen(made[:, :128]) == ("star", "purple")
+    assert look_at(made[:, 136:]).objects[0].colour == "purple"
