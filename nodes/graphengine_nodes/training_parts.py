@@ -96,7 +96,7 @@ def objective_recipe(
         mode_scale: Of mode; above 0 for the middle, below 0 for the ends.
         timestep_shift: Of shifted; above 1 for more noise.
         huber_delta: The loss huber is squared up to this difference, and grows evenly beyond.
-        p2_gamma: Of the weighting p2.
+        p2_gamma: Of the weighting p2: the larger, the less moments with little noise count. 1 is as published.
         edm_deviation: Of the weighting edm, the data's deviation: about 1 for latents, 0.5 for pictures.
     """
     return ObjectiveRecipe(
