@@ -35,5 +35,6 @@ pack = NodePack(
         "graphengine_nodes.dataset_changes",
         "graphengine_nodes.training",
         "graphengine_nodes.training_parts",
+        "graphengine_nodes.training_trials",
     ],
 )
