@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     PreTrainedTokenizerBase = object  # NewType wants a class at import; transformers stays unloaded
 
-ExampleField = Literal["images", "captions", "latents", "labels", "mask", "weights", "sizes"]
+ExampleField = Literal["images", "captions", "latents", "labels", "mask", "weights", "sizes", "embeddings"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Examples:
             knows.
         sizes: int64 ``[B, 6]``, as SDXL is told: height and width of the picture before it was resized, top and left of
             the crop after that, height and width of what is trained on.
+        embeddings: float32 ``[B, T, D]``, the text encoder's last states for the captions, if they were made before.
     """
 
     images: Tensor | None = None
@@ -44,6 +45,7 @@ class Examples:
     mask: Tensor | None = None
     weights: Tensor | None = None
     sizes: Tensor | None = None
+    embeddings: Tensor | None = None
 
 
 class Dataset(Protocol):
@@ -65,7 +67,7 @@ class Dataset(Protocol):
         """A hash of everything that decides the examples; a checkpoint remembers it."""
 
     def examples(self, indices: Sequence[int], fields: Collection[ExampleField]) -> Examples:
-        """Give the examples with these numbers, only the fields asked for."""
+        """Give the examples with these numbers, only the fields asked for; several threads may ask at once."""
 
 
 @runtime_checkable
@@ -199,6 +201,7 @@ class Recipe:
         checkpoint_every: Steps between saved states. Does not change the weights.
         checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Changes no weights either.
         keep_checkpoints: Saved states that are kept, the newest. Does not change the weights.
+        data_workers: Threads that read batches ahead; 0 reads them in between steps. Does not change the weights.
         lora: Trains these changes instead of the weights themselves; None trains the weights.
         objective: What a denoiser is shown, and how its errors count; None for an ObjectiveRecipe's defaults.
     """
@@ -225,6 +228,7 @@ class Recipe:
     checkpoint_every: int = 500
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
+    data_workers: int = 2
     lora: LoraRecipe | None = None
     objective: ObjectiveRecipe | None = None
 

@@ -70,6 +70,8 @@ class CaptionedDataset:
     def __init__(self, dataset: Dataset, rules: CaptionRules) -> None:
         if "captions" not in dataset.fields:
             raise InputError("dataset", "it has no captions.", "Choose a dataset with captions.")
+        if "embeddings" in dataset.fields:
+            raise InputError("dataset", "its captions are cached already.", "Put CaptionRules before CacheCaptions.")
         if not rules.separator:
             raise InputError("separator", "it is empty.", "Give what stands between tags, e.g. a comma.")
         self._dataset = dataset

@@ -94,8 +94,9 @@ class PictureDataset:
         """A hash of every picture's name and content, the captions and the settings."""
         digest = hashlib.blake2b(repr(asdict(self.settings)).encode(), digest_size=16)
         captions = self.source.captions or [""] * len(self.source.names)
-        rows = zip(self.source.names, self.source.hashes, captions, self.source.repeats, self.shapes, strict=True)
-        for name, content, caption, repeats, (width, height) in rows:
+        rows = zip(self.source.names, captions, self.source.repeats, self.shapes, strict=True)
+        for index, (name, caption, repeats, (width, height)) in enumerate(rows):
+            content = self.source.content_hash(index)
             digest.update(f"{name!r} {content} {caption!r} {repeats} {width} {height}\n".encode())
         return digest.hexdigest()
 

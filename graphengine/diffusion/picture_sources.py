@@ -11,7 +11,6 @@ import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -65,9 +64,12 @@ class PictureSource(Protocol):
     @property
     def has_masks(self) -> bool: ...
 
-    @property
-    def hashes(self) -> Sequence[str]:
-        """A hash of the content of each picture and its mask."""
+    def content_hash(self, index: int) -> str:
+        """Hash a picture's content and its mask's; the same again once it is known.
+
+        Raises:
+            InputError: naming the picture that can't be read.
+        """
 
     def decode(self, index: int, at_least: tuple[int, int]) -> Decoded:
         """Give a picture; at a smaller size if that is quicker, but not below this width and height.
@@ -109,11 +111,13 @@ class FilePictures:
         self._paths = paths
         self._masks = masks
         self._alpha_masks = alpha_masks
+        self._hashes: dict[int, str] = {}
 
-    @cached_property
-    def hashes(self) -> Sequence[str]:
-        """A hash of the content of each file, and of its mask's."""
-        return [self._hash(index) for index in range(len(self._paths))]
+    def content_hash(self, index: int) -> str:
+        """Hash a file and its mask's; see PictureSource."""
+        if index not in self._hashes:
+            self._hashes[index] = self._hash(index)
+        return self._hashes[index]
 
     def decode(self, index: int, at_least: tuple[int, int]) -> Decoded:
         """Give a picture; see PictureSource."""
@@ -128,9 +132,13 @@ class FilePictures:
     def _hash(self, index: int) -> str:
         digest = hashlib.blake2b(b"alpha" if self._alpha_masks else b"", digest_size=16)
         for path in (self._paths[index], self._masks[index] if self._masks else None):
-            if path is not None:
+            if path is None:
+                continue
+            try:
                 with open(path, "rb") as file:
                     digest.update(hashlib.file_digest(file, "blake2b").digest())
+            except OSError as error:
+                raise InputError("folder", f"{self.names[index]} can't be read: {error}.", "Bring it back.") from error
         return digest.hexdigest()
 
 
@@ -154,16 +162,11 @@ class MemoryPictures:
         self.repeats = [1] * len(pictures)
         self.has_masks = masks is not None
 
-    @cached_property
-    def hashes(self) -> Sequence[str]:
-        """A hash of each picture's pixels and mask."""
-        rows = [self._bytes] if self._masks is None else [self._bytes, self._masks]
-        return [
-            hashlib.blake2b(
-                b"".join(f"{row.shape}".encode() + row.tobytes() for row in each), digest_size=16
-            ).hexdigest()
-            for each in zip(*rows, strict=True)
-        ]
+    def content_hash(self, index: int) -> str:
+        """Hash a picture's pixels and mask."""
+        rows = [self._bytes[index]] if self._masks is None else [self._bytes[index], self._masks[index]]
+        content = b"".join(f"{row.shape}".encode() + row.tobytes() for row in rows)
+        return hashlib.blake2b(content, digest_size=16).hexdigest()
 
     def decode(self, index: int, at_least: tuple[int, int]) -> Decoded:
         """Give a picture; see PictureSource."""

@@ -100,6 +100,7 @@ def train(
         run.restore(state)
     saved, saved_at = run.step, time.monotonic()
     with ExitStack() as stack:
+        stack.callback(run.close)
         if recipe.attention == "manual":
             stack.enter_context(manual_attention(task.trained.values()))
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -86,7 +86,9 @@ class DenoisingTask:
         self._levels = NoiseLevels(model.scheduler_config, device)
         self._weights = loss_weights(self._levels, model.prediction, recipe)
         self._sample_field: ExampleField = _sample_field(model, dataset, vae)
-        wanted: list[ExampleField] = [self._sample_field, "captions"] if self._clip else [self._sample_field]
+        has_states = "embeddings" in dataset.fields and not recipe.train_text_encoder
+        text: ExampleField = "embeddings" if has_states else "captions"
+        wanted: list[ExampleField] = [self._sample_field, text] if self._clip else [self._sample_field]
         chosen = choose_fields(dataset, wanted, "Training this model")
         self.fields: Sequence[ExampleField] = [*chosen, *(each for each in _COUNTING if each in dataset.fields)]
         self.frozen: dict[str, torch.nn.Module] = {}
@@ -162,11 +164,30 @@ class DenoisingTask:
             predicted: Tensor = self._network(noised, told).sample
             return predicted
         dropped = (random.uniform(len(noised)) < self._recipe.caption_dropout).tolist()
+        if examples.embeddings is not None:
+            return self._ask(noised, told, self._with_dropped(examples.embeddings, dropped))
         captions = ["" if drop else caption for caption, drop in zip(examples.captions or (), dropped, strict=True)]
         with torch.set_grad_enabled("text_encoder" in self.trained):
             embedding, _pooled, _real = encode_captions(self._clip, self._text_encoder, captions, noised.device)
-        predicted = self._network(noised, told, encoder_hidden_states=embedding).sample
+        return self._ask(noised, told, embedding)
+
+    def _ask(self, noised: Tensor, told: Tensor, embedding: Tensor) -> Tensor:
+        predicted: Tensor = self._network(noised, told, encoder_hidden_states=embedding).sample
         return predicted
+
+    def _with_dropped(self, states: Tensor, dropped: Sequence[bool]) -> Tensor:
+        """Put the empty caption's states in the place of those dropped."""
+        return torch.where(torch.tensor(dropped, device=states.device).view(-1, 1, 1), self._empty_states, states)
+
+    @cached_property
+    def _empty_states(self) -> Tensor:
+        """The frozen encoder's states of the empty caption, ``[1, T, D]``."""
+        encoder = self.frozen["text_encoder"]
+        with torch.no_grad():
+            empty, _pooled, _real = encode_captions(
+                cast(Clip, self._clip), encoder, [""], next(encoder.parameters()).device
+            )
+        return empty
 
 
 _COUNTING: tuple[ExampleField, ...] = ("mask", "weights")

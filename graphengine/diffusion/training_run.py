@@ -19,6 +19,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
 
+from graphengine.diffusion.batch_feed import BatchFeed
 from graphengine.diffusion.batch_order import make_order
 from graphengine.diffusion.step_random import StepRandom, derive_seed, seeded_globally
 from graphengine.diffusion.training_state import Identity, TrainingState
@@ -27,7 +28,7 @@ from graphengine.errors import GraphEngineError
 from graphengine.training_types import ArrangedDataset, Dataset, Examples, Recipe, Report
 
 # Fields of a Recipe that don't change the weights.
-_NOT_IDENTITY = {"checkpoint_every", "checkpoint_minutes", "keep_checkpoints"}
+_NOT_IDENTITY = {"checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "data_workers"}
 # Those that the identity of states has had from the first.
 _FIRST_FIELDS = {
     "batch_size", "optimizer", "learning_rate", "lr_schedule", "warmup_steps", "weight_decay", "max_grad_norm",
@@ -83,7 +84,6 @@ class TrainingRun:
         self, task: TrainingTask, dataset: Dataset, recipe: Recipe, *, steps: int, seed: int, device: torch.device
     ) -> None:
         self._task = task
-        self._dataset = dataset
         self._recipe = recipe
         self._steps = steps
         self._seed = seed
@@ -91,7 +91,13 @@ class TrainingRun:
         self.step = 0
         self.identity = _identity(task, dataset, recipe, steps=steps, seed=seed)
         self._accelerator = _make_accelerator(device, recipe)
-        self._order = make_order(dataset, recipe.batch_size, seed)
+        self._feed = BatchFeed(
+            dataset,
+            make_order(dataset, recipe.batch_size, seed),
+            task.fields,
+            workers=recipe.data_workers,
+            steps=steps,
+        )
         for module in task.trained.values():
             module.train()
         modules = task.trained.values()
@@ -249,14 +255,17 @@ class TrainingRun:
         """Tell what decided the weights, by name, as texts."""
         return {name: str(value) for name, value in {**self.identity, "steps": self.step}.items()}
 
+    def close(self) -> None:
+        """Stop reading data ahead."""
+        self._feed.close()
+
     def report(self) -> Report:
         """Tell what the training went through."""
         history = {name: tuple(values) for name, values in self._history.items()}
         return Report(steps=self.step, notices=tuple(self._notices), held_out=dict(self._held_out), **history)
 
     def _batch(self) -> Examples:
-        examples = self._dataset.examples(self._order.indices(self.step), self._task.fields)
-        return on_device(examples, self._device)
+        return on_device(self._feed.take(self.step), self._device)
 
     def _check_finite(self, what: str, value: float) -> None:
         if not math.isfinite(value):

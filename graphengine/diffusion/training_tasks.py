@@ -128,6 +128,7 @@ def on_device(examples: Examples, device: torch.device) -> Examples:
         mask=moved(examples.mask),
         weights=moved(examples.weights),
         sizes=moved(examples.sizes),
+        embeddings=moved(examples.embeddings),
     )
 
 

@@ -54,7 +54,7 @@ def encode(
         )
     autoencoder: Any = vae.autoencoder.to(device)  # Any: AutoencoderKL's methods are untyped
     dtype = next(vae.autoencoder.parameters()).dtype
-    scale, shift = _scaling(vae)
+    scale, shift = scaling(vae)
     latents = []
 
     def encoded(planes: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ def decode(vae: Vae, latent: Latent, *, device: torch.device | str = "cpu", tile
             "Use the VAE of the checkpoint that made these latents.",
         )
     dtype = next(autoencoder.to(device).parameters()).dtype
-    scale, shift = _scaling(vae)
+    scale, shift = scaling(vae)
     factor = latent_factor(vae)
     pictures = []
 
@@ -119,7 +119,8 @@ def decode(vae: Vae, latent: Latent, *, device: torch.device | str = "cpu", tile
     return Image(torch.cat(pictures).contiguous())
 
 
-def _scaling(vae: Vae) -> tuple[float, float]:
+def scaling(vae: Vae) -> tuple[float, float]:
+    """Give what latents are multiplied by, after this is subtracted: latents = (z - shift) * scale; scale, shift."""
     config: Any = vae.autoencoder.config  # Any: diffusers' configuration, untyped
     return float(config.scaling_factor), float(config.get("shift_factor") or 0.0)
 

@@ -33,6 +33,7 @@ pack = NodePack(
         "graphengine_nodes.networks",
         "graphengine_nodes.datasets",
         "graphengine_nodes.dataset_changes",
+        "graphengine_nodes.dataset_caches",
         "graphengine_nodes.training",
         "graphengine_nodes.training_parts",
         "graphengine_nodes.training_trials",

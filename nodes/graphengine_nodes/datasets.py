@@ -9,7 +9,7 @@ from pydantic import Field
 
 from graphengine import Context, FilesIn, Widget, node
 from graphengine.training_types import Dataset
-from graphengine.types import Image, Mask, Model
+from graphengine.types import Clip, Image, Mask, Model
 from graphengine_nodes.inputs import RareShare, Seed, Share
 
 Fit = Literal["cover", "contain", "pad", "stretch"]
@@ -233,6 +233,35 @@ def dataset_to_list(
 
     pictures, captions, masks = shown_examples(dataset, first=first, count=count)
     return DatasetListOutputs(pictures, list(captions), masks)
+
+
+class DatasetReportOutputs(NamedTuple):
+    """What was found in a dataset.
+
+    Attributes:
+        report: Sizes, captions, damaged files, files of the same content, and pictures that look alike.
+        sheet: The pictures that are there more than once, small and labelled; else the first ones.
+    """
+
+    report: str
+    sheet: Image
+
+
+@node("DatasetReport", category="training/datasets")
+def dataset_report(ctx: Context, dataset: Dataset, clip: Clip | None = None) -> DatasetReportOutputs:
+    """Look through all pictures before training: sizes, captions, damaged files and duplicates.
+
+    Args:
+        dataset: From ImageFolder, ImageTable or ListDataset, also resized, in buckets or augmented.
+        clip: Tells which captions are longer than it reads.
+    """
+    from graphengine.diffusion.dataset_report import report_on
+    from graphengine.diffusion.picture_dataset import as_pictures
+
+    found = report_on(as_pictures(dataset, "A report"), clip, ctx.progress)
+    if found.unreadable:
+        ctx.warn(f"{len(found.unreadable):,} pictures can't be read; see the report.")
+    return DatasetReportOutputs(found.text, found.sheet)
 
 
 @node("NoiseStrip", category="training/datasets")

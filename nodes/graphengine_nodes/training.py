@@ -187,6 +187,7 @@ def train_recipe(
     checkpoint_every: Annotated[int, Field(ge=1), Widget("number", advanced=True)] = 500,
     checkpoint_minutes: Annotated[NotNegative, Widget("number", advanced=True)] = 10.0,
     keep_checkpoints: Annotated[int, Field(ge=1), Widget("number", advanced=True)] = 2,
+    data_workers: Annotated[int, Field(ge=0, le=64), Widget("number", advanced=True)] = 2,
     lora: LoraRecipe | None = None,
     objective: ObjectiveRecipe | None = None,
 ) -> Recipe:
@@ -217,6 +218,7 @@ def train_recipe(
         checkpoint_every: Steps between saved states. Does not change the result.
         checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Does not change the result.
         keep_checkpoints: Saved states that are kept. Does not change the result.
+        data_workers: Threads that read pictures ahead; 0 reads them between steps. Does not change the result.
         lora: Train small changes of a model instead of all its weights, from LoraRecipe.
         objective: Which noise a model is shown, and how its errors count, from ObjectiveRecipe.
     """
@@ -243,6 +245,7 @@ def train_recipe(
         checkpoint_every=checkpoint_every,
         checkpoint_minutes=checkpoint_minutes,
         keep_checkpoints=keep_checkpoints,
+        data_workers=data_workers,
         lora=lora,
         objective=objective,
     )

@@ -1,0 +1,145 @@
+"""Text states of a dataset's captions on disk, so that the text encoder runs once for each caption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphengine.diffusion.dataset_numbers import finite_length, groups_of, varies
+from graphengine.diffusion.prompt_tokens import only_encoder
+from graphengine.diffusion.tensor_store import TensorStore
+from graphengine.diffusion.training_denoisers import encode_captions
+from graphengine.diffusion.training_tasks import digest_of
+from graphengine.errors import InputError
+from graphengine.training_types import Dataset, ExampleField, Examples
+from graphengine.types import Clip
+
+__all__ = ["CachedCaptions"]
+
+Watch = Callable[[Sequence[str]], Iterable[str]]
+"""Goes through captions while telling how far it is."""
+
+
+class CachedCaptions:
+    """A dataset with the text states of its captions; a missing one is encoded when it is asked for.
+
+    Args:
+        dataset: Its captions are the same in each epoch.
+        clip: The text encoder, on whatever device it is.
+        store: Where states are kept, in half precision.
+
+    Raises:
+        InputError: if there are no captions, or new ones in each epoch.
+    """
+
+    def __init__(self, dataset: Dataset, clip: Clip, store: TensorStore) -> None:
+        finite_length(dataset, "Caching captions")
+        if "captions" not in dataset.fields:
+            raise InputError("dataset", "it has no captions.", "Choose a dataset with captions.")
+        self._dataset = dataset
+        self._clip = clip
+        self._store = store
+        self._encoder = f"{digest_of(only_encoder(clip).network)} {_tokenizer_digest(clip)}"
+        self._encoding = threading.Lock()
+
+    @property
+    def length(self) -> int | None:
+        """As many as the dataset has."""
+        return self._dataset.length
+
+    @property
+    def fields(self) -> Collection[ExampleField]:
+        """What the dataset gives, and text states."""
+        return [*(name for name in self._dataset.fields if name != "embeddings"), "embeddings"]
+
+    @property
+    def groups(self) -> Sequence[Sequence[int]]:
+        """The dataset's groups."""
+        return groups_of(self._dataset)
+
+    @property
+    def varies(self) -> bool:
+        """Whether the dataset does."""
+        return varies(self._dataset)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the dataset and the text encoder."""
+        return hashlib.blake2b(f"{self._dataset.digest} text {self._encoder}".encode(), digest_size=16).hexdigest()
+
+    def fill(self, watch: Watch = iter) -> int:
+        """Encode all captions that aren't in the store yet; can be stopped and goes on where it was.
+
+        Returns:
+            How many were encoded.
+
+        Raises:
+            InputError: if captions differ between epochs, or all of them together don't fit the store.
+        """
+        length = self._dataset.length or 0
+        captions = dict.fromkeys(self._captions(range(length)))
+        if varies(self._dataset) and self._captions(range(length, 3 * length)) != 2 * self._captions(range(length)):
+            raise InputError(
+                "dataset",
+                "its captions are new in each epoch, so their states can't be kept.",
+                "In CaptionRules turn shuffle and tag_dropout off, or leave out CacheCaptions.",
+            )
+        missing = [caption for caption in captions if self._key(caption) not in self._store]
+        self._check_room(len(captions), next(iter(captions)))
+        for caption in watch(missing):
+            self._encoded(caption)
+        self._store.keep_within_bounds([self._key(caption) for caption in captions])
+        return len(missing)
+
+    def examples(self, indices: Sequence[int], fields: Collection[ExampleField]) -> Examples:
+        """Give the examples with these numbers."""
+        asked = [name for name in fields if name != "embeddings"]
+        with_captions = asked if "captions" in asked or "embeddings" not in fields else [*asked, "captions"]
+        examples = self._dataset.examples(indices, with_captions)
+        if "embeddings" not in fields:
+            return examples
+        states = torch.stack([self._state(caption) for caption in examples.captions or ()])
+        return replace(examples, embeddings=states, captions=examples.captions if "captions" in asked else None)
+
+    def _captions(self, numbers: Sequence[int]) -> list[str]:
+        return list(self._dataset.examples(numbers, ["captions"]).captions or ())
+
+    def _state(self, caption: str) -> Tensor:
+        kept = self._store.load(self._key(caption)) or self._encoded(caption)
+        return kept["states"].float()
+
+    def _encoded(self, caption: str) -> Mapping[str, Tensor]:
+        network = only_encoder(self._clip).network
+        with self._encoding, torch.no_grad():  # several threads read data
+            states, _pooled, _real = encode_captions(self._clip, network, [caption], next(network.parameters()).device)
+        kept = {"states": states[0].to("cpu", torch.float16).contiguous()}
+        self._store.save(self._key(caption), kept)
+        return kept
+
+    def _check_room(self, count: int, caption: str) -> None:
+        if self._key(caption) not in self._store:
+            self._encoded(caption)
+        needed = count * self._store.size(self._key(caption))
+        if needed > self._store.max_bytes:
+            raise InputError(
+                "max_gb",
+                f"the text states take {needed / 1e9:,.1f} GB; {self._store.max_bytes / 1e9:,.1f} GB may be kept.",
+                "Allow more, or train without a cache.",
+            )
+
+    def _key(self, caption: str) -> str:
+        return hashlib.blake2b(f"{self._encoder} {caption}".encode(), digest_size=20).hexdigest()
+
+
+def _tokenizer_digest(clip: Clip) -> str:
+    tokenizer: Any = only_encoder(clip).tokenizer  # Any: transformers' tokenizers are untyped here
+    words = json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    return hashlib.blake2b(f"{tokenizer.model_max_length} {words}".encode(), digest_size=16).hexdigest()

@@ -1,0 +1,225 @@
+"""Latents of a dataset's pictures on disk, so that the autoencoder runs once for each picture and not once a step.
+
+What is kept is the posterior's mean and deviation, in half precision. Each epoch draws anew from it, as training
+without a cache does. A picture is known by its content, so that renamed, copied or regrouped files are found again:
+
+    key = hash(picture and mask, autoencoder, size, fit, flipped or not)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import Tensor
+from torch.nn import functional
+
+from graphengine.diffusion.augmentation import draw
+from graphengine.diffusion.dataset_numbers import finite_length, groups_of, varies
+from graphengine.diffusion.picture_dataset import PictureDataset
+from graphengine.diffusion.step_random import derive_seed
+from graphengine.diffusion.tensor_store import TensorStore
+from graphengine.diffusion.training_tasks import digest_of
+from graphengine.diffusion.vae import latent_factor, scaling
+from graphengine.errors import InputError
+from graphengine.training_types import Dataset, ExampleField, Examples
+from graphengine.types import Vae
+
+__all__ = ["CachedLatents"]
+
+Watch = Callable[[Sequence[int]], Iterable[int]]
+"""Goes through numbers while telling how far it is."""
+
+
+class CachedLatents:
+    """A dataset with the latents of its pictures; a missing one is encoded when it is asked for.
+
+    Args:
+        dataset: Pictures that don't change between epochs, but for flips.
+        vae: Encodes them; float32 or half, on whatever device it is.
+        store: Where latents are kept.
+
+    Raises:
+        InputError: if the pictures are new in each epoch, or of sizes that the autoencoder can't encode.
+    """
+
+    def __init__(self, dataset: Dataset, vae: Vae, store: TensorStore) -> None:
+        finite_length(dataset, "Caching latents")
+        _check_steady(dataset)
+        self._dataset = dataset
+        self._vae = vae
+        self._store = store
+        self._encoder = f"{digest_of(vae.autoencoder)} {scaling(vae)}"
+        self._encoding = threading.Lock()
+
+    @property
+    def length(self) -> int | None:
+        """As many as the dataset has."""
+        return self._dataset.length
+
+    @property
+    def fields(self) -> Collection[ExampleField]:
+        """What the dataset gives, and latents."""
+        return [*(name for name in self._dataset.fields if name != "latents"), "latents"]
+
+    @property
+    def groups(self) -> Sequence[Sequence[int]]:
+        """The dataset's groups."""
+        return groups_of(self._dataset)
+
+    @property
+    def varies(self) -> bool:
+        """Whether epochs differ: they draw other latents, but for an autoencoder without a posterior."""
+        return varies(self._dataset) or not isinstance(self._vae.autoencoder, AutoencoderTiny)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the dataset and the autoencoder."""
+        return hashlib.blake2b(f"{self._dataset.digest} latents {self._encoder}".encode(), digest_size=16).hexdigest()
+
+    def fill(self, watch: Watch = iter) -> int:
+        """Encode all pictures that aren't in the store yet; can be stopped and goes on where it was.
+
+        Returns:
+            How many were encoded.
+
+        Raises:
+            InputError: if the latents of all pictures together are larger than the store may be.
+        """
+        numbers = self._variations()
+        keys = {self._key(number): number for number in numbers}
+        missing = [number for key, number in keys.items() if key not in self._store]
+        self._check_room(keys.values())
+        for number in watch(missing):
+            self._encoded(number)
+        self._store.keep_within_bounds(list(keys))
+        return len(missing)
+
+    def examples(self, indices: Sequence[int], fields: Collection[ExampleField]) -> Examples:
+        """Give the examples with these numbers; a mask comes at the latents' size."""
+        from_dataset = [name for name in fields if name != "latents"]
+        examples = self._dataset.examples([self._number(number) for number in indices], from_dataset)
+        latents = torch.stack([self._latent(number) for number in indices]) if "latents" in fields else None
+        mask = examples.mask
+        if mask is not None:
+            factor = latent_factor(self._vae)
+            mask = functional.avg_pool2d(mask, factor)
+        return replace(examples, latents=latents, mask=mask)
+
+    def _number(self, number: int) -> int:
+        return number if varies(self._dataset) else number % (self._dataset.length or 1)
+
+    def _latent(self, number: int) -> Tensor:
+        """Draw one latent ``[C, h, w]`` in the model's units."""
+        kept = self._store.load(self._key(number)) or self._encoded(number)
+        mean = kept["mean"].float()
+        if "deviation" not in kept:
+            return mean
+        generator = torch.Generator().manual_seed(derive_seed(0, "latent", number))
+        return mean + kept["deviation"].float() * torch.randn(mean.shape, generator=generator)
+
+    def _encoded(self, number: int) -> Mapping[str, Tensor]:
+        pictures = self._dataset.examples([self._number(number)], ["images"]).images
+        if pictures is None:
+            raise InputError("dataset", "it promised images but gave none.", "Correct the dataset's fields.")
+        factor = latent_factor(self._vae)
+        if any(side % factor for side in pictures.shape[2:]):
+            raise InputError(
+                "dataset",
+                f"a picture is {pictures.shape[3]} x {pictures.shape[2]}; the autoencoder takes multiples of {factor}.",
+                "Bring pictures to sizes with ResizeDataset or AspectBuckets.",
+            )
+        with self._encoding:  # several threads read data
+            kept = _encode(self._vae, pictures)
+        self._store.save(self._key(number), kept)
+        return kept
+
+    def _key(self, number: int) -> str:
+        text = f"{self._encoder} {self._content(number)}"
+        return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+
+    def _content(self, number: int) -> str:
+        if not isinstance(self._dataset, PictureDataset):
+            return f"{self._dataset.digest} {self._number(number)}"
+        pictures, settings = self._dataset, self._dataset.settings
+        picture = int(pictures.pictures[number % len(pictures.pictures)])
+        width, height = pictures.shapes[picture].tolist()
+        is_flipped = draw(settings.augmentation, number).is_flipped
+        return f"{pictures.source.content_hash(picture)} {width} {height} {settings.fit} {is_flipped}"
+
+    def _variations(self) -> list[int]:
+        """Give numbers whose latents are all that training may ask for: of each picture, as it is and flipped."""
+        length = self._dataset.length or 0
+        if not isinstance(self._dataset, PictureDataset) or not self._dataset.varies:
+            return list(range(length))
+        augmentation = self._dataset.settings.augmentation
+        numbers: list[int] = []
+        for index in range(length):
+            wanted = {augmentation.flip == 1, augmentation.flip > 0}
+            number = index
+            while wanted:
+                is_flipped = draw(augmentation, number).is_flipped
+                if is_flipped in wanted:
+                    wanted.remove(is_flipped)
+                    numbers.append(number)
+                number += length
+        return numbers
+
+    def _check_room(self, numbers: Collection[int]) -> None:
+        """Refuse before anything is encoded, by the size of the first latent of each size."""
+        length = self._dataset.length or 1
+        needed = 0
+        counts: dict[int, int] = {}
+        group_of = {index: which for which, group in enumerate(self.groups) for index in group}
+        first: dict[int, int] = {}
+        for number in numbers:
+            which = group_of[number % length]
+            counts[which] = counts.get(which, 0) + 1
+            first.setdefault(which, number)
+        for which, number in first.items():
+            if self._key(number) not in self._store:
+                self._encoded(number)
+            needed += counts[which] * self._store.size(self._key(number))
+        if needed > self._store.max_bytes:
+            raise InputError(
+                "max_gb",
+                f"the latents take {needed / 1e9:,.1f} GB; {self._store.max_bytes / 1e9:,.1f} GB may be kept.",
+                "Allow more, or train without a cache.",
+            )
+
+
+def _check_steady(dataset: Dataset) -> None:
+    if "images" not in dataset.fields:
+        raise InputError("dataset", "it has no images.", "Choose a dataset of pictures.")
+    is_steady = not varies(dataset)
+    if isinstance(dataset, PictureDataset):
+        is_steady = dataset.settings.augmentation.only_flips
+    if not is_steady:
+        raise InputError(
+            "dataset",
+            "its pictures are new in each epoch, so their latents can't be kept.",
+            "Of AugmentDataset use flips only; put CaptionRules and AddRegularisation after CacheLatents.",
+        )
+
+
+def _encode(vae: Vae, pictures: Tensor) -> dict[str, Tensor]:
+    """Encode a picture ``[1, 3, H, W]`` in -1…1; gives mean and deviation ``[C, h, w]`` in the model's units."""
+    autoencoder: Any = vae.autoencoder  # Any: diffusers is untyped
+    weight = next(autoencoder.parameters())
+    scale, shift = scaling(vae)
+    with torch.no_grad():
+        pixels = pictures.to(weight.device, weight.dtype)
+        if isinstance(autoencoder, AutoencoderTiny):
+            return {"mean": _kept((autoencoder.encode(pixels).latents - shift) * scale)}
+        posterior = autoencoder.encode(pixels).latent_dist
+        return {"mean": _kept((posterior.mean - shift) * scale), "deviation": _kept(posterior.std * scale)}
+
+
+def _kept(latents: Tensor) -> Tensor:
+    return latents[0].to("cpu", torch.float16).contiguous()
