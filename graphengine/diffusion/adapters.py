@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import SD3Transformer2DModel, UNet2DConditionModel
 from torch import Tensor, nn
 
 from graphengine.core.on_demand import OnDemand, held
 from graphengine.diffusion.lora_files import LayerChange, LoraFile
 from graphengine.diffusion.lora_names import Part, family_of
+from graphengine.diffusion.lora_pieces import Piece, piece_of, sd3_pieces
 from graphengine.diffusion.lora_updates import Update
 from graphengine.diffusion.network_copies import with_weights
 from graphengine.diffusion.original_names import unet_places
@@ -167,8 +168,13 @@ class _Fit:
             return owner
         base = base_network(owner)
         layers = {change.layer for change in changes}
-        names = _denoiser_names(base, layers) if part == "denoiser" else _text_encoder_names(base)
-        updates, missing = _matched(changes, names)
+        places = _denoiser_places(base, layers) if part == "denoiser" else _text_encoder_places(base)
+        try:
+            updates, missing = _matched(changes, places)
+        except ValueError as error:
+            raise InputError(
+                "lora_name", f"{self._source!r} can't be applied to this model: {error}.", "Choose a LoRA."
+            ) from error
         self._missing += missing
         self._found += len(updates)
         _check_fit(base, updates, self._file, self._source)
@@ -208,40 +214,51 @@ def base_network(owner: Model | TextEncoder) -> nn.Module:
     return network.base if isinstance(network, AdaptedNetwork) else cast(nn.Module, network)
 
 
-def _denoiser_names(network: Any, layers: Set[str]) -> dict[str, str]:  # Any: a network of diffusers, untyped
-    """Give each layer's name by its name in files, with underscores for dots; the original ones if they are wanted."""
-    names = {_underscored(name): name for name, _ in network.named_modules()}
-    is_original = isinstance(network, UNet2DConditionModel) and isinstance(network.config.layers_per_block, int)
-    if is_original and not layers <= names.keys():
+_Places = Mapping[str, tuple[Piece, ...]]
+"""A network's layers by their names in files, with underscores for dots."""
+
+
+def _denoiser_places(network: Any, layers: Set[str]) -> _Places:  # Any: a network of diffusers, untyped
+    """Give the places of layers, under original names too if they are wanted."""
+    names = {_underscored(name): (Piece(name),) for name, _ in network.named_modules()}
+    if layers <= names.keys():
+        return names
+    if isinstance(network, SD3Transformer2DModel):
+        there = {pieces[0].layer for pieces in names.values()}
+        original = sd3_pieces(network.config.num_layers).items()
+        return names | {_underscored(name): pieces for name, pieces in original if pieces[0].layer in there}
+    if isinstance(network, UNet2DConditionModel) and isinstance(network.config.layers_per_block, int):
         weights = [name for name in network.state_dict() if name.endswith(".weight")]
         for name, place in unet_places(weights, network.config, prefix="").items():
-            names.setdefault(_underscored(place.name.removesuffix(".weight")), name.removesuffix(".weight"))
+            names.setdefault(_underscored(place.name.removesuffix(".weight")), (Piece(name.removesuffix(".weight")),))
     return names
 
 
-def _text_encoder_names(network: nn.Module) -> dict[str, str]:
-    """As ``_denoiser_names``; some versions of transformers put the layers in a ``text_model``, some don't."""
-    plain = {_underscored(name).removeprefix("text_model_"): name for name, _ in network.named_modules()}
-    return plain | {f"text_model_{layer}": name for layer, name in plain.items()}
+def _text_encoder_places(network: nn.Module) -> _Places:
+    """As ``_denoiser_places``; some versions of transformers put the layers in a ``text_model``, some don't."""
+    plain = {_underscored(name).removeprefix("text_model_"): (Piece(name),) for name, _ in network.named_modules()}
+    return plain | {f"text_model_{layer}": place for layer, place in plain.items()}
 
 
 def _underscored(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _matched(changes: Iterable[LayerChange], names: Mapping[str, str]) -> tuple[dict[str, Update], list[str]]:
-    """Give the updates by the parameters' names, and the layers that aren't there."""
+def _matched(changes: Iterable[LayerChange], places: _Places) -> tuple[dict[str, Update], list[str]]:
+    """Give the updates by the parameters' names, and the layers that aren't there.
+
+    Raises:
+        ValueError: if a change can't be divided as the network's layers are.
+    """
     updates: dict[str, Update] = {}
     missing = []
     for change in changes:
-        name = names.get(change.layer)
-        if name is None:
+        if change.layer not in places:
             missing.append(change.layer)
-            continue
-        if change.weight is not None:
-            updates[f"{name}.weight"] = change.weight
-        if change.bias is not None:
-            updates[f"{name}.bias"] = change.bias
+        for piece in places.get(change.layer, ()):
+            for kind, update in (("weight", change.weight), ("bias", change.bias)):
+                if update is not None:
+                    updates[f"{piece.layer}.{kind}"] = piece_of(update, piece)
     return updates, missing
 
 
