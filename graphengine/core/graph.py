@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -319,8 +319,15 @@ class _Checker(NodeChecker):
                 found = find_sockets(kind, inputs, self.files, self.function_of(kind))
             except InputError as error:
                 self.add(id_, kind, error.input, refusal(error))
-        found = found or open_sockets(id_, kind, inputs, self.nodes)
+        found = found or open_sockets(id_, inputs, self._all_links())
         return kind.with_sockets(found.inputs, found.outputs)
+
+    def _all_links(self) -> Iterator[Link]:
+        """Give what nodes and declared outputs read."""
+        yield from (link for node in self.nodes.values() for _name, link in node.links)
+        for name, declared in self.workflow.outputs.items():
+            inner = self.flat.outputs.get(name) if self.flat is not None else None
+            yield inner or split_reference(declared.source)
 
     def _with_body(self, id_: str, kind: NodeDefinition, inputs: Mapping[str, object]) -> NodeDefinition:
         """Check a node's body by itself, and give the node its sockets."""

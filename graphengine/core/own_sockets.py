@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from graphengine.core import sockets
 from graphengine.core.definition import InputDefinition, NodeDefinition, OutputDefinition, Sockets
 from graphengine.core.literals import check_literal
 from graphengine.core.registry import RunnableNode
-from graphengine.core.workflow import Node, link_of
+from graphengine.core.workflow import Link, link_of
 from graphengine.errors import InputError, Problem
 
 __all__ = ["find_sockets", "open_sockets", "refusal"]
@@ -47,19 +47,13 @@ def find_sockets(
     return found
 
 
-def open_sockets(id_: str, kind: NodeDefinition, inputs: Mapping[str, object], nodes: Mapping[str, Node]) -> Sockets:
+def open_sockets(id_: str, inputs: Iterable[str], links: Iterable[Link]) -> Sockets:
     """Give the sockets that a workflow takes a node to have, where its own aren't known: they fit everything."""
-    read = dict.fromkeys(output for source, output in _links(nodes) if source == id_)
+    read = dict.fromkeys(output for source, output in links if source == id_)
     return Sockets(
         inputs=tuple(InputDefinition(name=name, type=sockets.ANY, required=False) for name in inputs),
         outputs=tuple(OutputDefinition(name=name, type=sockets.ANY) for name in read if name),
     )
-
-
-def _links(nodes: Mapping[str, Node]) -> Iterator[tuple[str, str]]:
-    for node in nodes.values():
-        for _name, link in node.links:
-            yield link
 
 
 def refusal(error: InputError) -> Problem:

@@ -215,9 +215,9 @@ def _choices(parameter: Parameter) -> tuple[str, ...] | None:
 
 
 def _widget(name: str, type_name: str, *, required: bool) -> WidgetDefinition | None:
-    kind = "json" if type_name == "JSON" else "number"
-    if type_name == "STRING":
-        kind = "textarea" if _TEXTS.search(name) else "text"
+    kind = "plain"
+    if type_name in ("STRING", "JSON") and (type_name == "JSON" or _TEXTS.search(name)):
+        kind = "textarea"
     advanced = not required and not _MAIN.match(name)
     if kind == "textarea" or advanced:
         return WidgetDefinition(kind=kind, hints={"advanced": True} if advanced else {})

@@ -12,7 +12,8 @@ from graphengine.server.calls import Refused
 
 __all__ = ["send_file"]
 
-_SHOWN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp"})
+_PLAYED = ("video/mp4", "audio/wav", "audio/x-wav")
+_SHOWN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", *_PLAYED})
 """What a browser may show; everything else is saved, so that no file of a user's is run as a page."""
 
 _SANDBOX = "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'"

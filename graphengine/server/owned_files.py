@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from graphengine.core.definition import NodeDefinition
 from graphengine.core.workflow import Node, Subgraph, Workflow
 from graphengine.errors import Problem
 from graphengine.server.services import Services
 
-__all__ = ["every_node", "foreign_files", "is_foreign", "own_file_names"]
+__all__ = ["every_node", "foreign_files", "is_any_foreign", "is_foreign", "own_file_names"]
 
 
 def every_node(graph: Workflow | Subgraph) -> Iterator[tuple[str, Node]]:
@@ -52,6 +54,17 @@ def foreign_files(services: Services, workflow: Workflow, owner: str | None) -> 
             remedy = "Upload it first, and name it as the answer says."
             problems.append(Problem("file_not_found", message, remedy, node, node_type, name))
     return problems
+
+
+def is_any_foreign(services: Services, kind: NodeDefinition, inputs: Mapping[str, Any], owner: str | None) -> bool:
+    """Tell whether a value given to a node's inputs names another's upload."""
+    if owner is None:
+        return False
+    return any(
+        is_foreign(services, place.files, value, owner)
+        for name, value in inputs.items()
+        if (place := kind.inputs_by_name[name]).files is not None and isinstance(value, str)
+    )
 
 
 def _texts(workflow: Workflow) -> Iterator[tuple[str | None, str | None, str, str]]:

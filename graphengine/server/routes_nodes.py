@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from graphengine.server.calls import ANY_OBJECT, Call, NoParameters, Refused, Route
-from graphengine.server.owned_files import own_file_names
+from graphengine.server.owned_files import is_any_foreign, own_file_names
 
 __all__ = ["ROUTES"]
 
@@ -21,6 +22,32 @@ class FileNames(BaseModel):
 
     kind: str
     names: list[str]
+
+
+class SocketsRequest(BaseModel):
+    """What is chosen at a node.
+
+    Attributes:
+        inputs: Those named by its definition's ``sockets_from``; others don't matter.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: dict[str, Any] = Field(default_factory=dict, max_length=1000)  # Any: JSON
+
+
+class SocketsAnswer(BaseModel):
+    """The inputs and outputs that a node has besides those of its definition, in the same form.
+
+    Attributes:
+        sockets: ``inputs``, ``outputs`` and ``doc``, without fields at their defaults; null if they aren't known.
+        problem: Why the node can't be used with what is chosen; null if it can.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sockets: dict[str, Any] | None = None  # Any: JSON
+    problem: dict[str, Any] | None = None
 
 
 class ModelList(BaseModel):
@@ -44,6 +71,19 @@ async def get_nodes(call: Call[NoParameters, None]) -> web.StreamResponse:
         headers["Content-Encoding"] = "gzip"
         return web.Response(body=definitions.compressed_body, content_type="application/json", headers=headers)
     return web.Response(body=definitions.body, content_type="application/json", headers=headers)
+
+
+async def find_node_sockets(call: Call[NoParameters, SocketsRequest]) -> SocketsAnswer:
+    """Tell the further inputs and outputs of a node, of those kinds where they follow from what is chosen at it."""
+    services, name = call.services, call.path["type"]
+    kind = services.definitions.current.get(name)
+    if kind is None or not kind.sockets_from:
+        message = f"no node {name!r} has further sockets."
+        raise Refused(404, "unknown_kind", message, "See 'sockets_from' of the definitions at /api/v1/nodes.")
+    inputs = {each: value for each, value in call.body.inputs.items() if each in kind.sockets_from}
+    if await asyncio.to_thread(is_any_foreign, services, kind, inputs, call.owner):
+        return SocketsAnswer()
+    return SocketsAnswer.model_validate(await services.workers.ask("sockets", {"type": kind.id, "inputs": inputs}))
 
 
 async def get_files(call: Call[NoParameters, None]) -> FileNames:
@@ -86,6 +126,15 @@ def _kinds(call: Call[NoParameters, None]) -> set[str]:
 
 ROUTES = (
     Route("GET", "/nodes", get_nodes, "nodes", schema=ANY_OBJECT),
+    Route(
+        "POST",
+        "/nodes/{type}/sockets",
+        find_node_sockets,
+        "nodes",
+        body=SocketsRequest,
+        answer=SocketsAnswer,
+        errors=(404, 422, 503),
+    ),
     Route("GET", "/files/{kind}", get_files, "nodes", answer=FileNames, errors=(404,)),
     Route("GET", "/models", list_models, "nodes", answer=ModelList),
 )

@@ -31,6 +31,7 @@ from graphengine.core.events import (
 )
 from graphengine.core.graph import check, misfits
 from graphengine.core.misfits import Socket
+from graphengine.core.own_sockets import find_sockets, refusal
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow, parse_workflow
 from graphengine.engine import Engine, RunResult
@@ -38,7 +39,7 @@ from graphengine.engine.context import RunServices
 from graphengine.engine.explain import explain_plan
 from graphengine.engine.probe import probe
 from graphengine.engine.record import DeferredRecord
-from graphengine.errors import Cancelled, FileFormatError, GraphEngineError, InvalidWorkflow, NodeFailed
+from graphengine.errors import Cancelled, FileFormatError, GraphEngineError, InputError, InvalidWorkflow, NodeFailed
 from graphengine.workers.messages import Finished, Run, Watch, is_plain
 
 __all__ = ["JobRunner"]
@@ -171,6 +172,7 @@ class JobRunner:
             "misfits": self._misfits,
             "plan": self._plan,
             "probe": self._probe,
+            "sockets": self._sockets,
             "memory": lambda about: self._engine.memory(),
         }
 
@@ -214,6 +216,18 @@ class JobRunner:
         socket = Socket(about["node"], about["name"], about["side"])
         found = misfits(workflow, registry.definitions, self._settings, registry.function, socket)
         return [{"node": each.node, "name": each.name, "problem": each.problem.as_json()} for each in found]
+
+    def _sockets(self, about: Mapping[str, Any]) -> dict[str, object]:  # Any: JSON
+        """Give the sockets that a node of a kind has besides those of the kind, or why it has none."""
+        registry = self.registry
+        kind = registry.definitions.get(about["type"])
+        if kind is None or not kind.sockets_from:
+            return {}
+        try:
+            found = find_sockets(kind, about["inputs"], self._settings, registry.function(kind))
+        except InputError as error:
+            return {"problem": replace(refusal(error), node_type=kind.id, input=error.input).as_json()}
+        return {} if found is None else {"sockets": found.model_dump(mode="json", exclude_defaults=True)}
 
     def _plan(self, about: Mapping[str, Any]) -> dict[str, object]:  # Any: JSON
         """Say what a run would do."""

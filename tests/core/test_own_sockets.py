@@ -113,6 +113,8 @@ def test_a_choice_cannot_be_linked(registry: Registry, settings: Settings) -> No
 def test_without_the_code_whatever_is_written_may_be_right(registry: Registry, settings: Settings) -> None:
     form = ("Form", {"anything": 1})
     assert _problems(registry, settings, knows=False, form=form, out=("Show", {"value": "@form.sum"})) == []
+    workflow = drawn({"form": form}, outputs={"sum": {"from": "form.sum"}})
+    assert check(workflow, registry.definitions, settings) == []
 
 
 def test_an_output_that_is_left_out_blocks_who_reads_it(registry: Registry, settings: Settings) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
+from typing import Annotated
 
-from graphengine import Context, InputError, NodePack, node
+from graphengine import Context, FilesIn, InputDefinition, InputError, NodePack, OutputDefinition, Sockets, node
 from graphengine.types import Image
 
 
@@ -87,6 +89,20 @@ def ordered(low: int = 0, high: int = 1) -> int:
 def _check_order(low: int, high: int) -> None:
     if low > high:
         raise InputError("high", f"{high} is below low, {low}.", "Exchange them.")
+
+
+def _form_sockets(picture: Path, count: int) -> Sockets:
+    if count < 1:
+        raise InputError("count", "a form has at least one field.", "Raise it.")
+    fields = (InputDefinition(name=f"field{number}", type="FLOAT") for number in range(count))
+    outputs = (OutputDefinition(name="sum", type="FLOAT", doc=f"Beside {picture.name}."),)
+    return Sockets(inputs=tuple(fields), outputs=outputs, doc="A form.")
+
+
+@node("t.Form", category="test", sockets=_form_sockets)
+def form(picture: Annotated[Path, FilesIn("input")], count: int = 2, **fields: float) -> dict[str, float]:
+    """Add as many numbers as one likes."""
+    return {"sum": sum(fields.values())}
 
 
 pack = NodePack("served", modules=[__name__])
