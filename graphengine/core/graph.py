@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from graphengine.core.link_types import LinkTypes, NodeTypes
 from graphengine.core.literals import check_literal, with_article
 from graphengine.core.migration import migrated_inputs
 from graphengine.core.misfits import Misfit, Socket, find_misfits
-from graphengine.core.node_checks import Files, FileValue, FunctionOf, NodeChecker
+from graphengine.core.node_checks import Files, FileValue, FunctionOf, NodeChecker, deprecated, other_version
 from graphengine.core.own_sockets import find_sockets, open_sockets, refusal
 from graphengine.core.registry import Definitions
 from graphengine.core.subgraphs import SubgraphValue, with_body
@@ -287,7 +287,7 @@ class _Checker(NodeChecker):
             if id_ in self.given:
                 continue
             if kind.status == "deprecated":
-                self.problems.append(_deprecated(id_, kind))
+                self.problems.append(deprecated(id_, kind))
             node = self.nodes[id_]
             inputs: Mapping[str, object] = {**node.inputs, **given[id_]} if id_ in given else node.inputs
             if node.type_version != kind.version:
@@ -308,7 +308,7 @@ class _Checker(NodeChecker):
                 remedy = f"Report it to the author of {kind.pack or 'its pack'}."
                 self.problems.append(Problem("migration_failed", str(error), remedy, id_, kind.id))
         else:
-            self.problems.append(_other_version(id_, kind, version))
+            self.problems.append(other_version(id_, kind, version))
         return inputs
 
     def _with_sockets(self, id_: str, kind: NodeDefinition, inputs: Mapping[str, object]) -> NodeDefinition:
@@ -319,15 +319,10 @@ class _Checker(NodeChecker):
                 found = find_sockets(kind, inputs, self.files, self.function_of(kind))
             except InputError as error:
                 self.add(id_, kind, error.input, refusal(error))
-        found = found or open_sockets(id_, inputs, self._all_links())
+        declared = [*map(split_reference, (each.source for each in self.workflow.outputs.values()))]
+        declared += [link for link in (self.flat.outputs.values() if self.flat is not None else ()) if link]
+        found = found or open_sockets(id_, inputs, self.nodes, declared)
         return kind.with_sockets(found.inputs, found.outputs)
-
-    def _all_links(self) -> Iterator[Link]:
-        """Give what nodes and declared outputs read."""
-        yield from (link for node in self.nodes.values() for _name, link in node.links)
-        for name, declared in self.workflow.outputs.items():
-            inner = self.flat.outputs.get(name) if self.flat is not None else None
-            yield inner or split_reference(declared.source)
 
     def _with_body(self, id_: str, kind: NodeDefinition, inputs: Mapping[str, object]) -> NodeDefinition:
         """Check a node's body by itself, and give the node its sockets."""
@@ -495,16 +490,3 @@ def _check_body(checker: _Checker, body: SubgraphValue) -> tuple[SubgraphValue, 
 @lru_cache
 def _given_kind(type_name: str) -> NodeDefinition:
     return NodeDefinition(id="graphengine.Given", outputs=(OutputDefinition(name="value", type=type_name),))
-
-
-def _deprecated(id_: str, kind: NodeDefinition) -> Problem:
-    remedy = f"Use {with_article(kind.replaced_by)} node instead." if kind.replaced_by else "Look for another way."
-    return Problem("deprecated", f"{kind.id} will be removed.", remedy, id_, kind.id, warning=True)
-
-
-def _other_version(id_: str, kind: NodeDefinition, saved: int) -> Problem:
-    if saved > kind.version:
-        message = f"it was saved with version {saved} of {kind.id}; version {kind.version} is installed."
-        return Problem("newer_version", message, f"Upgrade {kind.pack or 'its pack'}.", id_, kind.id)
-    message = f"it was saved with version {saved} of {kind.id}, and version {kind.version} is installed."
-    return Problem("older_version", message, "Bring its inputs to the new version and set type_version.", id_, kind.id)

@@ -20,7 +20,7 @@ from graphengine.core.subgraphs import SUBGRAPH, SubgraphValue
 from graphengine.core.workflow import Link, Node, Workflow, link_of
 from graphengine.errors import InputError, Problem
 
-__all__ = ["FileValue", "Files", "FunctionOf", "NodeChecker"]
+__all__ = ["FileValue", "Files", "FunctionOf", "NodeChecker", "deprecated", "other_version"]
 
 _MOST_GUESSES = 20  # comparing one name with the ids of a large file takes tens of milliseconds
 
@@ -224,3 +224,18 @@ def _missing(definition: InputDefinition) -> Problem:
         return Problem("missing_input", "it has no value.", f"Give it {with_article(definition.type)}{instead}.")
     what = definition.type.replace("|", " or ")
     return Problem("missing_input", "it is not linked.", f"Link an output of type {what} to it{instead}.")
+
+
+def deprecated(id_: str, kind: NodeDefinition) -> Problem:
+    """Warn of a node that will be removed."""
+    remedy = f"Use {with_article(kind.replaced_by)} node instead." if kind.replaced_by else "Look for another way."
+    return Problem("deprecated", f"{kind.id} will be removed.", remedy, id_, kind.id, warning=True)
+
+
+def other_version(id_: str, kind: NodeDefinition, saved: int) -> Problem:
+    """Say that a node was saved with a version that can't be brought to the installed one."""
+    if saved > kind.version:
+        message = f"it was saved with version {saved} of {kind.id}; version {kind.version} is installed."
+        return Problem("newer_version", message, f"Upgrade {kind.pack or 'its pack'}.", id_, kind.id)
+    message = f"it was saved with version {saved} of {kind.id}, and version {kind.version} is installed."
+    return Problem("older_version", message, "Bring its inputs to the new version and set type_version.", id_, kind.id)

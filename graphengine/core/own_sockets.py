@@ -9,7 +9,7 @@ from graphengine.core import sockets
 from graphengine.core.definition import InputDefinition, NodeDefinition, OutputDefinition, Sockets
 from graphengine.core.literals import check_literal
 from graphengine.core.registry import RunnableNode
-from graphengine.core.workflow import Link, link_of
+from graphengine.core.workflow import Link, Node, link_of
 from graphengine.errors import InputError, Problem
 
 __all__ = ["find_sockets", "open_sockets", "refusal"]
@@ -47,8 +47,13 @@ def find_sockets(
     return found
 
 
-def open_sockets(id_: str, inputs: Iterable[str], links: Iterable[Link]) -> Sockets:
-    """Give the sockets that a workflow takes a node to have, where its own aren't known: they fit everything."""
+def open_sockets(id_: str, inputs: Iterable[str], nodes: Mapping[str, Node], outputs: Iterable[Link]) -> Sockets:
+    """Give the sockets that a workflow takes a node to have, where its own aren't known: they fit everything.
+
+    Args:
+        outputs: What the workflow's declared outputs read.
+    """
+    links = [*outputs, *(link for node in nodes.values() for _name, link in node.links)]
     read = dict.fromkeys(output for source, output in links if source == id_)
     return Sockets(
         inputs=tuple(InputDefinition(name=name, type=sockets.ANY, required=False) for name in inputs),
