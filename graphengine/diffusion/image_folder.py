@@ -24,7 +24,7 @@ from graphengine.diffusion.metadata_tables import TABLE_NAMES, read_table
 from graphengine.diffusion.picture_dataset import PictureDataset, Settings
 from graphengine.diffusion.picture_looks import PICTURE_ENDINGS, PictureLook, UnreadablePicture, look_at
 from graphengine.diffusion.picture_shapes import Fit
-from graphengine.diffusion.picture_sources import FilePictures, named_some
+from graphengine.diffusion.picture_sources import FilePictures, PictureSource, named_some
 from graphengine.errors import InputError
 
 __all__ = ["Unreadable", "image_folder", "image_table", "of_one_size"]
@@ -143,7 +143,7 @@ def image_table(
     ]
 
 
-def of_one_size(source: FilePictures, size: int, fit: Fit = "cover") -> PictureDataset:
+def of_one_size(source: PictureSource, size: int, fit: Fit = "cover") -> PictureDataset:
     """Make all pictures of a source square."""
     shapes = np.full((len(source.names), 2), size, dtype=np.int32)
     return PictureDataset(source, shapes, Settings(fit=fit))

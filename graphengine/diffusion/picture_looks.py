@@ -19,7 +19,7 @@ from PIL import Image as Picture
 
 from graphengine.diffusion.picture_size import MAX_PIXELS, frames_of
 
-__all__ = ["PICTURE_ENDINGS", "PictureLook", "UnreadablePicture", "look_at"]
+__all__ = ["PICTURE_ENDINGS", "PictureLook", "UnreadablePicture", "look_at", "look_into"]
 
 PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
 
@@ -57,7 +57,16 @@ def look_at(path: Path) -> PictureLook:
         UnreadablePicture: if it is no picture, cut off, empty or too large.
     """
     try:
-        with warnings.catch_warnings(action="ignore"), path.open("rb") as file, Picture.open(file) as picture:
+        with path.open("rb") as file:
+            return look_into(file)
+    except OSError as error:
+        raise UnreadablePicture(str(error)) from error
+
+
+def look_into(file: IO[bytes]) -> PictureLook:
+    """Do as ``look_at`` for a file that is open, or in memory."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Picture.open(file) as picture:  # of odd metadata, and of size
             width, height = picture.size
             frames = frames_of(picture)
             _check_size(width, height)
@@ -67,13 +76,9 @@ def look_at(path: Path) -> PictureLook:
                 picture.load()
             return PictureLook(width, height, frames, picture.mode == "CMYK")
     except UNREADABLE as error:
-        raise UnreadablePicture(_reason(path, error)) from error
-
-
-def _reason(path: Path, error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "it is no picture" if path.stat().st_size else "it is empty"
-    return str(error).rstrip(".") or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            raise UnreadablePicture("it is no picture" if _size(file) else "it is empty") from error
+        raise UnreadablePicture(str(error).rstrip(".") or type(error).__name__) from error
 
 
 def _check_size(width: int, height: int) -> None:
@@ -144,4 +149,7 @@ def _declared_riff_size(file: IO[bytes]) -> int:
 
 
 def _size(file: IO[bytes]) -> int:
-    return os.fstat(file.fileno()).st_size
+    place = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return size

@@ -24,7 +24,7 @@ from graphengine.diffusion.picture_looks import UNREADABLE
 from graphengine.errors import InputError
 from graphengine.types import Image, Mask
 
-__all__ = ["Decoded", "FilePictures", "MemoryPictures", "PictureSource", "decode", "named_some"]
+__all__ = ["Decoded", "FilePictures", "MemoryPictures", "PictureSource", "decode", "decode_bytes", "named_some"]
 
 _NAMED = 12  # files that a message names
 

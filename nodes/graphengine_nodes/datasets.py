@@ -149,6 +149,47 @@ def image_table(
     return folders.of_one_size(source, size, fit)
 
 
+@node("HuggingFaceDataset", category="training/datasets")
+def hugging_face_dataset(
+    ctx: Context,
+    folder: Annotated[Path, FilesIn("datasets")],
+    split: str = "train",
+    size: Annotated[int, Field(ge=8, le=8192)] = 512,
+    fit: Fit = "cover",
+    image_column: str = "",
+    caption_column: str = "",
+    unreadable: Annotated[Unreadable, Widget("select", advanced=True)] = "error",
+) -> Dataset:
+    """Use a dataset in Hugging Face's formats that lies on this computer; needs the package datasets.
+
+    Nothing is downloaded and no code of the dataset runs. Folders of pictures with a metadata.jsonl or metadata.csv
+    need no package: ImageFolder reads those.
+
+    Args:
+        folder: A Parquet file, a folder of them, or a folder that save_to_disk wrote, in the datasets folder.
+        split: Which part, where there are several, such as train.
+        size: Side of the square pictures, in pixels; AspectBuckets and ResizeDataset choose others.
+        fit: As for ImageFolder.
+        image_column: Which column has the pictures; empty for the one that is declared as such.
+        caption_column: Which column has the captions; empty for text, caption, prompt or a label's name.
+        unreadable: As for ImageFolder.
+    """
+    from graphengine.diffusion import hugging_face_datasets as rows
+    from graphengine.diffusion.image_folder import of_one_size
+
+    opened, columns = rows.open_rows(
+        folder,
+        split=split,
+        image_column=image_column,
+        caption_column=caption_column,
+        cache=ctx.state_folder("hugging_face"),
+    )
+    source, notices = rows.row_pictures(opened, columns, unreadable=unreadable, watch=ctx.progress)
+    for notice in notices:
+        ctx.warn(notice)
+    return of_one_size(source, size, fit)
+
+
 @node("ListDataset", category="training/datasets")
 def list_dataset(images: list[Image], captions: list[str] | None = None, masks: list[Mask] | None = None) -> Dataset:
     """Make a dataset of pictures that nodes made, such as a folder's pictures after an image node changed each.

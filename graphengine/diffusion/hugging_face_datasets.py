@@ -1,0 +1,226 @@
+"""Datasets of Hugging Face's ``datasets`` on this computer: Parquet files, or folders that ``save_to_disk`` wrote.
+
+Only what lies here is read: nothing is fetched, and no script of a dataset is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from graphengine.diffusion.image_folder import Unreadable
+from graphengine.diffusion.picture_looks import PictureLook, UnreadablePicture, look_into
+from graphengine.diffusion.picture_shapes import Sizes
+from graphengine.diffusion.picture_sources import Decoded, decode_bytes, named_some
+from graphengine.errors import InputError
+
+__all__ = ["Columns", "RowPictures", "Rows", "open_rows", "row_pictures"]
+
+_IMAGE_COLUMNS = ("image", "img", "picture", "jpg", "png", "webp")
+_CAPTION_COLUMNS = ("text", "caption", "prompt", "txt", "description")
+_SPLITS = frozenset({"train", "test", "validation", "valid", "val", "dev", "eval"})
+_LABEL_COLUMNS = ("label", "labels", "class", "fine_label")
+
+
+class Rows(Protocol):
+    """Rows by number, as ``datasets.Dataset`` has them."""
+
+    @property
+    def column_names(self) -> Sequence[str]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Mapping[str, Any]:  # Any: a cell
+        """Give a row; a picture is ``{"bytes": …, "path": …}``."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where pictures and captions are.
+
+    Attributes:
+        caption: None if there are no captions.
+        labels: What each number in the caption's column means; empty if it has texts.
+    """
+
+    image: str
+    caption: str | None = None
+    labels: Sequence[str] = ()
+
+
+class RowPictures:
+    """Pictures in rows.
+
+    Args:
+        rows: Kept open; a row is read when it is asked for.
+        numbers: Which rows, all of whose pictures can be read.
+        columns: Where pictures and captions are.
+        sizes: int32 ``[N, 2]`` of these pictures.
+        captions: One for each, or None.
+    """
+
+    def __init__(
+        self, rows: Rows, numbers: Sequence[int], columns: Columns, sizes: Sizes, captions: Sequence[str] | None
+    ) -> None:
+        self.names = [f"row {number}" for number in numbers]
+        self.sizes = sizes
+        self.captions = captions
+        self.repeats = [1] * len(numbers)
+        self.has_masks = False
+        self._rows = rows
+        self._numbers = numbers
+        self._column = columns.image
+        self._hashes: dict[int, str] = {}
+
+    def content_hash(self, index: int) -> str:
+        """Hash a picture's bytes; see PictureSource."""
+        if index not in self._hashes:
+            content = _content(self._rows[self._numbers[index]][self._column])
+            self._hashes[index] = hashlib.blake2b(content, digest_size=16).hexdigest()
+        return self._hashes[index]
+
+    def decode(self, index: int, at_least: tuple[int, int]) -> Decoded:
+        """Give a picture; see PictureSource."""
+        content = _content(self._rows[self._numbers[index]][self._column])
+        return Decoded(decode_bytes(content, self.names[index], at_least).colours)
+
+
+def row_pictures(
+    rows: Rows, columns: Columns, *, unreadable: Unreadable = "error", watch: Callable[[range], Iterable[int]] = iter
+) -> tuple[RowPictures, list[str]]:
+    """Look at the pictures of all rows.
+
+    Returns:
+        The pictures, and what the user should know about them.
+
+    Raises:
+        InputError: if there are none, or naming all rows whose pictures can't be read.
+    """
+    looks: dict[int, PictureLook] = {}
+    faults: list[str] = []
+    captions: list[str] = []
+    for number in watch(range(len(rows))):
+        row = rows[number]
+        try:
+            looks[number] = look_into(io.BytesIO(_content(row[columns.image])))
+        except UnreadablePicture as error:
+            faults.append(f"row {number} ({error})")
+            continue
+        captions.append(_caption(row, columns))
+    if faults and (unreadable == "error" or not looks):
+        raise InputError(
+            "folder",
+            f"the pictures of {len(faults):,} rows can't be read: {named_some(faults)}.",
+            "Choose another image_column, or unreadable 'skip' to leave them out.",
+        )
+    if not looks:
+        raise InputError("folder", "it has no rows.", "Choose another split.")
+    sizes = np.array([(look.width, look.height) for look in looks.values()], dtype=np.int32)
+    source = RowPictures(rows, list(looks), columns, sizes, captions if columns.caption else None)
+    return source, [f"{len(faults):,} rows are left out: {named_some(faults)}."] if faults else []
+
+
+def open_rows(place: Path, *, split: str, image_column: str, caption_column: str, cache: Path) -> tuple[Rows, Columns]:
+    """Open a Parquet file, a folder of them, or a folder that ``save_to_disk`` wrote.
+
+    Args:
+        cache: Where ``datasets`` may put what it makes of Parquet files.
+
+    Raises:
+        InputError: without the package, or if the place holds no such data, split or columns.
+    """
+    try:
+        import datasets  # type: ignore[import-not-found]  # optional
+    except ImportError as error:
+        raise InputError(
+            "folder",
+            "reading it needs the package 'datasets', which isn't installed.",
+            "Run 'pip install datasets'; a folder of pictures with a metadata.jsonl needs only ImageFolder.",
+        ) from error
+    opened = _opened(datasets, place, split, cache)
+    features: Mapping[str, Any] = opened.features  # Any: kinds of columns
+    columns = _columns(features, image_column, caption_column)
+    told = features[columns.caption] if columns.caption else None
+    columns = Columns(columns.image, columns.caption, tuple(getattr(told, "names", None) or ()))
+    wanted = [each for each in (columns.image, columns.caption) if each]
+    rows: Rows = opened.select_columns(wanted).cast_column(columns.image, datasets.Image(decode=False))
+    return rows, columns
+
+
+def _opened(datasets: Any, place: Path, split: str, cache: Path) -> Any:  # Any: an optional package and its Dataset
+    try:
+        if place.is_dir() and any((place / name).exists() for name in ("dataset_dict.json", "state.json")):
+            saved = datasets.load_from_disk(str(place))
+            splits = list(saved) if isinstance(saved, dict) else []
+            if splits and split not in splits:
+                raise InputError("split", f"there is no split {split!r}.", f"Choose one of {', '.join(splits)}.")
+            return saved[split] if splits else saved
+        files = parquet_files(place, split)
+        return datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(cache))
+    except InputError:
+        raise
+    except Exception as error:  # its readers raise many kinds, pyarrow's among them
+        raise InputError("folder", f"{place.name} can't be read: {error}", "Download it again.") from error
+
+
+def parquet_files(place: Path, split: str) -> list[str]:
+    """Find the Parquet files of a split: those named after it, or all where none is named after a usual one.
+
+    Raises:
+        InputError: if there are none.
+    """
+    files = [place] if place.is_file() else sorted(place.rglob("*.parquet"))
+    if not files or any(path.suffix != ".parquet" for path in files):
+        raise InputError(
+            "folder",
+            f"{place.name} holds neither Parquet files nor a saved dataset.",
+            "Choose a .parquet file, or a folder that save_to_disk wrote; pictures themselves go to ImageFolder.",
+        )
+    splits = {path: path.stem.split("-")[0] for path in files}
+    found = [str(path) for path in files if splits[path] == split]
+    if found or len(files) == 1 or not _SPLITS & set(splits.values()):
+        return found or [str(path) for path in files]
+    raise InputError(
+        "split", f"there is no split {split!r}.", f"Choose one of {', '.join(sorted(set(splits.values())))}."
+    )
+
+
+def _columns(features: Mapping[str, Any], image_column: str, caption_column: str) -> Columns:  # Any: kinds of columns
+    for name, column in (("image_column", image_column), ("caption_column", caption_column)):
+        if column and column not in features:
+            raise InputError(name, f"there is no column {column!r}.", f"Choose one of {', '.join(features)}.")
+    pictures = [name for name, kind in features.items() if type(kind).__name__ == "Image"]
+    usual = [name for name in _IMAGE_COLUMNS if name in features]
+    image = image_column or next(iter([*pictures, *usual]), "")
+    if not image:
+        raise InputError("image_column", "no column has pictures.", f"Choose one of {', '.join(features)}.")
+    caption = caption_column or next((n for n in (*_CAPTION_COLUMNS, *_LABEL_COLUMNS) if n in features), None)
+    return Columns(image, caption)
+
+
+def _caption(row: Mapping[str, Any], columns: Columns) -> str:  # Any: a cell
+    value = row[columns.caption] if columns.caption else None
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        value = value[0] if value else None  # several captions: the first, as tools that read one do
+    if columns.labels and isinstance(value, int) and 0 <= value < len(columns.labels):
+        value = columns.labels[value]
+    return "" if value is None else " ".join(str(value).split())
+
+
+def _content(cell: Any) -> bytes:  # Any: a cell
+    """Give a picture's file: in the cell, or where the cell says."""
+    if isinstance(cell, bytes):
+        return cell
+    content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (None, None)
+    if content is None and path:
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise UnreadablePicture(str(error)) from error
+    if not isinstance(content, bytes):
+        raise UnreadablePicture("it has no picture")
+    return content
