@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 __all__ = ["OnDemand", "held", "made_on_demand"]
@@ -27,6 +27,10 @@ class OnDemand(ABC):
     @abstractmethod
     def has_made(self, part: object) -> bool:
         """Whether ``make`` gives this very part now."""
+
+    def made_sizes(self) -> Mapping[object, int]:
+        """Tell what making it takes, in bytes by what names each piece: makers that never keep theirs at once share."""
+        return {}
 
 
 _MAKER = "_made_on_demand_by"

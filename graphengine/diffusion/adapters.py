@@ -76,6 +76,11 @@ class AdaptedNetwork(OnDemand):
     def has_made(self, part: object) -> bool:
         return any(part is network for network in self._merged)
 
+    def made_sizes(self) -> Mapping[object, int]:
+        """Count the changed weights, which all networks of one base have in turn."""
+        changed = (self.base.get_parameter(name) for adapter in self.adapters for name in adapter.updates)
+        return {("changed", id(weight)): weight.nbytes for weight in changed}
+
 
 _LAST_MADE = "_graphengine_adapted"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from graphengine.core.on_demand import held
+from graphengine.core.on_demand import OnDemand, held
 
 __all__ = ["Sizes", "sizes_of"]
 
@@ -24,11 +24,12 @@ class Sizes:
 
     Attributes:
         own: All but networks' weights.
-        weights: Each weight's size by its identity, which is the same in all networks that share it.
+        weights: Each weight's size by its identity, which is the same in all networks that share it; and what is made on
+            demand, made or not.
     """
 
     own: int = 0
-    weights: dict[int, int] = field(default_factory=dict)
+    weights: dict[object, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -60,6 +61,8 @@ def sizes_of(value: object) -> Sizes:
         elif isinstance(each, BaseModel):  # a workflow, such as within a sub-graph
             stack.append(vars(each))
         elif dataclasses.is_dataclass(each) and not isinstance(each, type):
+            if isinstance(each, OnDemand):
+                sizes.weights.update(each.made_sizes())
             stack.extend(held(each, field.name) for field in dataclasses.fields(each))
         else:
             _add_tensors(sizes, each, seen)

@@ -54,7 +54,7 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Open a checkpoint and give its three parts.
 
-    Stable Diffusion 1 and 2, XL and its refiner, and inpainting models of these are told by the file itself.
+    Stable Diffusion 1, 2, 3 and 3.5, XL and its refiner, and inpainting models are told by the file itself.
 
     Args:
         ckpt_name: A safetensors file or diffusers folder in models/checkpoints; "embedded" is the small model that

@@ -16,6 +16,7 @@ from graphengine.core.on_demand import held
 from graphengine.diffusion import lora_files
 from graphengine.diffusion.adapters import with_lora, with_model_lora
 from graphengine.diffusion.original_names import unet_places
+from graphengine.engine.sizes import sizes_of
 from graphengine.errors import InputError
 from graphengine.types import Clip, Model, TextEncoder
 from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model
@@ -290,6 +291,23 @@ def test_of_one_bases_networks_only_the_last_one_read_is_kept(path: Path) -> Non
     del two
     gc.collect()
     assert second() is None
+
+
+def test_what_adapters_change_counts_once_for_all_models_of_one_base(path: Path, tmp_path: Path) -> None:
+    model = tiny_model()
+    other = written(tmp_path / "other.safetensors", in_tensors(model.network, kohya("lora_unet"), lora, seed=9))
+    one, two = applied(model, path), applied(model, other)
+    before = sizes_of(one)
+    assert len(one.network.state_dict()) > 0  # which makes it
+    assert sizes_of(one).weights == before.weights
+    changed = sum(
+        weight.nbytes
+        for weight, base in zip(one.network.parameters(), model.network.parameters(), strict=True)
+        if weight is not base
+    )
+    assert changed > 0
+    assert sum(before.weights.values()) == sum(sizes_of(model).weights.values()) + changed
+    assert sizes_of([one, two]).weights == before.weights
 
 
 def test_models_between_two_adapters_are_never_made(path: Path) -> None:
