@@ -202,7 +202,7 @@ class Context(Protocol):
         """Give the object kept under this key from an earlier run of this process, making it the first time."""
 
     def shared(self, key: str, factory: Callable[[], T]) -> T:
-        """Give what a node of this kind made under this key, in this run or an earlier one, or make it now.
+        """Give what a node of this pack made under this key, in this run or an earlier one, or make it now.
 
         For what is slow to open and may be used by several nodes, such as a model. It is kept within the engine's
         budget, so it may have to be made again; nobody may change it.

@@ -16,6 +16,7 @@ from graphengine.diffusion.diffusers_folders import DiffusersFolder
 from graphengine.diffusion.options import ClipKind, LatentKind
 from graphengine.diffusion.part_files import PartFiles
 from graphengine.diffusion.part_writing import save_clip_files, save_vae_file
+from graphengine.diffusion.sharing import Share, unshared
 from graphengine.diffusion.single_file_writing import save_single_file
 from graphengine.diffusion.single_files import SingleFile
 from graphengine.diffusion.weights_files import WeightsFile
@@ -33,7 +34,9 @@ __all__ = [
 ]
 
 
-def load(path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> tuple[Model, Clip, Vae]:
+def load(
+    path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu", share: Share = unshared
+) -> tuple[Model, Clip, Vae]:
     """Open a complete checkpoint: denoiser, text encoders and autoencoder, frozen and in eval mode, on the CPU.
 
     Args:
@@ -41,24 +44,31 @@ def load(path: Path, *, precision: Precision = "auto", device: torch.device | st
             names.
         precision: What the weights become.
         device: Where they will be used, which ``auto`` goes by; they aren't moved there.
+        share: Whether and how networks that are opened again are the same ones.
 
     Raises:
         ModelFileError: if a part is missing, damaged, of an unknown kind, or doesn't fit the others.
     """
-    return _opened(path, precision, device).load()
+    return _opened(path, precision, device, share).load()
 
 
-def load_model(path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> Model:
+def load_model(
+    path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu", share: Share = unshared
+) -> Model:
     """Open only a denoiser: of a checkpoint, of an unconditional DDPM's folder, or in a file or folder of its own.
 
     Raises:
         ModelFileError: if it is missing, damaged or of an unknown kind.
     """
-    return PartFiles(precision=precision, device=device).denoiser(path)
+    return PartFiles(precision=precision, device=device, share=share).denoiser(path)
 
 
 def load_clip(
-    *paths: Path, kind: ClipKind = "auto", precision: Precision = "auto", device: torch.device | str = "cpu"
+    *paths: Path,
+    kind: ClipKind = "auto",
+    precision: Precision = "auto",
+    device: torch.device | str = "cpu",
+    share: Share = unshared,
 ) -> Clip:
     """Open only text encoders and tokenizers: of a checkpoint, or from a file for each encoder.
 
@@ -69,11 +79,16 @@ def load_clip(
         ModelFileError: if they are missing, damaged or of an unknown kind.
         InputError: if they are too few or too many for their kind.
     """
-    return PartFiles(precision=precision, device=device).clip(paths, kind)
+    return PartFiles(precision=precision, device=device, share=share).clip(paths, kind)
 
 
 def load_vae(
-    path: Path, *, latents: LatentKind = "auto", precision: Precision = "auto", device: torch.device | str = "cpu"
+    path: Path,
+    *,
+    latents: LatentKind = "auto",
+    precision: Precision = "auto",
+    device: torch.device | str = "cpu",
+    share: Share = unshared,
 ) -> Vae:
     """Open only an autoencoder: of a checkpoint, or in a file or folder of its own.
 
@@ -83,10 +98,10 @@ def load_vae(
     Raises:
         ModelFileError: if it is missing, damaged or of an unknown kind.
     """
-    return PartFiles(precision=precision, device=device).vae(path, latents)
+    return PartFiles(precision=precision, device=device, share=share).vae(path, latents)
 
 
-def _opened(path: Path, precision: Precision, device: torch.device | str) -> SingleFile | DiffusersFolder:
+def _opened(path: Path, precision: Precision, device: torch.device | str, share: Share) -> SingleFile | DiffusersFolder:
     if path.is_file():
-        return SingleFile(WeightsFile(path, precision=precision, device=device))
-    return DiffusersFolder(path, precision=precision, device=device)
+        return SingleFile(WeightsFile(path, precision=precision, device=device, share=share))
+    return DiffusersFolder(path, precision=precision, device=device, share=share)

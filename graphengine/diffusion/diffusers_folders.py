@@ -26,6 +26,7 @@ from graphengine.diffusion.families import family_of_folder, layout_of
 from graphengine.diffusion.latent_preview import fit_latent_rgb
 from graphengine.diffusion.model_files import read_json
 from graphengine.diffusion.pretrained import Opener, load_tokenizer
+from graphengine.diffusion.sharing import Share, unshared
 from graphengine.errors import ModelFileError
 from graphengine.types import Clip, Family, Model, Prediction, TextEncoder, Vae
 
@@ -47,12 +48,20 @@ class DiffusersFolder:
         folder: Where it is.
         precision: In which format weights are wanted.
         device: Where the networks will run, which ``auto`` goes by.
+        share: Whether and how networks that are opened again are the same ones.
 
     Raises:
         ModelFileError: if it is no such folder.
     """
 
-    def __init__(self, folder: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        precision: Precision = "auto",
+        device: torch.device | str = "cpu",
+        share: Share = unshared,
+    ) -> None:
         if not folder.exists():
             raise ModelFileError(
                 f"{folder}: no such checkpoint\n  Check the name, or put the checkpoint's folder there."
@@ -65,7 +74,7 @@ class DiffusersFolder:
         read_json(folder / "model_index.json")
         self.folder = folder
         self.denoiser = "transformer" if (folder / "transformer").is_dir() else "unet"
-        self._opener = Opener(precision, device)
+        self._opener = Opener(precision, device, share)
 
     def load(self) -> tuple[Model, Clip, Vae]:
         """Open all three parts.
@@ -187,10 +196,17 @@ class PartFolder:
     Args: as for ``DiffusersFolder``.
     """
 
-    def __init__(self, folder: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        precision: Precision = "auto",
+        device: torch.device | str = "cpu",
+        share: Share = unshared,
+    ) -> None:
         self.folder = folder
         self._config = read_json(folder / "config.json")
-        self._opener = Opener(precision, device)
+        self._opener = Opener(precision, device, share)
 
     def denoiser(self) -> Model:
         """Open a denoiser of a known family, whose noise levels are known.

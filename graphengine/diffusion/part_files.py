@@ -18,6 +18,7 @@ from graphengine.diffusion.model_files import damaged
 from graphengine.diffusion.options import ClipKind, LatentKind
 from graphengine.diffusion.original_names import Place, Places, TextForm, text_places, vae_places
 from graphengine.diffusion.part_layouts import PartLayout, denoiser_layout, noted_part, text_layout, vae_layout
+from graphengine.diffusion.sharing import Share, unshared
 from graphengine.diffusion.single_files import SingleFile, noted_text_encoder, read_denoiser
 from graphengine.diffusion.text_networks import TEXT_MODELS, read_t5, read_text_encoder, with_projection
 from graphengine.diffusion.weights_files import WeightsFile
@@ -40,10 +41,13 @@ class PartFiles:
     Args:
         precision: In which format weights are wanted.
         device: Where the networks will run, which ``auto`` goes by.
+        share: Whether and how networks that are opened again are the same ones.
     """
 
-    def __init__(self, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> None:
-        self._precision, self._device = precision, device
+    def __init__(
+        self, *, precision: Precision = "auto", device: torch.device | str = "cpu", share: Share = unshared
+    ) -> None:
+        self._precision, self._device, self._share = precision, device, share
 
     def denoiser(self, path: Path) -> Model:
         """Open a denoiser: a file of its own or in a checkpoint, or a folder of either kind.
@@ -107,13 +111,13 @@ class PartFiles:
         return Clip(encoders, source=", ".join(path.name for path in paths), family=family)
 
     def _file(self, path: Path) -> WeightsFile:
-        return WeightsFile(path, precision=self._precision, device=self._device)
+        return WeightsFile(path, precision=self._precision, device=self._device, share=self._share)
 
     def _folder(self, path: Path) -> DiffusersFolder:
-        return DiffusersFolder(path, precision=self._precision, device=self._device)
+        return DiffusersFolder(path, precision=self._precision, device=self._device, share=self._share)
 
     def _part_folder(self, path: Path) -> PartFolder:
-        return PartFolder(path, precision=self._precision, device=self._device)
+        return PartFolder(path, precision=self._precision, device=self._device, share=self._share)
 
 
 def _vae_places(names: list[str], layout: PartLayout, file: WeightsFile) -> Places:

@@ -88,8 +88,8 @@ def vae_layout(path: Path, header: Header, metadata: Mapping[str, str], latents:
     """Tell how an autoencoder is built: alone in its file, or in a checkpoint.
 
     Args:
-        latents: Whose latents it makes. "auto" goes by their channels, and among those of four by what the file says
-            of itself, then by "xl" in its name.
+        latents: Whose latents it makes. "auto" goes by the denoiser beside it; without one by their channels, and among
+            those of four by what the file says of itself, then by "xl" in its name.
 
     Raises:
         ModelFileError: if there is none.
@@ -97,6 +97,9 @@ def vae_layout(path: Path, header: Header, metadata: Mapping[str, str], latents:
     noted = noted_part(path, metadata).get("vae")
     if noted is not None:
         return PartLayout("AutoencoderKL", noted, "original")
+    of_checkpoint = _vae_of_checkpoint(path, header, metadata) if latents == "auto" else None
+    if of_checkpoint is not None:
+        return of_checkpoint
     if "encoder.layers.0.weight" in header and "decoder.layers.0.weight" in header:
         latent_channels = header["decoder.layers.0.weight"].shape[1]
         return PartLayout("AutoencoderTiny", {"latent_channels": latent_channels}, "diffusers")
@@ -108,6 +111,16 @@ def vae_layout(path: Path, header: Header, metadata: Mapping[str, str], latents:
             kind = _latent_kind(path, metadata, sizes["latent_channels"]) if latents == "auto" else latents
             return PartLayout("AutoencoderKL", {**sizes, **_SCALING[kind]}, chosen, prefix)
     raise ModelFileError(f"{path}: not an autoencoder: {what_else(header)}")
+
+
+def _vae_of_checkpoint(path: Path, header: Header, metadata: Mapping[str, str]) -> PartLayout | None:
+    """Tell how the autoencoder of a checkpoint of a known kind is built."""
+    if not any(name.startswith(VAE_PREFIX) for name in header):
+        return None
+    try:
+        return PartLayout("AutoencoderKL", recognise(path, header, metadata).vae, "original", VAE_PREFIX)
+    except ModelFileError:
+        return None
 
 
 def noted_part(path: Path, metadata: Mapping[str, str]) -> Config:

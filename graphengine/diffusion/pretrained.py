@@ -19,6 +19,7 @@ from graphengine.config import Precision
 from graphengine.diffusion.checkpoint_writing import WEIGHTS_STEM
 from graphengine.diffusion.model_files import find_weights, read_header
 from graphengine.diffusion.precision import STORED, pipeline_dtype, weights_dtype
+from graphengine.diffusion.sharing import Share, network_key, unshared
 from graphengine.errors import ModelFileError
 from graphengine.types import Family
 
@@ -26,8 +27,8 @@ from graphengine.types import Family
 class Opener:
     """Opens networks with their libraries, in the wanted format."""
 
-    def __init__(self, precision: Precision, device: torch.device | str) -> None:
-        self._precision, self._device = precision, device
+    def __init__(self, precision: Precision, device: torch.device | str, share: Share = unshared) -> None:
+        self._precision, self._device, self._share = precision, device, share
 
     def diffusers(
         self, kind: Any, part: Path, family: Family | None, *, is_vae: bool = False
@@ -42,7 +43,7 @@ class Opener:
             )  # fmt: skip
             return network, report
 
-        return _open(part, opened)
+        return self._share(network_key(part, dtype, kind.__name__), lambda: _open(part, opened))
 
     def transformers(self, kind: Any, part: Path, family: Family | None) -> nn.Module:  # Any: a class, untyped
         """Open a text encoder, as above."""
@@ -57,7 +58,7 @@ class Opener:
             text_encoder, report = loaded
             return text_encoder, report
 
-        return _open(part, opened)
+        return self._share(network_key(part, dtype, kind.__name__), lambda: _open(part, opened))
 
 
 def open_network(

@@ -19,6 +19,7 @@ from graphengine.diffusion.families import Header
 from graphengine.diffusion.model_files import PICKLE_SUFFIXES, pickle_error, read_header_and_metadata
 from graphengine.diffusion.original_names import Places, read_weight
 from graphengine.diffusion.precision import STORED, weights_dtype
+from graphengine.diffusion.sharing import Share, network_key, unshared
 from graphengine.errors import ModelFileError
 from graphengine.types import Family
 
@@ -30,17 +31,25 @@ class WeightsFile:
         path: The file.
         precision: In which format weights are wanted.
         device: Where the networks will run, which ``auto`` goes by.
+        share: Whether and how networks that are opened again are the same ones.
 
     Raises:
         ModelFileError: if it is missing, damaged or a pickle.
     """
 
-    def __init__(self, path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        precision: Precision = "auto",
+        device: torch.device | str = "cpu",
+        share: Share = unshared,
+    ) -> None:
         if path.suffix in PICKLE_SUFFIXES:
             raise pickle_error(path)
         self.path = path
         self.header, self.metadata = read_header_and_metadata(path)
-        self._precision, self._device = precision, device
+        self._precision, self._device, self._share = precision, device, share
 
     def has(self, prefix: str) -> bool:
         """Tell whether a tensor's name begins so."""
@@ -82,8 +91,14 @@ class WeightsFile:
         _check_all_there(self.path, places, self.header)
         stored = _stored_dtype(self.path, places, self.header)
         dtype = weights_dtype(self._precision, self._device, family, stored, vae=is_vae)
-        network.load_state_dict(self._weights(places, shapes, dtype), assign=True)
-        return network.eval().requires_grad_(False)
+
+        def filled() -> nn.Module:
+            network.load_state_dict(self._weights(places, shapes, dtype), assign=True)
+            return network.eval().requires_grad_(False)
+
+        config = getattr(network, "config", None)
+        built = (type(network).__name__, str(config), sorted(places.items()))
+        return self._share(network_key(self.path, dtype, *built), filled)
 
     def _weights(self, places: Places, shapes: Mapping[str, torch.Size], dtype: torch.dtype) -> dict[str, Tensor]:
         try:

@@ -190,7 +190,7 @@ class ExecutionContext(Progress):
         return self._services.kept[full_key]
 
     def shared(self, key: str, factory: Callable[[], T]) -> T:
-        full_key = step_key("shared", self._node_type, key)
+        full_key = step_key("shared", self._node_type.rpartition(".")[0], key)  # the pack
         kept = self._cache.get(full_key) if self._cache is not None else None
         if kept is not None:
             found: T = kept.values[0]

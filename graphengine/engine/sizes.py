@@ -24,8 +24,8 @@ class Sizes:
 
     Attributes:
         own: All but networks' weights.
-        weights: Each weight's size by its identity, which is the same in all networks that share it; and what is made on
-            demand, made or not.
+        weights: Each weight's size by its identity, which is the same in all networks that share it; with what is made
+            on demand, whether it is there yet or not.
     """
 
     own: int = 0

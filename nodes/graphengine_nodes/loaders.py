@@ -63,7 +63,9 @@ def load_checkpoint(
     """
     from graphengine.diffusion import checkpoints
 
-    return Checkpoint(*checkpoints.load(ckpt_name, precision=_wanted(ctx, precision), device=ctx.device))
+    return Checkpoint(
+        *checkpoints.load(ckpt_name, precision=_wanted(ctx, precision), device=ctx.device, share=ctx.shared)
+    )
 
 
 @node(
@@ -82,7 +84,7 @@ def load_unet(ctx: Context, unet_name: Annotated[Path, FilesIn("unet")], precisi
     """
     from graphengine.diffusion import checkpoints
 
-    return checkpoints.load_model(unet_name, precision=_wanted(ctx, precision), device=ctx.device)
+    return checkpoints.load_model(unet_name, precision=_wanted(ctx, precision), device=ctx.device, share=ctx.shared)
 
 
 @node(
@@ -113,7 +115,9 @@ def load_clip(
     from graphengine.diffusion import checkpoints
 
     names = [name for name in (clip_name, clip_name2, clip_name3) if name is not None]
-    return checkpoints.load_clip(*names, kind=type, precision=_wanted(ctx, precision), device=ctx.device)
+    return checkpoints.load_clip(
+        *names, kind=type, precision=_wanted(ctx, precision), device=ctx.device, share=ctx.shared
+    )
 
 
 @node(
@@ -139,7 +143,9 @@ def load_vae(
     """
     from graphengine.diffusion import checkpoints
 
-    return checkpoints.load_vae(vae_name, latents=latents, precision=_wanted(ctx, precision), device=ctx.device)
+    return checkpoints.load_vae(
+        vae_name, latents=latents, precision=_wanted(ctx, precision), device=ctx.device, share=ctx.shared
+    )
 
 
 @node("LoadImage", category="image")
