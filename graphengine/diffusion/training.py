@@ -112,7 +112,7 @@ def train(
                     run.note(folder.save(run.state()))
                     saved, saved_at = run.step, time.monotonic()
                 yield result
-        except GeneratorExit:
+        except (GeneratorExit, InputError):  # stopped, or a picture went away on the way
             if folder and saved < run.step:
                 folder.save(run.state())
             raise
