@@ -91,3 +91,10 @@ def test_a_learned_word_is_what_it_was_learned_from(engine: Engine) -> None:
     made = sheet(engine, "learned_word", prompts=prompts, **{"sheet.labels": "", "sample.steps": 10})
     assert seen(made[:, :128]) == ("star", "purple")
     assert look_at(made[:, 136:]).objects[0].colour == "purple"
+
+
+def test_a_lora_changes_the_style_by_its_strength(engine: Engine) -> None:
+    made = sheet(engine, "lora", steps=8, **{"count.stop": 2, "strength.b": 1.0, "sheet.labels": ""})
+    without, with_it = made[:, :128], made[:, 132:]
+    assert seen(without) == ("circle", "blue")
+    assert without[60:68, 60:68, 0].max() < 0.5 < with_it[60:68, 60:68, 0].min()  # an outline is empty in the middle
