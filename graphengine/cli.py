@@ -24,6 +24,7 @@ _MIGRATE_EXIT_CODES = """exit codes: 0 done, 1 --check found something to change
 _TOKEN_FILE = "a file with the token that lets one in (default: the environment's GRAPHENGINE_TOKEN)"
 
 _PRECISIONS = ("auto", "file", "float32", "bfloat16", "float16")
+_DEVICE_MEMORY = "use no more of it: larger models are computed layer by layer (default: all there is)"
 _PRECISION = "of loaded weights, where a node leaves it open (default: auto, what suits the device)"
 
 Command = Callable[[argparse.Namespace], int]
@@ -142,6 +143,7 @@ def _add_serve(commands: Commands) -> None:
     serve.add_argument("--out", type=Path, metavar="DIR", help="where jobs save (default: output in the data folder)")
     serve.add_argument("--devices", default="cpu", metavar="A,B", help="a worker each: cpu (default), mps, cuda:0, …")
     serve.add_argument("--precision", choices=_PRECISIONS, default="auto", help=_PRECISION)
+    serve.add_argument("--device-memory", type=_gib, metavar="GIB", help=f"{_DEVICE_MEMORY}, of each device")
     serve.add_argument("--pack", action="append", default=[], type=Path, metavar="PATH", help="load nodes from a file")
     serve.add_argument("--reload-packs", action="store_true", help="load packs again when their files change")
     serve.add_argument("--token-file", type=Path, metavar="FILE", help="default: tokens.json in the data folder")
@@ -254,10 +256,22 @@ def _settings() -> argparse.ArgumentParser:
     return settings
 
 
+def _gib(text: str) -> int:
+    """Read an amount of memory in GiB, as bytes."""
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = 0.0
+    if not 0 < amount < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory. Give GiB, such as 8 or 5.5.")
+    return int(amount * 1024**3)
+
+
 def _options_of_a_run() -> argparse.ArgumentParser:
     here = argparse.ArgumentParser(add_help=False)
     here.add_argument("--device", help="cpu (default), cuda, cuda:1, mps")
     here.add_argument("--precision", choices=_PRECISIONS, help=_PRECISION)
+    here.add_argument("--device-memory", type=_gib, metavar="GIB", help=_DEVICE_MEMORY)
     here.add_argument("--no-cache", action="store_true", help="neither read nor keep results on disk")
     return here
 

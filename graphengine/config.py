@@ -42,6 +42,7 @@ class Settings:
         check_immutable: Fail nodes that change their inputs in place; for tests of packs.
         sparing: Use as little device memory as possible, at the cost of time; set where a run found the device full.
         precision: The format of loaded weights, where a node leaves it to "auto".
+        device_bytes: Budget for models on the device and what is computed with them; all that it has if None.
         devices: All devices that a run may use, ``device`` first; empty for that one alone.
     """
 
@@ -58,6 +59,7 @@ class Settings:
     check_immutable: bool = False
     sparing: bool = False
     precision: Precision = "auto"
+    device_bytes: int | None = None
     devices: tuple[str, ...] = ()
 
     @classmethod
@@ -69,6 +71,7 @@ class Settings:
         device: str | None = None,
         disk_cache_bytes: int | None = None,
         precision: Precision | None = None,
+        device_bytes: int | None = None,
         beside: Iterable[Path] = (),
     ) -> Settings:
         """Make settings from what a user gave, the rest at its defaults.
@@ -88,6 +91,7 @@ class Settings:
             device=device or cls.device,
             disk_cache_bytes=cls.disk_cache_bytes if disk_cache_bytes is None else disk_cache_bytes,
             precision=precision or cls.precision,
+            device_bytes=device_bytes,
             roots=roots,
             extra_folders=read_extra_model_paths(data / "extra_model_paths.yaml"),
             beside=tuple(folder.absolute() for folder in beside),

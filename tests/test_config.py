@@ -29,9 +29,11 @@ def test_what_a_user_leaves_open_has_a_default(tmp_path: Path, monkeypatch: pyte
 
 def test_what_a_user_gives_is_taken(tmp_path: Path) -> None:
     settings = Settings.for_user(
-        data=tmp_path, output=tmp_path / "out", device="cuda:1", disk_cache_bytes=0, precision="bfloat16"
-    )
+        data=tmp_path, output=tmp_path / "out", device="cuda:1", disk_cache_bytes=0, precision="bfloat16",
+        device_bytes=5,
+    )  # fmt: skip
     assert (settings.output, settings.device, settings.disk_cache_bytes) == (tmp_path / "out", "cuda:1", 0)
+    assert (settings.device_bytes, Settings.for_user(data=tmp_path).device_bytes) == (5, None)
     assert (settings.precision, Settings.for_user(data=tmp_path).precision) == ("bfloat16", "auto")
 
 

@@ -51,3 +51,12 @@ def test_what_cannot_work_is_refused(refused: Refused, options: list[str], messa
 def test_all_that_is_wrong_is_told_at_once(refused: Refused) -> None:
     said = refused("--port", "-5", "--devices", "tpu", "--grace", "-2")
     assert all(option in said for option in ("--port", "--devices", "--grace"))
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "nan", "inf", "much"])
+def test_amounts_of_device_memory_that_make_no_sense_are_refused(
+    amount: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", f"--device-memory={amount}"])
+    assert f"{amount!r} is no amount of memory. Give GiB, such as 8 or 5.5." in capsys.readouterr().err

@@ -61,6 +61,7 @@ def read_settings(options: argparse.Namespace, path: Path | None = None) -> Sett
         output=getattr(options, "out", None),
         device=getattr(options, "device", None),
         precision=getattr(options, "precision", None),
+        device_bytes=getattr(options, "device_memory", None),
         disk_cache_bytes=0 if getattr(options, "no_cache", False) else None,
         beside=[Path.cwd()] if path is None else [path.parent, Path.cwd()],
     )

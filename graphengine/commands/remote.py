@@ -31,6 +31,7 @@ ServerCommand = Callable[[Client, argparse.Namespace], int]
 _LOCAL_OPTIONS = {
     "device": "--device",
     "precision": "--precision",
+    "device_memory": "--device-memory",
     "no_cache": "--no-cache",
     "no_metadata": "--no-metadata",
     "batch": "--batch",

@@ -80,7 +80,7 @@ async def _serve(options: argparse.Namespace, settings: Settings, policy: Securi
         store,
         hub,
         [
-            WorkerOptions(device, settings.data, output, logs, options.pack, options.precision)
+            WorkerOptions(device, settings.data, output, logs, options.pack, options.precision, options.device_memory)
             for device in device_names(options)
         ],
         cancel_grace_s=options.cancel_grace,

@@ -43,7 +43,7 @@ class Engine:
         self._memory_cache = MemoryCache(settings.cache_bytes, _model_bytes(settings))
         self.cache: Cache = TieredCache(self._memory_cache, self._disk_cache)
         self._kept: dict[str, object] = {}
-        self._device_memory = DeviceMemory()
+        self._device_memory = DeviceMemory(settings.device_bytes)
         self._turn = threading.RLock()  # one run at a time: they share the device and what nodes keep
 
     def use(self, registry: Registry) -> None:

@@ -84,6 +84,7 @@ class JobRunner:
             output=Path(options["output"]),
             device=options["device"],
             precision=options["precision"],
+            device_bytes=options["device_bytes"],
         )
         given = [Path(each) for each in options["packs"]]
         return cls(LivePacks(lambda: find_packs(settings, given)), settings, emit)

@@ -184,6 +184,7 @@ class LocalWorker:
         return {
             "device": self.device,
             "precision": self._options.precision,
+            "device_bytes": self._options.device_bytes,
             "data": str(self._options.data),
             "output": str(self._options.output),
             "packs": [str(pack) for pack in self._options.packs],

@@ -27,6 +27,7 @@ class WorkerOptions:
         packs: Files and folders with nodes, besides what is installed and in the data folder.
         logs: The folder for its log.
         precision: The format of loaded weights, where a node leaves it open.
+        device_bytes: How much of the device it may use; all of it if None.
     """
 
     device: str
@@ -35,6 +36,7 @@ class WorkerOptions:
     logs: Path
     packs: Sequence[Path] = ()
     precision: Precision = "auto"
+    device_bytes: int | None = None
 
 
 @dataclass(frozen=True)

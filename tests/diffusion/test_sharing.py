@@ -79,7 +79,7 @@ def test_autoencoders_that_scale_otherwise_are_others(tmp_path: Path) -> None:
     checkpoints.save_vae_file(path, tiny_vae())
     content = path.read_bytes()
     path.write_bytes(content.replace(b"graphengine_part", b"graphengine_none"))  # else it says itself how it scales
-    first, second = (checkpoints.load_vae(path, latents=each, share=share) for each in ("sd", "sd3"))  # type: ignore[arg-type]  # of the few names
+    first, second = (checkpoints.load_vae(path, latents=each, share=share) for each in ("sd", "sd3"))
     assert first.autoencoder is not second.autoencoder
 
 

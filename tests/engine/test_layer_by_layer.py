@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +13,17 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from graphengine.config import Settings
+from graphengine.core.registry import Registry
 from graphengine.diffusion import conditioning, sampling, vae
+from graphengine.engine import Engine
 from graphengine.engine.layer_by_layer import layers_of, visiting
 from graphengine.errors import GraphEngineError
 from graphengine.types import Latent
+from graphengine_nodes import pack
 from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model, tiny_vae
 from tests.diffusion.tiny_flow import tiny_flow_clip, tiny_flow_model
+from tests.drawn import drawn
 from tests.engine.played_device import GPU, MIB, Device, Layers, Part, layered, part
 
 X = torch.ones(1, 512)
@@ -159,6 +166,29 @@ def test_pictures_made_layer_by_layer_are_the_same_to_the_last_bit() -> None:
         assert torch.equal(picture(), expected)
     assert device.visits > 100
     assert device.peak_mib <= 0.05
+
+
+def test_a_run_keeps_to_the_budget_of_its_settings(tmp_path: Path) -> None:
+    """ "cpu:0" is a device of its own for the engine, though weights needn't go anywhere to be there."""
+    nodes = {
+        "load": ("LoadCheckpoint", {"precision": "float32"}),
+        "prompt": ("CLIPEncode", {"text": "a red star", "clip": "@load.clip"}),
+        "blank": ("EmptyLatent", {"width": 32, "height": 32, "model": "@load.model"}),
+        "sample": (
+            "KSampler",
+            {"model": "@load.model", "positive": "@prompt.conditioning", "negative": "@prompt.conditioning",
+             "latent_image": "@blank.latent", "steps": 1, "cfg": 1.0},
+        ),
+        "picture": ("VAEDecode", {"samples": "@sample.latent", "vae": "@load.vae"}),
+    }  # fmt: skip
+    pictures = {}
+    for device, budget in (("cpu", None), ("cpu:0", 2 * MIB)):
+        settings = Settings(data=tmp_path / "data", output=tmp_path / "out", device=device, disk_cache_bytes=0)
+        engine = Engine(Registry([pack]), replace(settings, device_bytes=budget))
+        outputs = {"image": {"from": "picture.image"}}
+        pictures[device] = engine.run(drawn(nodes, outputs=outputs)).outputs["image"]
+        assert engine.memory()["models"] == []
+    assert torch.equal(pictures["cpu"], pictures["cpu:0"])
 
 
 class OneDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types there
