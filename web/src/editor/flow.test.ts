@@ -62,6 +62,25 @@ describe("FlowBuilder", () => {
     const { nodes } = new FlowBuilder().build(tabOf(workflow), workflow, definitions, { ...still, moving }, NONE);
     expect(nodes.find((node) => node.id === "load")?.position).toEqual({ x: 7, y: 8 });
   });
+
+  it("moves what is dragged, alone, and puts it back", () => {
+    const [builder, tab] = [new FlowBuilder(), tabOf(workflow)];
+    const step = (moving: [string, readonly [number, number]][]) =>
+      builder.build(tab, workflow, definitions, { ...still, moving: new Map(moving) }, NONE);
+    const flows = [[], [["load", [7, 8]]], [["n", [1, 2]]], []].map((moving) => step(moving as []));
+    const places = flows.map(({ nodes }) => nodes.map(({ id, position: { x, y } }) => `${id} ${x},${y}`).join(" "));
+    expect(places).toEqual([
+      "n 0,300 load 0,0 save 400,0 odd 0,0",
+      "n 0,300 load 7,8 save 400,0 odd 0,0",
+      "n 1,2 load 0,0 save 400,0 odd 0,0",
+      "n 0,300 load 0,0 save 400,0 odd 0,0",
+    ]);
+    for (const flow of flows) {
+      expect(flow.nodes[2]).toBe(flows[0]?.nodes[2]);
+      expect(flow.edges).toBe(flows[0]?.edges);
+    }
+    expect(flows[1]?.nodes).not.toBe(flows[0]?.nodes);
+  });
 });
 
 describe("views", () => {

@@ -1,7 +1,7 @@
 /** From a graph to what React Flow draws. What didn't change keeps its identity, so that it isn't drawn again. */
 import { type Edge, type Node, type NodeHandle, Position } from "@xyflow/react";
 import type { Definitions } from "../graph/definitions";
-import type { GraphDoc, Group, Json, NodeDoc, NodeLook, Note, WorkflowDoc } from "../graph/document";
+import type { GraphDoc, Group, Json, NodeDoc, NodeLook, Note } from "../graph/document";
 import { type CardShape, cardShape, rowsOf, type Size, sizeOf, widthOf } from "../graph/layout";
 import { linksInto, linksOf } from "../graph/links";
 import { type Shape, shapesOf } from "../graph/resolve";
@@ -56,18 +56,35 @@ export interface Flow {
   edges: FlowEdge[];
 }
 
-/** What a card was made from; while all are the same objects, so is the card. */
-type Made = { node: FlowNode; from: readonly unknown[] };
+type Point = readonly [number, number];
+
+/** A card, what it was made from besides its place, and where it is when it isn't dragged. */
+interface Made {
+  node: FlowNode;
+  /** While all are the same objects, so is the card. */
+  from: readonly unknown[];
+  rest: Point;
+}
+
+/** A flow, what it was made from besides what is dragged, and where in it each id is. */
+interface Last {
+  flow: Flow;
+  from: readonly unknown[];
+  moving: Placement["moving"];
+  places: ReadonlyMap<string, number>;
+}
 
 const NO_LOOK: NodeLook = {};
 const NO_NAMES: ReadonlySet<string> = new Set();
 const NO_PROMOTIONS: ReadonlyMap<string, Promotion> = new Map();
 const NO_POINTS: readonly [number, number][] = [];
+const CORNER: Point = [0, 0];
 const SOCKET = 12;
 
 /** Make the flows of one shown graph; each remembers what it made last. */
 export class FlowBuilder {
   #made = new Map<string, Made>();
+  #last: Last | null = null;
   #edges = new Map<string, FlowEdge>();
   #edgeList: { from: readonly unknown[]; edges: FlowEdge[] } | null = null;
   #promotions: { inputs: unknown; nodes: unknown; byNode: Map<string, Map<string, Promotion>> } | null = null;
@@ -80,46 +97,68 @@ export class FlowBuilder {
     placement: Placement,
     selectedLinks: ReadonlySet<string>,
   ): Flow {
-    const document: WorkflowDoc = tab.history.present;
-    const shapes = shapesOf(graph, definitions, document);
+    const { sizes, moving } = placement;
+    const from = [tab, graph, definitions, sizes, selectedLinks];
+    if (this.#last !== null && isSame(this.#last.from, from)) return this.#drag(this.#last, moving);
+    const shapes = shapesOf(graph, definitions, tab.history.present);
+    const nodes = this.#nodes(tab, graph, shapes, placement);
+    const flow = { nodes, edges: this.#links(graph, shapes, selectedLinks) };
+    this.#last = { flow, from, moving, places: new Map(nodes.map((node, place) => [node.id, place])) };
+    return flow;
+  }
+
+  /** Move what is dragged and put back what no longer is; of a large graph, that is one node among thousands. */
+  #drag(last: Last, moving: Placement["moving"]): Flow {
+    const nodes = last.flow.nodes.slice();
+    for (const id of new Set([...last.moving.keys(), ...moving.keys()])) {
+      const [made, place] = [this.#made.get(id), last.places.get(id)];
+      if (made === undefined || place === undefined) continue;
+      const node = placed(made.node, moving.get(id) ?? made.rest);
+      this.#made.set(id, { ...made, node });
+      nodes[place] = node;
+    }
+    const flow = { nodes, edges: last.flow.edges };
+    this.#last = { ...last, flow, moving };
+    return flow;
+  }
+
+  #nodes(tab: Tab, graph: GraphDoc, shapes: ReadonlyMap<string, Shape>, placement: Placement): FlowNode[] {
     const promotions = this.#promotionsOf(graph);
     const linked = this.#linkedOutputs(graph);
     const made = new Map<string, Made>();
-    const keep = (id: string, from: readonly unknown[], make: () => FlowNode) => {
+    const keep = (id: string, rest: Point, from: readonly unknown[], make: (at: Point) => FlowNode) => {
       const before = this.#made.get(id);
-      if (before?.from.every((part, place) => part === from[place])) made.set(id, before);
-      else made.set(id, { node: make(), from });
+      const at = placement.moving.get(id) ?? rest;
+      const node = before !== undefined && isSame(before.from, from) ? placed(before.node, at) : make(at);
+      made.set(id, { node, from, rest });
     };
     for (const group of graph.ui?.groups ?? []) {
-      const [x, y] = placement.moving.get(group.id) ?? group.pos;
       const selected = tab.selection.has(group.id);
-      keep(group.id, [group, x, y, selected], () => frameNode(group, x, y, selected));
+      keep(group.id, group.pos, [group, selected], (at) => frameNode(group, at, selected));
     }
     for (const note of graph.ui?.notes ?? []) {
-      const [x, y] = placement.moving.get(note.id) ?? note.pos;
       const selected = tab.selection.has(note.id);
-      keep(note.id, [note, x, y, selected], () => noteNode(note, x, y, selected));
+      keep(note.id, note.pos, [note, selected], (at) => noteNode(note, at, selected));
     }
     for (const [id, node] of Object.entries(graph.nodes)) {
       const shape = shapes.get(id);
       if (shape === undefined) continue;
       const look = graph.ui?.nodes?.[id] ?? NO_LOOK;
-      const [x, y] = placement.moving.get(id) ?? look.pos ?? [0, 0];
       const selected = tab.selection.has(id);
       const size = placement.sizes.get(id);
       const promoted = promotions.get(id) ?? NO_PROMOTIONS;
       const outputs = linked.get(id) ?? NO_NAMES;
-      keep(id, [node, look, shape, x, y, selected, size, promoted, outputs], () =>
-        cardNode({ id, tab, node, look, shape, x, y, selected, size, promoted, outputs }),
+      keep(id, look.pos ?? CORNER, [node, look, shape, selected, size, promoted, outputs], (at) =>
+        cardNode({ id, tab, node, look, shape, at, selected, size, promoted, outputs }),
       );
     }
     this.#made = made;
-    return { nodes: [...made.values()].map((each) => each.node), edges: this.#links(graph, shapes, selectedLinks) };
+    return [...made.values()].map((each) => each.node);
   }
 
   #links(graph: GraphDoc, shapes: ReadonlyMap<string, Shape>, selectedLinks: ReadonlySet<string>): FlowEdge[] {
     const madeFrom = [graph.nodes, graph.ui?.reroutes, shapes, selectedLinks];
-    if (this.#edgeList?.from.every((part, place) => part === madeFrom[place])) return this.#edgeList.edges;
+    if (this.#edgeList !== null && isSame(this.#edgeList.from, madeFrom)) return this.#edgeList.edges;
     const edges = new Map<string, FlowEdge>();
     for (const { end, from, to } of linksOf(graph)) {
       const output = shapes.get(from.node)?.outputs.find((each) => each.name === from.output);
@@ -189,8 +228,7 @@ interface CardParts {
   node: NodeDoc;
   look: NodeLook;
   shape: Shape;
-  x: number;
-  y: number;
+  at: Point;
   selected: boolean;
   size: Size | undefined;
   promoted: ReadonlyMap<string, Promotion>;
@@ -198,7 +236,7 @@ interface CardParts {
 }
 
 /** Until a card was measured, its size and sockets are computed: so far-away ones can be linked and fitted unseen. */
-function cardNode({ id, tab, node, look, shape, x, y, selected, size, promoted, outputs }: CardParts): CardNode {
+function cardNode({ id, tab, node, look, shape, at: [x, y], selected, size, promoted, outputs }: CardParts): CardNode {
   const unwidgeted = withoutWidget(id, node, look);
   const shown = cardShape(shape, look, inUse(node, unwidgeted, promoted.keys()));
   const width = widthOf(look);
@@ -250,7 +288,7 @@ function handlesOf(shape: Shape, look: NodeLook, unwidgeted: ReadonlySet<string>
   }));
 }
 
-function frameNode(group: Group, x: number, y: number, selected: boolean): FrameNode {
+function frameNode(group: Group, [x, y]: Point, selected: boolean): FrameNode {
   const [width, height] = group.size;
   return {
     id: group.id,
@@ -267,7 +305,7 @@ function frameNode(group: Group, x: number, y: number, selected: boolean): Frame
   };
 }
 
-function noteNode(note: Note, x: number, y: number, selected: boolean): NoteNode {
+function noteNode(note: Note, [x, y]: Point, selected: boolean): NoteNode {
   const [width, height] = note.size;
   return {
     id: note.id,
@@ -280,6 +318,14 @@ function noteNode(note: Note, x: number, y: number, selected: boolean): NoteNode
     ariaLabel: t("editor.noteLabel", { text: note.text.slice(0, 80) }),
     data: { note },
   };
+}
+
+function placed(node: FlowNode, [x, y]: Point): FlowNode {
+  return node.position.x === x && node.position.y === y ? node : { ...node, position: { x, y } };
+}
+
+function isSame(one: readonly unknown[], other: readonly unknown[]): boolean {
+  return one.every((part, place) => part === other[place]);
 }
 
 function sameEdge(one: FlowEdge, other: FlowEdge): boolean {
