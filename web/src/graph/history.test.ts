@@ -140,3 +140,17 @@ test("values are told from links", () => {
     false,
   ]);
 });
+
+test("what is changed alongside an edit is undone with it, and is none by itself", () => {
+  const start = startHistory({ title: "a", seen: 0 });
+  const look = (draft: { seen: number }) => {
+    draft.seen += 1;
+  };
+  const call = (title: string) => (draft: { title: string }) => {
+    draft.title = title;
+  };
+  expect(edit(start, "name", call("a"), null, look)).toBe(start);
+  const named = edit(start, "name", call("b"), null, look);
+  expect([named.present, named.done.length]).toEqual([{ title: "b", seen: 1 }, 1]);
+  expect([undo(named).present, redo(undo(named)).present]).toEqual([start.present, named.present]);
+});

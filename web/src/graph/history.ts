@@ -3,7 +3,7 @@
  *
  * Edits of one gesture, such as the moves of a drag, carry the same `merge` key and become one entry.
  */
-import { applyPatches, type Draft, enablePatches, type Patch, produceWithPatches } from "immer";
+import { applyPatches, type Draft, enablePatches, freeze, type Patch, produceWithPatches } from "immer";
 
 enablePatches();
 
@@ -22,21 +22,27 @@ export interface History<T> {
 
 const LONGEST = 500;
 
+/** Begin with a document, which is not to be changed otherwise from now on. */
 export function startHistory<T>(present: T): History<T> {
-  return { present, done: [], undone: [] };
+  // Edits freeze what they pass; of a large document that takes a tenth of a second, which the first one would wait for.
+  return { present: freeze(present, true), done: [], undone: [] };
 }
 
-/** Make an edit; nothing is logged if it changes nothing. */
+/**
+ * Make an edit; nothing is logged if it changes nothing.
+ *
+ * @param alongside Changed along with it, but no edit by itself.
+ */
 export function edit<T>(
   history: History<T>,
   label: string,
   recipe: (draft: Draft<T>) => void,
   merge: string | null = null,
+  alongside: ((draft: Draft<T>) => void) | null = null,
 ): History<T> {
-  const [present, forward, backward] = produceWithPatches(history.present, (draft) => {
-    recipe(draft);
-  });
-  if (forward.length === 0) return history;
+  const made = patched(history.present, recipe);
+  if (made.forward.length === 0) return history;
+  const { present, forward, backward } = alongside === null ? made : joined(made, patched(made.present, alongside));
   const last = history.done.at(-1);
   if (last !== undefined && merge !== null && last.merge === merge) {
     const merged = { ...last, forward: [...last.forward, ...forward], backward: [...backward, ...last.backward] };
@@ -44,6 +50,27 @@ export function edit<T>(
   }
   const done = [...history.done, { label, merge, forward, backward }].slice(-LONGEST);
   return { present, done, undone: [] };
+}
+
+interface Patched<T> {
+  present: T;
+  forward: Patch[];
+  backward: Patch[];
+}
+
+function patched<T>(present: T, recipe: (draft: Draft<T>) => void): Patched<T> {
+  const [changed, forward, backward] = produceWithPatches(present, (draft) => {
+    recipe(draft);
+  });
+  return { present: changed, forward, backward };
+}
+
+function joined<T>(first: Patched<T>, second: Patched<T>): Patched<T> {
+  return {
+    present: second.present,
+    forward: [...first.forward, ...second.forward],
+    backward: [...second.backward, ...first.backward],
+  };
 }
 
 /** End the gesture: the next edit with the same `merge` key is an entry of its own. */

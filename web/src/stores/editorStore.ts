@@ -27,6 +27,8 @@ export interface Tab {
   selection: ReadonlySet<string>;
 }
 
+type Recipe = (graph: Draft<GraphDoc>, document: Draft<WorkflowDoc>) => void;
+
 export interface EditorState {
   definitions: Definitions;
   tabs: readonly Tab[];
@@ -41,8 +43,9 @@ export interface EditorState {
    * Change the graph that is shown, as one entry of the history.
    *
    * @param merge Edits with the same key follow each other as one entry, until `endGesture`.
+   * @param alongside Changed along with it, but no edit by itself.
    */
-  edit(label: string, recipe: (graph: Draft<GraphDoc>, document: Draft<WorkflowDoc>) => void, merge?: string): void;
+  edit(label: string, recipe: Recipe, merge?: string, alongside?: Recipe): void;
   endGesture(): void;
   undo(): void;
   redo(): void;
@@ -85,13 +88,14 @@ export const useEditor = create<EditorState>()((set, get) => {
     },
     activate: (id) => set({ active: id }),
     noteSaved: (id, document, name, version) => change(id, () => ({ saved: document, name, version })),
-    edit: (label, recipe, merge) =>
+    edit: (label, recipe, merge, alongside) =>
       change(get().active, (tab) => {
-        const made = (document: Draft<WorkflowDoc>) => {
+        const shown = (inner: Recipe) => (document: Draft<WorkflowDoc>) => {
           const graph = graphAt(document as WorkflowDoc, tab.path);
-          if (graph !== null) recipe(graph as Draft<GraphDoc>, document);
+          if (graph !== null) inner(graph as Draft<GraphDoc>, document);
         };
-        return withPath(tab, log.edit(tab.history, label, made, merge ?? null));
+        const also = alongside === undefined ? null : shown(alongside);
+        return withPath(tab, log.edit(tab.history, label, shown(recipe), merge ?? null, also));
       }),
     endGesture: () => change(get().active, (tab) => ({ history: log.closeGesture(tab.history) })),
     undo: () => change(get().active, (tab) => withPath(tab, log.undo(tab.history))),

@@ -1,4 +1,3 @@
-import { isDraft, original, current as snapshot } from "immer";
 import type { Definitions } from "../../graph/definitions";
 import { DocumentError, type GraphDoc, type WorkflowDoc } from "../../graph/document";
 import { activeGraph, activeTab, type Tab, useEditor } from "../../stores/editorStore";
@@ -34,13 +33,13 @@ export function change(
   try {
     useEditor.getState().edit(
       label,
-      (graph, document) => {
-        recipe(graph as GraphDoc, document as WorkflowDoc);
-        if (view === undefined || !isDraft(document) || snapshot(document) === original(document)) return;
+      (graph, document) => recipe(graph as GraphDoc, document as WorkflowDoc),
+      merge,
+      (graph) => {
+        if (view === undefined) return;
         graph.ui ??= {};
         graph.ui.view = { x: Math.round(view.x), y: Math.round(view.y), zoom: Math.round(view.zoom * 1000) / 1000 };
       },
-      merge,
     );
     return true;
   } catch (error) {
