@@ -1,5 +1,11 @@
 import "@xyflow/react/dist/base.css";
 import "../styles/canvas.css";
+import "../styles/cards.css";
+import "../styles/links.css";
+import "../styles/frames.css";
+import "../styles/overlays.css";
+import "../styles/dialogs.css";
+import "../styles/outline.css";
 import { ReactFlowProvider } from "@xyflow/react";
 import { useEffect } from "react";
 import { ErrorBoundary } from "../app/ErrorBoundary";

@@ -1,5 +1,10 @@
 import { type MouseEvent, useEffect } from "react";
 import "../styles/run.css";
+import "../styles/panels.css";
+import "../styles/results.css";
+import "../styles/sheets.css";
+import "../styles/gallery.css";
+import "../styles/sweeps.css";
 import { useCanvas } from "../editor/canvasStore";
 import { registerCommands, shownKeys } from "../editor/commands";
 import { addNodeEntries } from "../editor/menus";

@@ -2,6 +2,10 @@
 import { lazily } from "../app/lazily";
 import type { InputDefinition } from "../graph/definitions";
 import "../styles/widgets.css";
+import "../styles/texts.css";
+import "../styles/pictures.css";
+import "../styles/form.css";
+import "../styles/mask.css";
 import { type WidgetKind, widgetKind } from "../graph/widgetKind";
 import { ChoiceField } from "./ChoiceField";
 import { FileField } from "./FileField";
