@@ -91,7 +91,9 @@ LossWeighting = Literal[
     "none", "sqrt_one_minus_alphas", "min_snr", "soft_min_snr", "debiased", "p2", "edm", "sigma_sqrt", "cosmap"
 ]
 TimestepSampling = Literal["uniform", "logit_normal", "mode", "shifted"]
-LearningRateSchedule = Literal["constant", "cosine", "linear"]
+LearningRateSchedule = Literal["constant", "cosine", "linear", "cosine_with_restarts", "polynomial"]
+OptimizerName = Literal["adamw", "adam", "sgd", "adafactor", "lion", "prodigy", "adamw_8bit", "custom"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 AdapterMethod = Literal["lora", "dora", "loha", "lokr"]
@@ -176,14 +178,42 @@ class ObjectiveRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OptimizerRecipe:
+    """Numbers of an optimizer and its learning rate that have good defaults.
+
+    Attributes:
+        beta1: How long gradients are averaged; of Adam, Lion and Prodigy.
+        beta2: How long their squares are; of Lion the average's own decay.
+        eps: Keeps Adam's and Prodigy's divisions finite.
+        momentum: Of SGD.
+        nesterov: Look a step ahead, with momentum.
+        restarts: Waves of ``cosine_with_restarts``.
+        power: Of ``polynomial``; 1 is a line.
+        custom_class: The optimizer ``custom``: a class of an installed package, in full.
+        custom_options: Its keyword arguments as a JSON object; learning rate and weight decay are given anyway.
+    """
+
+    socket: ClassVar[str] = "OPTIMIZER_RECIPE"
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    momentum: float = 0.9
+    nesterov: bool = False
+    restarts: int = 1
+    power: float = 1.0
+    custom_class: str = ""
+    custom_options: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How to train: everything that decides the weights, besides the network, the data, the steps and the seed.
 
     Attributes:
         batch_size: Examples a step, ≥ 1.
-        optimizer: ``adamw`` decays the weights apart from the gradient, ``adam`` within it.
+        optimizer: See ``training_optimizers``.
         learning_rate: The highest rate, reached after ``warmup_steps``.
-        lr_schedule: After the warm-up: ``constant``, or down to 0 at the last step along a ``cosine`` or a line.
+        lr_schedule: After the warm-up: ``constant``, or down to 0 at the last step.
         warmup_steps: Steps over which the rate rises from 0.
         max_grad_norm: Gradients are scaled down to this norm; 0 leaves them alone.
         ema_decay: The result is a moving average of the weights with this decay; 0 gives the last weights.
@@ -196,7 +226,7 @@ class Recipe:
         latent_weight: Autoencoder with latents to learn: weight of the distance to them.
         latent_noise: Autoencoder: the decoder sees latents with noise of up to this standard deviation.
         analytic_share: Autoencoder with latents to learn: share of pictures decoded from those, not from the encoder's.
-        precision: ``bfloat16`` runs networks in mixed precision; weights and the optimizer stay float32.
+        precision: Other than ``float32`` runs networks in mixed precision; weights and the optimizer stay float32.
         attention: ``manual`` writes attention out in matrix products, faster to train with on some CPUs.
         checkpoint_every: Steps between saved states. Does not change the weights.
         checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Changes no weights either.
@@ -204,10 +234,16 @@ class Recipe:
         data_workers: Threads that read batches ahead; 0 reads them in between steps. Does not change the weights.
         lora: Trains these changes instead of the weights themselves; None trains the weights.
         objective: What a denoiser is shown, and how its errors count; None for an ObjectiveRecipe's defaults.
+        optimizer_options: Numbers of the optimizer; None for an OptimizerRecipe's defaults.
+        text_encoder_rate: The text encoder's own learning rate; 0 for that of the rest.
+        accumulate: Batches whose gradients make up one step, as if they were one batch.
+        if_diverged: When the loss is no number any more: ``stop``, or ``roll_back`` to the last state at half the rate.
+        gradient_checkpointing: Spares memory and takes time. Does not change the weights.
+        compile: Lets torch.compile make kernels. Changes no more than rounding.
     """
 
     batch_size: int = 32
-    optimizer: Literal["adamw", "adam"] = "adamw"
+    optimizer: OptimizerName = "adamw"
     learning_rate: float = 1e-4
     lr_schedule: LearningRateSchedule = "constant"
     warmup_steps: int = 0
@@ -223,7 +259,7 @@ class Recipe:
     latent_weight: float = 1.0
     latent_noise: float = 0.0
     analytic_share: float = 0.5
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     attention: Literal["default", "manual"] = "default"
     checkpoint_every: int = 500
     checkpoint_minutes: float = 10.0
@@ -231,6 +267,12 @@ class Recipe:
     data_workers: int = 2
     lora: LoraRecipe | None = None
     objective: ObjectiveRecipe | None = None
+    optimizer_options: OptimizerRecipe | None = None
+    text_encoder_rate: float = 0.0
+    accumulate: int = 1
+    if_diverged: Literal["stop", "roll_back"] = "stop"
+    gradient_checkpointing: bool = False
+    compile: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import torch
 from graphengine.diffusion.step_random import derive_seed
 from graphengine.training_types import ArrangedDataset, Dataset
 
-__all__ = ["BatchOrder", "GroupedOrder", "Order", "make_order"]
+__all__ = ["BatchOrder", "GroupedOrder", "Order", "PartedOrder", "make_order"]
 
 _VARIATIONS = 2**31  # a variation's number times the examples' stays below 2^64
 
@@ -42,6 +42,26 @@ def make_order(dataset: Dataset, batch_size: int, seed: int) -> Order:
     if len(dataset.groups) == 1:
         return BatchOrder(dataset.length, batch_size, seed, varies=dataset.varies)
     return GroupedOrder(dataset.groups, batch_size, seed, varies=dataset.varies)
+
+
+class PartedOrder:
+    """An order whose batches come in parts of equal size, one after the other.
+
+    Args:
+        order: Of the whole batches.
+        parts: Of each, ≥ 1.
+    """
+
+    def __init__(self, order: Order, *, parts: int) -> None:
+        self._order = order
+        self._parts = parts
+
+    def indices(self, step: int) -> Sequence[int]:
+        """Give the numbers of the examples of a part; ``step`` counts parts."""
+        batch, part = divmod(step, self._parts)
+        whole = self._order.indices(batch)
+        size = len(whole) // self._parts
+        return whole[part * size : (part + 1) * size]
 
 
 class BatchOrder:

@@ -21,23 +21,37 @@ def derive_seed(seed: int, *names: int | str) -> int:
 
 
 class StepRandom:
-    """The random numbers of one step: drawn on the CPU, so that a seed means the same on every device."""
+    """The random numbers of one step: drawn on the CPU, so that a seed means the same on every device.
 
-    def __init__(self, seed: int, step: int, device: torch.device | str = "cpu") -> None:
+    A step whose batch is computed in parts gives each part its rows of the numbers that the whole batch would have.
+
+    Args:
+        part: Which part of the batch this is, counted from 0.
+        parts: How many of equal size there are.
+    """
+
+    def __init__(
+        self, seed: int, step: int, device: torch.device | str = "cpu", *, part: int = 0, parts: int = 1
+    ) -> None:
         self._generator = torch.Generator().manual_seed(derive_seed(seed, "step", step))
         self._device = device
+        self._part = part
+        self._parts = parts
 
-    def normal(self, *shape: int) -> Tensor:
-        """Draw standard normal numbers, float32."""
-        return torch.randn(shape, generator=self._generator).to(self._device)
+    def normal(self, batch: int, *shape: int) -> Tensor:
+        """Draw standard normal numbers for each example, float32."""
+        return self._mine(torch.randn(batch * self._parts, *shape, generator=self._generator))
 
-    def uniform(self, *shape: int) -> Tensor:
-        """Draw numbers uniform in 0 ≤ x < 1, float32."""
-        return torch.rand(shape, generator=self._generator).to(self._device)
+    def uniform(self, batch: int, *shape: int) -> Tensor:
+        """Draw numbers uniform in 0 ≤ x < 1 for each example, float32."""
+        return self._mine(torch.rand(batch * self._parts, *shape, generator=self._generator))
 
-    def integers(self, below: int, *shape: int) -> Tensor:
-        """Draw whole numbers uniform in 0 … below - 1, int64."""
-        return torch.randint(below, shape, generator=self._generator).to(self._device)
+    def integers(self, below: int, batch: int, *shape: int) -> Tensor:
+        """Draw whole numbers uniform in 0 … below - 1 for each example, int64."""
+        return self._mine(torch.randint(below, (batch * self._parts, *shape), generator=self._generator))
+
+    def _mine(self, numbers: Tensor) -> Tensor:
+        return numbers.chunk(self._parts)[self._part].to(self._device)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ import torch
 from graphengine.diffusion.step_random import derive_seed, seeded_globally
 from graphengine.diffusion.training_autoencoder import AutoencoderTask
 from graphengine.diffusion.training_denoisers import DenoisingTask, MixingTask
+from graphengine.diffusion.training_precision import compiled, gradient_checkpointing
+from graphengine.diffusion.training_recovery import Recovery
 from graphengine.diffusion.training_run import StepResult, TrainingDiverged, TrainingRun
 from graphengine.diffusion.training_state import StateFolder, TrainingStateError
 from graphengine.diffusion.training_tasks import Trainable, TrainingTask, manual_attention
@@ -98,14 +100,19 @@ def train(
     state = folder.load(at_most=steps) if folder else None
     if state:
         run.restore(state)
+    recovery = Recovery(run, folder, steps=steps) if recipe.if_diverged == "roll_back" else None
     saved, saved_at = run.step, time.monotonic()
     with ExitStack() as stack:
         stack.callback(run.close)
         if recipe.attention == "manual":
             stack.enter_context(manual_attention(task.trained.values()))
+        if recipe.gradient_checkpointing:
+            stack.enter_context(gradient_checkpointing(task.trained.values()))
+        if recipe.compile:
+            stack.enter_context(compiled(task.trained.values()))
         try:
             while run.step < steps:
-                result = run.advance()
+                result = recovery.advance() if recovery else run.advance()
                 if held_out and is_look_due(run.step, steps, look_every):
                     result = replace(result, held_out_loss=run.held_out_loss(held_out))
                 if folder and _is_save_due(recipe, run.step, steps, minutes=(time.monotonic() - saved_at) / 60):
@@ -143,6 +150,7 @@ def _check(subject: Trainable, dataset: Dataset, recipe: Recipe, steps: int) -> 
             "Leave 'lora' open in TrainRecipe to train the weights themselves.",
         )
     positive = {"batch_size": recipe.batch_size, "checkpoint_every": recipe.checkpoint_every}
+    positive |= {"accumulate": recipe.accumulate}
     positive |= {"keep_checkpoints": recipe.keep_checkpoints, "steps": steps}
     for name, value in positive.items():
         if value < 1:

@@ -8,34 +8,25 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]  # accelerate ships no types
-from accelerate.state import AcceleratorState  # type: ignore[import-untyped]  # as above
-from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor
-from torch.optim import Adam, AdamW, Optimizer
+from torch.nn.utils import clip_grad_norm_
 
 from graphengine.diffusion.batch_feed import BatchFeed
-from graphengine.diffusion.batch_order import make_order
+from graphengine.diffusion.batch_order import PartedOrder, make_order
 from graphengine.diffusion.step_random import StepRandom, derive_seed, seeded_globally
-from graphengine.diffusion.training_state import Identity, TrainingState
-from graphengine.diffusion.training_tasks import Finished, TrainingTask, digest_of, on_device
+from graphengine.diffusion.training_identity import identity_of
+from graphengine.diffusion.training_optimizers import make_optimizer, make_schedule
+from graphengine.diffusion.training_precision import MixedPrecision
+from graphengine.diffusion.training_state import TrainingState
+from graphengine.diffusion.training_tasks import Finished, TrainingTask, on_device
 from graphengine.errors import GraphEngineError
 from graphengine.training_types import ArrangedDataset, Dataset, Examples, Recipe, Report
 
-# Fields of a Recipe that don't change the weights.
-_NOT_IDENTITY = {"checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "data_workers"}
-# Those that the identity of states has had from the first.
-_FIRST_FIELDS = {
-    "batch_size", "optimizer", "learning_rate", "lr_schedule", "warmup_steps", "weight_decay", "max_grad_norm",
-    "ema_decay", "loss", "loss_weighting", "min_snr_gamma", "caption_dropout", "train_text_encoder", "kl_weight",
-    "latent_weight", "latent_noise", "analytic_share", "precision", "attention",
-}  # fmt: skip
-_DEFAULTS = {each.name: each.default for each in fields(Recipe)}
 _MOST_HELD_OUT = 256  # examples that held-out losses are measured on
 _HISTORY = ("losses", "learning_rates", "grad_norms")
 
@@ -89,26 +80,21 @@ class TrainingRun:
         self._seed = seed
         self._device = device
         self.step = 0
-        self.identity = _identity(task, dataset, recipe, steps=steps, seed=seed)
-        self._accelerator = _make_accelerator(device, recipe)
+        self.identity = identity_of(task, dataset, recipe, steps=steps, seed=seed)
+        self._precision = MixedPrecision(recipe.precision, device)
+        order = make_order(dataset, recipe.batch_size * recipe.accumulate, seed)
         self._feed = BatchFeed(
             dataset,
-            make_order(dataset, recipe.batch_size, seed),
+            PartedOrder(order, parts=recipe.accumulate),
             task.fields,
             workers=recipe.data_workers,
-            steps=steps,
+            steps=steps * recipe.accumulate,
         )
         for module in task.trained.values():
             module.train()
-        modules = task.trained.values()
-        self._parameters = [each for module in modules for each in module.parameters() if each.requires_grad]
-        self._optimizer = _make_optimizer(self._parameters, recipe)
-        self._schedule: Any = get_scheduler(  # Any: diffusers is untyped
-            "constant_with_warmup" if recipe.lr_schedule == "constant" else recipe.lr_schedule,
-            self._optimizer,
-            num_warmup_steps=recipe.warmup_steps,
-            num_training_steps=steps,
-        )
+        self._optimizer = make_optimizer(task.trained, recipe)
+        self._parameters = [each for group in self._optimizer.param_groups for each in group["params"]]
+        self._schedule = make_schedule(self._optimizer, recipe, steps)
         self._average: Any = None  # Any: diffusers is untyped
         if recipe.ema_decay > 0:
             self._average = EMAModel(self._parameters, decay=recipe.ema_decay, foreach=True)
@@ -131,35 +117,52 @@ class TrainingRun:
             TrainingDiverged: before the step changes any weight.
         """
         started = time.perf_counter()
-        examples = self._batch()
-        random = StepRandom(self._seed, self.step, self._device)
-        with seeded_globally(derive_seed(self._seed, "dropout", self.step), self._device), self._accelerator.autocast():
-            parts = self._task.losses(examples, random)
-            loss = torch.stack(list(parts.values())).sum()
-        self._check_finite("loss", loss.item())
-        self._accelerator.backward(loss)
-        grad_norm = float(self._accelerator.clip_grad_norm_(self._parameters, self._recipe.max_grad_norm or math.inf))
-        self._check_finite("gradient", grad_norm)
+        parts = self._backward()
+        loss = sum(parts.values())
+        self._precision.unscale(self._optimizer)
+        grad_norm = float(clip_grad_norm_(self._parameters, self._recipe.max_grad_norm or math.inf))
+        if math.isfinite(grad_norm) or not self._precision.may_overflow():
+            self._check_finite("gradient", grad_norm)
+        else:
+            grad_norm = 0.0  # nothing is stepped
         learning_rate = float(self._schedule.get_last_lr()[0])
-        self._optimizer.step()
+        self._precision.step(self._optimizer)
         self._schedule.step()
         self._optimizer.zero_grad()
         if self._average:
             self._average.step(self._parameters)
         self.step += 1
-        for name, value in zip(_HISTORY, (loss.item(), learning_rate, grad_norm), strict=True):
+        for name, value in zip(_HISTORY, (loss, learning_rate, grad_norm), strict=True):
             self._history[name].append(value)
+        examples = self._recipe.batch_size * self._recipe.accumulate
         return StepResult(
             step=self.step,
             steps=self._steps,
-            loss=loss.item(),
-            parts={name: part.item() for name, part in parts.items()},
+            loss=loss,
+            parts=parts,
             learning_rate=learning_rate,
             grad_norm=grad_norm,
-            items_per_s=self._recipe.batch_size / self._smooth(time.perf_counter() - started),
+            items_per_s=examples / self._smooth(time.perf_counter() - started),
             so_far=self._so_far,
             notices=self._take_notices(),
         )
+
+    def _backward(self) -> dict[str, float]:
+        """Add up the gradients of a step's batches; give the parts of the loss, which are means over all of them."""
+        count = self._recipe.accumulate
+        totals: dict[str, float] = {}
+        with seeded_globally(derive_seed(self._seed, "dropout", self.step), self._device):
+            for part in range(count):
+                examples = self._batch(part)
+                random = StepRandom(self._seed, self.step, self._device, part=part, parts=count)
+                with self._precision.autocast():
+                    losses = self._task.losses(examples, random)
+                    loss = torch.stack(list(losses.values())).sum() / count
+                self._check_finite("loss", loss.item())
+                self._precision.backward(loss)
+                for name, value in losses.items():
+                    totals[name] = totals.get(name, 0.0) + value.item() / count
+        return totals
 
     def held_out_loss(self, held_out: Dataset) -> float:
         """Measure the mean loss over examples that are not trained on, by the moving average if there is one.
@@ -171,7 +174,7 @@ class TrainingRun:
         with self._averaged(), _evaluating(self._task.trained.values()):
             for number, indices in enumerate(_batches(held_out, self._recipe.batch_size)):
                 examples = on_device(held_out.examples(indices, self._task.fields), self._device)
-                with seeded_globally(seed, self._device), self._accelerator.autocast():
+                with seeded_globally(seed, self._device), self._precision.autocast():
                     parts = self._task.losses(examples, StepRandom(seed, number, self._device))
                 total += float(torch.stack(list(parts.values())).sum()) * len(indices)
                 count += len(indices)
@@ -191,8 +194,10 @@ class TrainingRun:
         for name, module in self._task.trained.items():
             tensors |= {f"weights/{name}/{key}": tensor for key, tensor in _changing(module).items()}
         optimizer = self._optimizer.state_dict()
+        plain: dict[str, dict[str, object]] = {}
         for index, values in optimizer["state"].items():
-            tensors |= {f"optimizer/{index}/{key}": tensor for key, tensor in values.items()}
+            tensors |= {f"optimizer/{index}/{key}": each for key, each in values.items() if isinstance(each, Tensor)}
+            plain[str(index)] = {key: each for key, each in values.items() if not isinstance(each, Tensor)}
         if self._average:
             tensors |= {f"average/{index}": tensor for index, tensor in enumerate(self._average.shadow_params)}
         for name, history in self._history.items():
@@ -201,7 +206,14 @@ class TrainingRun:
             tensors["history/held_out"] = torch.tensor(list(self._held_out.items()), dtype=torch.float64)
         groups = [_without("params", group) for group in optimizer["param_groups"]]
         schedule = _without("lr_lambdas", self._schedule.state_dict())
-        return TrainingState(self.step, tensors, {"groups": groups, "schedule": schedule, "notices": self._notices})
+        settings = {
+            "groups": groups,
+            "schedule": schedule,
+            "notices": self._notices,
+            "optimizer": {index: values for index, values in plain.items() if values},
+            "scale": self._precision.state(),
+        }
+        return TrainingState(self.step, tensors, settings)
 
     def restore(self, state: TrainingState) -> None:
         """Continue from a state of a training with the same identity."""
@@ -213,12 +225,18 @@ class TrainingRun:
         self._optimizer.load_state_dict(
             {
                 "state": {
-                    index: _below(f"optimizer/{index}/", state.tensors) for index in range(len(self._parameters))
+                    index: values
+                    for index in range(len(self._parameters))
+                    if (
+                        values := _below(f"optimizer/{index}/", state.tensors)
+                        | saved.get("optimizer", {}).get(str(index), {})
+                    )
                 },
                 "param_groups": [group | values for group, values in zip(fresh, saved["groups"], strict=True)],
             }
         )
         self._schedule.load_state_dict(saved["schedule"] | {"lr_lambdas": [None] * len(fresh)})
+        self._precision.restore(saved.get("scale", {}))
         if self._average:
             averages = [state.tensors[f"average/{index}"] for index in range(len(self._parameters))]
             self._average.shadow_params = [average.to(self._device) for average in averages]
@@ -227,7 +245,16 @@ class TrainingRun:
         if "history/held_out" in state.tensors:
             self._held_out = {int(step): loss for step, loss in state.tensors["history/held_out"].tolist()}
         self._notices = list(saved["notices"])
+        self._optimizer.zero_grad()
         self.step = state.step
+
+    def lower_rate(self, factor: float) -> None:
+        """Multiply the learning rate of all steps from here on."""
+        self._schedule.base_lrs = [rate * factor for rate in self._schedule.base_lrs]
+        for group in self._optimizer.param_groups:
+            group["lr"] *= factor
+            group["initial_lr"] *= factor
+        self._schedule._last_lr = [group["lr"] for group in self._optimizer.param_groups]
 
     def finish(self) -> None:
         """Put the moving average, if there is one, in the place of the last weights."""
@@ -264,8 +291,8 @@ class TrainingRun:
         history = {name: tuple(values) for name, values in self._history.items()}
         return Report(steps=self.step, notices=tuple(self._notices), held_out=dict(self._held_out), **history)
 
-    def _batch(self) -> Examples:
-        return on_device(self._feed.take(self.step), self._device)
+    def _batch(self, part: int) -> Examples:
+        return on_device(self._feed.take(self.step * self._recipe.accumulate + part), self._device)
 
     def _check_finite(self, what: str, value: float) -> None:
         if not math.isfinite(value):
@@ -284,46 +311,6 @@ class TrainingRun:
         taken = tuple(self._unseen_notices)
         self._unseen_notices.clear()
         return taken
-
-
-def _identity(task: TrainingTask, dataset: Dataset, recipe: Recipe, *, steps: int, seed: int) -> Identity:
-    chosen = recipe_choices(recipe)
-    weights = {f"starting weights of {name}": digest_of(module) for name, module in task.trained.items()}
-    frozen = {f"weights of {name}": digest_of(module) for name, module in task.frozen.items()}
-    # A falling learning rate was planned for a number of steps; a constant one goes on for more.
-    planned = {} if recipe.lr_schedule == "constant" else {"steps": steps}
-    return {**chosen, **weights, **frozen, **task.facts, **planned, "seed": seed, "dataset": dataset.digest}
-
-
-def recipe_choices(recipe: Recipe) -> dict[str, str | int | float | bool]:
-    """Name what decides the weights of what a recipe chooses.
-
-    Choices that came with later versions aren't named where they are left at their default, so that states saved before
-    are still found: such a default must never change.
-    """
-    plain = {name: value for name, value in vars(recipe).items() if name in _FIRST_FIELDS}
-    for name, value in vars(recipe).items():
-        if name in _NOT_IDENTITY or name in _FIRST_FIELDS or value == _DEFAULTS[name]:
-            continue
-        parts = vars(value) if is_dataclass(value) else {"": value}
-        plain |= {f"{name} {part}".strip(): _as_plain(each) for part, each in parts.items()}
-    return plain
-
-
-def _as_plain(value: Any) -> str | int | float | bool:  # Any: a recipe's choice, as JSON knows it or nested
-    return value if isinstance(value, str | int | float | bool) else json.dumps(value)
-
-
-def _make_accelerator(device: torch.device, recipe: Recipe) -> Accelerator:
-    precision = {"float32": "no", "bfloat16": "bf16"}[recipe.precision]
-    # Accelerate keeps the first one's choices for the whole process; a second training may choose otherwise.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
-
-
-def _make_optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> Optimizer:
-    kind = AdamW if recipe.optimizer == "adamw" else Adam
-    return kind(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
 
 
 @contextmanager

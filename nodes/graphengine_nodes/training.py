@@ -19,6 +19,9 @@ from graphengine.training_types import (
     LossName,
     LossWeighting,
     ObjectiveRecipe,
+    OptimizerName,
+    OptimizerRecipe,
+    Precision,
     Recipe,
     Report,
 )
@@ -166,7 +169,7 @@ def _look(ctx: Context, watch: Subgraph, inputs: Mapping[str, Any], result: Step
 @node("TrainRecipe", category="training", outputs="recipe")
 def train_recipe(
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32,
-    optimizer: Literal["adamw", "adam"] = "adamw",
+    optimizer: OptimizerName = "adamw",
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4,
     lr_schedule: LearningRateSchedule = "constant",
     warmup_steps: Annotated[int, Field(ge=0)] = 0,
@@ -182,7 +185,7 @@ def train_recipe(
     latent_weight: Annotated[NotNegative, Widget("number", advanced=True)] = 1.0,
     latent_noise: Annotated[NotNegative, Widget("number", advanced=True)] = 0.0,
     analytic_share: RareShare = 0.5,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
     attention: Annotated[Literal["default", "manual"], Widget("select", advanced=True)] = "default",
     checkpoint_every: Annotated[int, Field(ge=1), Widget("number", advanced=True)] = 500,
     checkpoint_minutes: Annotated[NotNegative, Widget("number", advanced=True)] = 10.0,
@@ -190,15 +193,23 @@ def train_recipe(
     data_workers: Annotated[int, Field(ge=0, le=64), Widget("number", advanced=True)] = 2,
     lora: LoraRecipe | None = None,
     objective: ObjectiveRecipe | None = None,
+    optimizer_options: OptimizerRecipe | None = None,
+    text_encoder_rate: Annotated[float, Field(ge=0, le=1), Widget("number", advanced=True)] = 0.0,
+    accumulate: Annotated[int, Field(ge=1, le=65_536), Widget("number", advanced=True)] = 1,
+    if_diverged: Annotated[Literal["stop", "roll_back"], Widget("select", advanced=True)] = "stop",
+    gradient_checkpointing: Annotated[bool, Widget("checkbox", advanced=True)] = False,
+    compile: Annotated[bool, Widget("checkbox", advanced=True)] = False,
 ) -> Recipe:
     """Choose how to train.
 
     Args:
         batch_size: Examples a step.
-        optimizer: adamw decays the weights apart from the gradient, adam within it.
+        optimizer: adamw decays the weights apart from the gradient, adam within it. sgd and adafactor take less memory,
+            lion wants a third of the learning rate. prodigy (at learning_rate 1) and adamw_8bit need packages of their
+            own; custom takes any class, from OptimizerRecipe.
         learning_rate: The highest learning rate, reached after the warm-up.
-        lr_schedule: After the warm-up: constant, or down to 0 at the last step along a cosine or a line. Only constant
-            lets a training be given more steps later.
+        lr_schedule: After the warm-up: constant, or down to 0 at the last step along a cosine, several of them, a line
+            or a power. Only constant lets a training be given more steps later.
         warmup_steps: Steps over which the learning rate rises from 0.
         weight_decay: How strongly weights are drawn to 0.
         max_grad_norm: Gradients are scaled down to this norm; 0 leaves them alone.
@@ -213,7 +224,7 @@ def train_recipe(
         latent_weight: Autoencoders, where the dataset has latents: weight of the distance to them.
         latent_noise: Autoencoders: the decoder sees latents with noise of up to this standard deviation.
         analytic_share: Autoencoders: share of pictures decoded from the dataset's latents, not from the encoder's.
-        precision: bfloat16 is faster where the processor has it; the weights stay float32.
+        precision: bfloat16 is faster where the processor has it, float16 on older GPUs; the weights stay float32.
         attention: manual is faster to train with on some CPUs, default on others; the result is used as usual.
         checkpoint_every: Steps between saved states. Does not change the result.
         checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Does not change the result.
@@ -221,6 +232,13 @@ def train_recipe(
         data_workers: Threads that read pictures ahead; 0 reads them between steps. Does not change the result.
         lora: Train small changes of a model instead of all its weights, from LoraRecipe.
         objective: Which noise a model is shown, and how its errors count, from ObjectiveRecipe.
+        optimizer_options: Numbers of the optimizer and the learning rate's course, from OptimizerRecipe.
+        text_encoder_rate: The text encoder's own learning rate, where it is trained; 0 for that of the model.
+        accumulate: Batches that make up one step, as one batch so many times as large would, in the memory of one.
+        if_diverged: When the loss is no number any more: stop, or roll_back to the last saved state and go on at half
+            the learning rate, up to five times.
+        gradient_checkpointing: Takes less memory and about a third more time. Does not change the result.
+        compile: Make kernels for this model first, which takes minutes and pays off on GPUs. Changes only rounding.
     """
     return Recipe(
         batch_size=batch_size,
@@ -248,6 +266,12 @@ def train_recipe(
         data_workers=data_workers,
         lora=lora,
         objective=objective,
+        optimizer_options=optimizer_options,
+        text_encoder_rate=text_encoder_rate,
+        accumulate=accumulate,
+        if_diverged=if_diverged,
+        gradient_checkpointing=gradient_checkpointing,
+        compile=compile,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from graphengine import InputError, Widget, node
-from graphengine.training_types import AdapterMethod, LoraRecipe, ObjectiveRecipe, TimestepSampling
+from graphengine.training_types import AdapterMethod, LoraRecipe, ObjectiveRecipe, OptimizerRecipe, TimestepSampling
 from graphengine_nodes.inputs import RareShare, Share
 
 Rare = Widget("number", advanced=True)
@@ -122,3 +122,44 @@ def _timesteps_rise(first_timestep: Any, last_timestep: Any) -> None:  # Any: li
         raise InputError(
             "last_timestep", f"{last_timestep} is not above first_timestep, {first_timestep}.", "Choose a higher share."
         )
+
+
+Beta = Annotated[float, Field(ge=0, lt=1), Rare]
+
+
+@node("OptimizerRecipe", category="training/recipes", outputs="optimizer_options")
+def optimizer_recipe(
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9,
+    restarts: Annotated[int, Field(ge=1, le=1000)] = 1,
+    power: Annotated[float, Field(gt=0, le=10)] = 1.0,
+    custom_class: str = "",
+    custom_options: Annotated[str, Widget("textarea")] = "",
+    beta1: Beta = 0.9,
+    beta2: Beta = 0.999,
+    eps: Annotated[float, Field(gt=0, le=1), Rare] = 1e-8,
+    nesterov: Annotated[bool, Widget("checkbox", advanced=True)] = False,
+) -> OptimizerRecipe:
+    """Set numbers of the optimizer and the schedule that TrainRecipe names, or name an optimizer of another package.
+
+    Args:
+        momentum: Of sgd.
+        restarts: How often cosine_with_restarts falls to 0.
+        power: Of polynomial; 2 falls fast at first.
+        custom_class: Of the optimizer custom: a class of an installed package, such as torch.optim.RAdam.
+        custom_options: Its arguments as JSON, such as {"eps": 1e-6}; the learning rate and weight decay are given.
+        beta1: Of Adam, lion and prodigy: how long gradients are averaged; 0.9 over some 10 steps.
+        beta2: Of the same: how long their squares are, or of lion the average's decay, for which 0.99 is usual.
+        eps: Of Adam and prodigy: keeps divisions finite.
+        nesterov: Of sgd: look a step ahead.
+    """
+    return OptimizerRecipe(
+        momentum=momentum,
+        restarts=restarts,
+        power=power,
+        custom_class=custom_class.strip(),
+        custom_options=custom_options,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        nesterov=nesterov,
+    )

@@ -19,7 +19,7 @@ from graphengine.diffusion.lora_targets import layer_ranks
 from graphengine.diffusion.lora_writing import LoraLayout, write_lora
 from graphengine.diffusion.training import Trained, train
 from graphengine.diffusion.training_adapters import Adapters, as_file
-from graphengine.diffusion.training_run import recipe_choices
+from graphengine.diffusion.training_identity import recipe_choices
 from graphengine.errors import InputError
 from graphengine.training_types import AdapterMethod, LoraRecipe, Recipe
 from graphengine.types import Model
