@@ -17,7 +17,8 @@ from graphengine.diffusion.facts import (
     denoiser_facts,
     ip_adapter_facts,
 )
-from graphengine.diffusion.lora_names import FAMILIES_BY_WIDTH, width_of_file
+from graphengine.diffusion.families import FAMILY_BY_CONTEXT_WIDTH, NAMES
+from graphengine.diffusion.lora_names import width_of_file
 from graphengine.extra_model_paths import KIND_FOLDERS
 
 __all__ = ["ListedModel", "ModelHashes", "list_models"]
@@ -126,4 +127,5 @@ def _family(kind: str, path: Path) -> str | None:
     family, width = facts.get("family"), facts.get("context_width")
     if isinstance(family, str):
         return family
-    return FAMILIES_BY_WIDTH.get(width) if isinstance(width, int) else None
+    known = FAMILY_BY_CONTEXT_WIDTH.get(width)
+    return NAMES[known] if known else None

@@ -18,20 +18,20 @@ from typing import Any
 import torch
 from diffusers import ControlNetModel, ControlNetUnionModel, T2IAdapter
 from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from graphengine.config import Precision
+from graphengine.diffusion.families import FAMILY_BY_CONTEXT_WIDTH
 from graphengine.diffusion.model_files import (
     PICKLE_SUFFIXES,
     find_weights,
     pickle_error,
-    read_header,
     read_json,
 )
 from graphengine.diffusion.precision import weights_dtype
+from graphengine.diffusion.weights_files import read_tensors
 from graphengine.errors import ModelFileError
-from graphengine.types import ControlNet, Family
+from graphengine.types import ControlNet
 
 _NETWORKS: Mapping[str, Any] = {  # Any: diffusers leaves constructors untyped
     "ControlNetModel": ControlNetModel,
@@ -39,7 +39,6 @@ _NETWORKS: Mapping[str, Any] = {  # Any: diffusers leaves constructors untyped
     "T2IAdapter": T2IAdapter,
 }
 _STEM = "diffusion_pytorch_model"
-_FAMILIES: Mapping[object, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 _T2I_LEVELS = 4
 _PREFIXES = ("control_model.", "controlnet.")
 _OTHER_KINDS = {
@@ -66,15 +65,14 @@ def read(path: Path, *, precision: Precision = "auto", device: torch.device | st
     """
     if path.is_dir():
         kind, config, files = _of_folder(path)
-        weights = {name: tensor for file in files for name, tensor in _tensors(file).items()}
+        weights = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
     else:
         if path.suffix in PICKLE_SUFFIXES:
             raise pickle_error(path)
-        read_header(path)
-        weights = _in_diffusers_names(path, _tensors(path))
+        weights = _in_diffusers_names(path, read_tensors(path))
         kind, config = _recognised(path, {name: tuple(tensor.shape) for name, tensor in weights.items()})
     stored = Counter(tensor.dtype for tensor in weights.values()).most_common(1)[0][0]
-    dtype = weights_dtype(precision, device, _FAMILIES.get(config.get("cross_attention_dim")), stored)
+    dtype = weights_dtype(precision, device, FAMILY_BY_CONTEXT_WIDTH.get(config.get("cross_attention_dim")), stored)
     return ControlNet(_built(path, kind, config, weights, dtype), source=path.name)
 
 
@@ -88,15 +86,6 @@ def _of_folder(folder: Path) -> tuple[str, dict[str, Any], list[Path]]:  # Any: 
         )
     files, _variant = find_weights(folder, _STEM)
     return kind, {name: value for name, value in config.items() if not name.startswith("_")}, files
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    read_header(path)
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"{path}: can't be opened: {error}\n  Download or copy it again.") from error
 
 
 def _in_diffusers_names(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -44,6 +44,9 @@ NAMES: Mapping[Family, str] = {
 }
 """What users call them."""
 
+FAMILY_BY_CONTEXT_WIDTH: Mapping[object, Family] = {768: "sd1", 1024: "sd2", 1280: "sdxl_refiner", 2048: "sdxl"}
+"""Those with a UNet, by the features of a prompt's token, as the attention to it reads them."""
+
 _FAMILIES: Mapping[tuple[int, int | None, int | None], Family] = {
     (320, 768, None): "sd1",
     (320, 1024, None): "sd2",

@@ -7,18 +7,16 @@ from typing import Any
 
 import torch
 from diffusers.loaders.unet import UNet2DConditionLoadersMixin
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from graphengine.config import Precision
+from graphengine.diffusion.families import FAMILY_BY_CONTEXT_WIDTH
 from graphengine.diffusion.image_prompt_layouts import LAYERS, PROJECTION, ip_adapter_layout
 from graphengine.diffusion.precision import STORED, weights_dtype
 from graphengine.diffusion.step_random import seeded_globally
-from graphengine.diffusion.weights_files import WeightsFile
+from graphengine.diffusion.weights_files import WeightsFile, read_tensors
 from graphengine.errors import ModelFileError
-from graphengine.types import Family, IPAdapter
-
-_FAMILIES: dict[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
+from graphengine.types import IPAdapter
 
 
 def read(path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> IPAdapter:
@@ -34,8 +32,8 @@ def read(path: Path, *, precision: Precision = "auto", device: torch.device | st
     file = WeightsFile(path, precision=precision, device=device)
     layout = ip_adapter_layout(path, file.header)
     stored = STORED.get(file.header[f"{LAYERS}1.to_k_ip.weight"].dtype, torch.float32)
-    dtype = weights_dtype(precision, device, _FAMILIES.get(layout.context_width), stored)
-    tensors = _tensors(path)
+    dtype = weights_dtype(precision, device, FAMILY_BY_CONTEXT_WIDTH.get(layout.context_width), stored)
+    tensors = read_tensors(path)
     layers = nn.ModuleList(
         nn.ModuleDict({kind: _linear(tensors[f"{LAYERS}{2 * position + 1}.{kind}.weight"], dtype) for kind in _KINDS})
         for position in range(layout.layers)
@@ -45,14 +43,6 @@ def read(path: Path, *, precision: Precision = "auto", device: torch.device | st
 
 
 _KINDS = ("to_k_ip", "to_v_ip")
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"{path}: can't be opened: {error}\n  Download or copy it again.") from error
 
 
 def _linear(weight: Tensor, dtype: torch.dtype) -> nn.Linear:

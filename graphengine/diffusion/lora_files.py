@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from graphengine.diffusion.lora_names import IN_FOLDER, Part, prompt_width, split_name, weights_file
@@ -23,7 +22,8 @@ from graphengine.diffusion.lora_updates import (
     Rotation,
     Update,
 )
-from graphengine.diffusion.model_files import read_header, read_json
+from graphengine.diffusion.model_files import read_header_and_metadata, read_json
+from graphengine.diffusion.weights_files import read_tensors
 from graphengine.errors import ModelFileError
 
 _OTHER_METHODS = {
@@ -79,13 +79,8 @@ def read(path: Path) -> LoraFile:
         ModelFileError: if it is missing, damaged, no adapter, incomplete, or of a method that isn't known.
     """
     path = weights_file(path)
-    read_header(path)
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"{path}: can't be opened: {error}\n  Download or copy it again.") from error
+    _header, metadata = read_header_and_metadata(path)
+    tensors = read_tensors(path)
     layers, notices = _sorted_by_layer(path, tensors)
     return _put_together(path, layers, _Scales.of(path, metadata), notices)
 

@@ -20,6 +20,7 @@ from math import prod
 from pathlib import Path
 from typing import Literal
 
+from graphengine.diffusion.families import FAMILY_BY_CONTEXT_WIDTH, NAMES
 from graphengine.diffusion.model_files import read_header
 from graphengine.errors import InputError, ModelFileError
 
@@ -50,13 +51,6 @@ _FACTORS = {"up": "up", "B": "up", "down": "down", "A": "down", "mid": "mid"}
 _PEFT = "base_model.model."
 IN_FOLDER = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 _READS_PROMPT = "attn2_to_k"
-FAMILIES_BY_WIDTH = {
-    768: "Stable Diffusion 1",
-    1024: "Stable Diffusion 2",
-    1280: "Stable Diffusion XL refiner",
-    2048: "Stable Diffusion XL",
-}
-"""By the features of a prompt's token, as the attention to it reads them."""
 
 
 def weights_file(path: Path) -> Path:
@@ -113,7 +107,8 @@ def prompt_width(layers: Mapping[tuple[Part, str], Mapping[str, Sequence[int]]])
 
 def family_of(width: int) -> str:
     """Name the family of a denoiser that reads prompts of a width."""
-    return FAMILIES_BY_WIDTH.get(width, f"a family whose prompts have {width} features a token")
+    family = FAMILY_BY_CONTEXT_WIDTH.get(width)
+    return NAMES[family] if family else f"a family whose prompts have {width} features a token"
 
 
 def width_of_file(path: Path) -> int | None:

@@ -16,12 +16,26 @@ from torch import Tensor, nn
 
 from graphengine.config import Precision
 from graphengine.diffusion.families import Header
-from graphengine.diffusion.model_files import PICKLE_SUFFIXES, pickle_error, read_header_and_metadata
+from graphengine.diffusion.model_files import PICKLE_SUFFIXES, pickle_error, read_header, read_header_and_metadata
 from graphengine.diffusion.original_names import Places, read_weight
 from graphengine.diffusion.precision import STORED, weights_dtype
 from graphengine.diffusion.sharing import Share, network_key, unshared
 from graphengine.errors import ModelFileError
 from graphengine.types import Family
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Map all tensors of a safetensors file.
+
+    Raises:
+        ModelFileError: if it is missing, damaged or a pickle.
+    """
+    read_header(path)
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except (SafetensorError, OSError) as error:
+        raise _unopened(path, error) from error
 
 
 class WeightsFile:
@@ -113,7 +127,11 @@ class WeightsFile:
                 "  The file is damaged, or a variant of its family which can't be read."
             ) from error
         except (SafetensorError, OSError) as error:
-            raise ModelFileError(f"{self.path}: can't be opened: {error}\n  Download or copy it again.") from error
+            raise _unopened(self.path, error) from error
+
+
+def _unopened(path: Path, error: Exception) -> ModelFileError:
+    return ModelFileError(f"{path}: can't be opened: {error}\n  Download or copy it again.")
 
 
 def _check_all_there(path: Path, places: Places, header: Header) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image as Picture
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPImageProcessorPil
 
@@ -20,6 +18,7 @@ from graphengine.diffusion.facts import clip_vision_facts, ip_adapter_facts
 from graphengine.diffusion.original_names import vision_places, written_weights
 from graphengine.errors import ModelFileError
 from graphengine.types import Image
+from tests.diffusion.bad_files import DAMAGES, edited, only, refused, without
 from tests.diffusion.tiny_control import steered_model
 from tests.diffusion.tiny_image_prompt import PROJECTED, WIDTH, Kind, image_encoder, ip_adapter, written
 
@@ -77,37 +76,19 @@ def test_opening_an_adapter_draws_no_random_numbers(tmp_path: Path) -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def edited(change: Callable[[dict[str, Tensor]], object]) -> Callable[[Path], object]:
-    def edit(path: Path) -> None:
-        tensors = load_file(path)
-        change(tensors)
-        save_file(tensors, path)
-
-    return edit
-
-
-def only(*names: str) -> Callable[[Path], object]:
-    return lambda path: save_file({name: torch.ones(2, 2) for name in names}, path)
-
-
-ADAPTERS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda path: path.unlink(), "no such file"),
-    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-50]), "cut off"),
-    "a pickle": (lambda path: torch.save({"x": torch.zeros(1)}, path), "is a pickle"),
-    "an attention missing": (edited(lambda each: each.pop("ip_adapter.3.to_v_ip.weight")), "lacks 'ip_adapter.3.to_v"),
-    "a layer missing": (edited(lambda each: each.pop("image_proj.norm.weight")), "lacks 'image_proj.norm.weight'"),
-    "a bias missing": (edited(lambda each: each.pop("image_proj.norm.bias")), "wrong architecture.*norm.bias"),
+ADAPTERS = DAMAGES | {
+    "an attention missing": (without("ip_adapter.3.to_v_ip.weight"), "lacks 'ip_adapter.3.to_v"),
+    "a layer missing": (without("image_proj.norm.weight"), "lacks 'image_proj.norm.weight'"),
+    "a bias missing": (without("image_proj.norm.bias"), "wrong architecture.*norm.bias"),
     "for faces": (only("image_proj.norm.weight", "image_proj.proj.0.weight", "ip_adapter.1.to_k_ip.weight"), "FaceID"),
     "for faces, plus": (only("image_proj.perceiver_resampler.proj_in.weight", "ip_adapter.1.x"), "FaceID"),
     "a LoRA": (only("lora_unet_x.lora_up.weight"), "not an IP-Adapter: it is a LoRA"),
     "an image encoder": (only("vision_model.embeddings.class_embedding"), "it is an image encoder"),
     "something else": (only("odd"), "not an IP-Adapter: .* it holds 'odd'"),
 }
-ENCODERS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda path: path.unlink(), "no such file"),
-    "a pickle": (lambda path: torch.save({"x": torch.zeros(1)}, path), "is a pickle"),
-    "a layer missing": (edited(lambda each: each.pop("visual_projection.weight")), "lacks 'visual_projection.weight'"),
-    "a bias missing": (edited(lambda each: each.pop("vision_model.pre_layrnorm.bias")), "lacks 'vision_model.pre_layr"),
+ENCODERS = DAMAGES | {
+    "a layer missing": (without("visual_projection.weight"), "lacks 'visual_projection.weight'"),
+    "a bias missing": (without("vision_model.pre_layrnorm.bias"), "lacks 'vision_model.pre_layr"),
     "of another size": (
         edited(lambda each: each.update({"vision_model.pre_layrnorm.bias": torch.ones(3)})), "wrong architecture"),
     "an IP-Adapter": (only("image_proj.x", "ip_adapter.1.x"), "not an image encoder: it is an IP-Adapter"),
@@ -117,14 +98,18 @@ ENCODERS: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("damage", ADAPTERS)
 def test_bad_adapters_are_refused_by_name_with_a_remedy(tmp_path: Path, damage: str) -> None:
     path = written(tmp_path / "adapter.safetensors", ip_adapter(NETWORK))
-    refused(path, *ADAPTERS[damage], ip_adapter_files.read)
+    spoil, message = ADAPTERS[damage]
+    spoil(path)
+    refused(ip_adapter_files.read, path, message)
     assert ip_adapter_facts(path) == {} or damage == "a bias missing"
 
 
 @pytest.mark.parametrize("damage", ENCODERS)
 def test_bad_image_encoders_are_refused_by_name_with_a_remedy(tmp_path: Path, damage: str) -> None:
     path = written(tmp_path / "encoder.safetensors", ENCODER.state_dict())
-    refused(path, *ENCODERS[damage], clip_vision.read)
+    spoil, message = ENCODERS[damage]
+    spoil(path)
+    refused(clip_vision.read, path, message)
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -133,12 +118,3 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "siglip"}))
     with pytest.raises(ModelFileError, match="of the kind 'siglip' can't be used"):
         clip_vision.read(tmp_path)
-
-
-def refused(path: Path, spoil: Callable[[Path], object], message: str, read: Callable[[Path], Any]) -> None:
-    spoil(path)
-    with pytest.raises(ModelFileError, match=f"(?s){message}") as caught:
-        read(path)
-    what, remedy = str(caught.value).split("\n", 1)
-    assert what.startswith(str(path))
-    assert remedy.strip()

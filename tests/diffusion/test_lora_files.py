@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,9 @@ from safetensors.torch import load_file, save_file
 from graphengine.diffusion import lora_files
 from graphengine.diffusion.lora_names import split_name
 from graphengine.errors import ModelFileError
+from tests.diffusion.bad_files import DAMAGES, edited, refused, without
 from tests.diffusion.tiny_checkpoint import tiny_model
-from tests.diffusion.tiny_lora import Roles, in_tensors, kohya, written
+from tests.diffusion.tiny_lora import in_tensors, kohya, written
 
 TO_Q = "down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"
 DOTTED = "down_blocks.1.attentions.0.transformer_blocks.0.attn1"
@@ -64,23 +64,10 @@ def lora(tmp_path: Path) -> Path:
     return written(tmp_path / "mine.safetensors", in_tensors(tiny_model().network, kohya("lora_unet")))
 
 
-def edited(change: Callable[[Roles], object]) -> Callable[[Path], object]:
-    def edit(path: Path) -> None:
-        tensors = load_file(path)
-        change(tensors)
-        save_file(tensors, path)
-
-    return edit
-
-
 UP, DOWN = f"lora_unet_{TO_Q}.lora_up.weight", f"lora_unet_{TO_Q}.lora_down.weight"
-DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda path: path.unlink(), "no such file"),
-    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-50]), "cut off"),
-    "a pickle": (lambda path: torch.save({"x": torch.zeros(1)}, path), "is a pickle"),
-    "a git-lfs pointer": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
-    "no down": (edited(lambda tensors: tensors.pop(DOWN)), f"layer '{TO_Q}': it has no 'down', only 'up'"),
-    "no up": (edited(lambda tensors: tensors.pop(UP)), f"layer '{TO_Q}': it has no 'up', only 'down'"),
+REFUSED = DAMAGES | {
+    "no down": (without(DOWN), f"layer '{TO_Q}': it has no 'down', only 'up'"),
+    "no up": (without(UP), f"layer '{TO_Q}': it has no 'up', only 'down'"),
     "half a LoHa": (
         edited(lambda tensors: tensors.update({"lora_unet_conv_in.hada_w1_a": torch.ones(2, 2)})), "no 'hada_w1_b'"),
     "two kinds in one": (
@@ -102,21 +89,17 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         edited(lambda tensors: tensors.update({"lora_unet_conv_in.oft_blocks": torch.ones(3, 2, 2, 2)})), "blocks of"),
     "unknown names": (edited(lambda tensors: tensors.update({"odd": torch.ones(1)})), "that no LoRA has.*'odd'"),
     "a checkpoint": (lambda path: save_file({"unet.conv_in.weight": torch.ones(2)}, path), "no LoRA: .*conv_in"),
-    "empty": (lambda path: save_file({}, path), "is empty"),
+    "no tensors": (lambda path: save_file({}, path), "is empty"),
     "metadata not JSON": (
         lambda path: save_file(load_file(path), path, {"lora_adapter_metadata": "{"}), "isn't JSON"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", REFUSED)
 def test_bad_files_are_refused_by_name_with_a_remedy(lora: Path, damage: str) -> None:
-    spoil, message = DAMAGES[damage]
+    spoil, message = REFUSED[damage]
     spoil(lora)
-    with pytest.raises(ModelFileError, match=message) as caught:
-        lora_files.read(lora)
-    what, remedy = str(caught.value).split("\n", 1)
-    assert what.startswith(str(lora))
-    assert remedy.strip()
+    refused(lora_files.read, lora, message)
 
 
 def test_folders_hold_their_adapter_under_its_programs_name(lora: Path, tmp_path: Path) -> None:
