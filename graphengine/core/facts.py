@@ -289,10 +289,10 @@ class FactsCheck:
 def _flow_of(kind: NodeDefinition) -> _Flow:
     """Read from a kind's sockets what its inputs have to do with each other.
 
-    Inputs of a type variable are alternatives, of which it passes one on. What a node with sockets of its own
+    Inputs of a type variable are alternatives, of which it passes one on. What a node with outputs of its own
     does is up to these.
     """
-    if kind.has_own_sockets:
+    if kind.sockets_from or (kind.body is not None and kind.body.outputs):
         return _Flow((), ())
     compared = sorted(
         (_COMPARED.index(_type_of(kind, each.name)), position, each.name)
