@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,7 @@ def test_training_workflow_runs(path: Path, tmp_path: Path) -> None:
     """A few steps of each training that ships, and of those that it takes from others, to what it saves."""
     for each in TRAININGS:
         shorten(each, tmp_path)
+    shutil.copytree(path.parent / "datasets", tmp_path / "datasets")
     assert run(tmp_path / path.name, tmp_path) == 0
     assert any((tmp_path / "output").rglob("*.*"))
 
