@@ -11,6 +11,8 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.server.running import workflow
+
 __all__ = [
     "Json",
     "canvas",
@@ -24,6 +26,7 @@ __all__ = [
     "run",
     "socket",
     "tab",
+    "training",
     "wire",
 ]
 
@@ -31,6 +34,21 @@ Json = Any  # Any: JSON
 
 _COLUMN = 340
 _LINKED = re.compile("linked$")
+
+
+def training(*, steps: int, channels: str, **recipe: Json) -> Json:
+    """Make the workflow of an autoencoder that learns drawn shapes, whose losses are plotted."""
+    start = {"model": {"$link": "new.vae"}, "dataset": {"$link": "shapes.dataset"}}
+    return workflow(
+        {
+            "shapes": ("DrawnShapes", {"size": 32}),
+            "new": ("NewAutoencoder", {"block_channels": channels, "size": 32}),
+            "recipe": ("TrainRecipe", recipe),
+            "train": ("TrainLoop", {**start, "recipe": {"$link": "recipe.recipe"}, "steps": steps}),
+            "plot": ("LossPlot", {"report": {"$link": "train.report"}}),
+            "save": ("SaveImage", {"images": {"$link": "plot.image"}}),
+        }
+    )
 
 
 def canvas(page: Page) -> Locator:

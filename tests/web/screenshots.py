@@ -14,33 +14,16 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
-from tests.server.running import Server, running, workflow
+from tests.server.running import Server, running
 from tests.web.conftest import chromium, opened
-from tests.web.editing import open_workflow, panel, result, run
+from tests.web.editing import open_workflow, panel, result, run, training
 
 FOLDER = Path(__file__).parents[2] / "web" / "screenshots"
 
 _SIZE: ViewportSize = {"width": 1400, "height": 880}
 _PHONE: ViewportSize = {"width": 390, "height": 844}
 _PATIENCE_MS = 120_000
-_TRAINING = workflow(
-    {
-        "shapes": ("DrawnShapes", {"size": 32}),
-        "new": ("NewAutoencoder", {"block_channels": "16, 16, 32, 32", "size": 32}),
-        "recipe": ("TrainRecipe", {"batch_size": 4, "learning_rate": 0.002}),
-        "train": (
-            "TrainLoop",
-            {
-                "model": {"$link": "new.vae"},
-                "dataset": {"$link": "shapes.dataset"},
-                "recipe": {"$link": "recipe.recipe"},
-                "steps": 500,
-            },
-        ),
-        "plot": ("LossPlot", {"report": {"$link": "train.report"}}),
-        "save": ("SaveImage", {"images": {"$link": "plot.image"}}),
-    }
-)
+_TRAINING = training(steps=500, channels="16, 16, 32, 32", batch_size=4, learning_rate=0.002)
 
 
 def take(server: Server, browser: Browser) -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.server.running import Server, workflow
 from tests.web.conftest import violations
-from tests.web.editing import document, node, open_workflow, panel, result, run
+from tests.web.editing import document, node, open_workflow, panel, result, run, training
 
 pytestmark = pytest.mark.browser
 
@@ -71,25 +71,7 @@ def test_a_painted_mask_is_drawn_into(page: Page, tmp_path: Path) -> None:
 
 
 def test_a_training_shows_its_loss(page: Page, server: Server) -> None:
-    training = workflow(
-        {
-            "shapes": ("DrawnShapes", {"size": 32}),
-            "new": ("NewAutoencoder", {"block_channels": "8, 8, 8, 8", "size": 32}),
-            "recipe": ("TrainRecipe", {"batch_size": 1}),
-            "train": (
-                "TrainLoop",
-                {
-                    "model": {"$link": "new.vae"},
-                    "dataset": {"$link": "shapes.dataset"},
-                    "recipe": {"$link": "recipe.recipe"},
-                    "steps": 100_000,
-                },
-            ),
-            "plot": ("LossPlot", {"report": {"$link": "train.report"}}),
-            "save": ("SaveImage", {"images": {"$link": "plot.image"}}),
-        }
-    )
-    open_workflow(page, training, "Training")
+    open_workflow(page, training(steps=100_000, channels="8, 8, 8, 8", batch_size=1), "Training")
     plots = panel(page, "Plots")
     expect(plots).to_contain_text("Training shows its loss here while it runs.")
 
