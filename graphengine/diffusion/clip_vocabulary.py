@@ -7,6 +7,7 @@ makes, and two marks. The merges were published with CLIP (github.com/openai/CLI
 from __future__ import annotations
 
 import gzip
+from functools import lru_cache
 from typing import Any
 
 from transformers import CLIPTokenizer
@@ -28,8 +29,12 @@ def clip_tokenizer(pad_token: str = END) -> Any:  # Any: CLIPTokenizer's own met
     return CLIPTokenizer(vocab=vocabulary, merges=pairs, model_max_length=LENGTH, pad_token=pad_token)
 
 
+@lru_cache
 def clip_vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Give the number of each of the 49,408 words, and the merges in their order."""
+    """Give the number of each of the 49,408 words, and the merges in their order; not to be changed.
+
+    Each checkpoint has one tokenizer or two, and reading the vocabulary takes as long as making one from it.
+    """
     text = gzip.decompress((CONFIGS / "clip_merges.txt.gz").read_bytes()).decode()
     merges = [(first, second) for first, second in (line.split(" ") for line in text.splitlines())]
     letters = _letters()

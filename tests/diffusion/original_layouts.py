@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,14 @@ def _narrowed(layout: Layout) -> Layout:
 def _text_encoder(text: Mapping[str, Any], generator: torch.Generator, dtype: torch.dtype) -> TextEncoder:
     network = _filled(lambda: _TEXT_MODELS[text["architecture"]](CLIPTextConfig(**text["config"])), generator, dtype)
     return TextEncoder(
-        network, clip_tokenizer(text["pad_token"]), text["hidden_layer"], text["final_norm"], text["pooled"]
+        network, shared_tokenizer(text["pad_token"]), text["hidden_layer"], text["final_norm"], text["pooled"]
     )
+
+
+@lru_cache
+def shared_tokenizer(pad_token: str) -> Any:  # Any: as of clip_tokenizer
+    """Make CLIP's tokenizer once for all tests' text encoders."""
+    return clip_tokenizer(pad_token)
 
 
 def _filled(make: Any, generator: torch.Generator, dtype: torch.dtype) -> nn.Module:  # Any: makes a network

@@ -9,8 +9,8 @@ from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transfo
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
 
-from graphengine.diffusion.clip_vocabulary import clip_tokenizer
 from graphengine.types import Clip, Model, TextEncoder, Vae
+from tests.diffusion.original_layouts import shared_tokenizer
 
 _JOINT_WIDTH = 64  # of T5's states, to which those of both CLIP encoders together are filled up
 
@@ -57,7 +57,7 @@ def _clip_encoder(width: int, pad_token: str) -> TextEncoder:
     )  # fmt: skip
     network: Any = CLIPTextModelWithProjection(config)  # Any: transformers leaves methods untyped
     network.eval().requires_grad_(False)
-    return TextEncoder(network, clip_tokenizer(pad_token), hidden_layer=-2, final_norm=False, pooled="projected")
+    return TextEncoder(network, shared_tokenizer(pad_token), hidden_layer=-2, final_norm=False, pooled="projected")
 
 
 def _t5_encoder() -> TextEncoder:
