@@ -17,6 +17,7 @@ from graphengine.config import Settings
 from graphengine.core.registry import Registry
 from graphengine.engine import Engine
 from tests.command_line import PACKS, Result, Run, written
+from tests.known_definitions import share_definitions
 from tests.packs import arithmetic as arithmetic_pack
 
 
@@ -44,6 +45,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
     def run(*arguments: Any, packs: tuple[str, ...] = ("arithmetic",)) -> Result:  # Any: texts, paths, documents
         words = [written(tmp_path, each) if isinstance(each, dict) else str(each) for each in arguments]
+        share_definitions(tmp_path / "data")
         if words and words[0] in ("run", "check", "nodes", "plan", "why", "migrate"):
             words += ["--data", str(tmp_path / "data")]
             words += [word for pack in packs for word in ("--pack", str(PACKS / f"{pack}.py"))]

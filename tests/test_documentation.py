@@ -23,6 +23,7 @@ from graphengine.core.registry import Registry
 from graphengine.library import default_engine
 from graphengine_nodes import pack as built_in
 from tests.drawn import drawn
+from tests.known_definitions import share_definitions
 from tests.server.running import running
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +36,11 @@ def builtin() -> Registry:
     packs, failures = load_packs(source for source in installed_packs() if source.name == "graphengine")
     assert not failures
     return Registry(packs)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    return str(share_definitions(tmp_path / "data"))
 
 
 def blocks(text: str, language: str = "") -> list[str]:
@@ -78,22 +84,23 @@ def test_readme_shows_the_two_commands_first() -> None:
     assert "make test" in first
 
 
-def test_readme_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_readme_commands_run(tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each line of the README that calls graphengine is run, in its order, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     lines = [line for block in blocks(README) for line in block.splitlines() if line.startswith("graphengine ")]
     lines.append("graphengine run output/text_to_image_00001.png --no-cache")
     assert lines
     for line in lines:
-        assert main([*shlex.split(line)[1:], "--data", str(tmp_path / "data")]) == 0, line
+        assert main([*shlex.split(line)[1:], "--data", data]) == 0, line
     assert len(list((tmp_path / "output").glob("*.png"))) == len(lines)
 
 
-def test_readme_node_is_described_and_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_readme_node_is_described_and_runs(tmp_path: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = (block for block in blocks(README, "python") if "@node(" in block)
     file = tmp_path / "my_nodes.py"
     file.write_text(code, encoding="utf-8")
-    assert main(["nodes", "mine.Brighten", "--pack", str(file), "--data", str(tmp_path)]) == 0
+    assert main(["nodes", "mine.Brighten", "--pack", str(file), "--data", data]) == 0
     assert "1 leaves it as it is." in capsys.readouterr().out
 
 
@@ -182,20 +189,21 @@ def commands(block: str) -> list[str]:
     return block.replace("\\\n", " ").splitlines()
 
 
-def test_pack_guide_is_true(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pack_guide_is_true(tmp_path: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = blocks(PACK_GUIDE, "python")[0]
     file = tmp_path / "sparkle.py"
     file.write_text(code, encoding="utf-8")
-    assert main(["nodes", "sparkle.Bright", "--pack", str(file), "--data", str(tmp_path)]) == 0
+    assert main(["nodes", "sparkle.Bright", "--pack", str(file), "--data", data]) == 0
     assert "From which brightness on." in capsys.readouterr().out
 
     workflow = tmp_path / "range.json"
     node = '{"type": "sparkle.Range", "inputs": {"low": 3, "high": 1}}'
     outputs = '"outputs": {"width": {"from": "range.float"}}'
     workflow.write_text(f'{{"format": "graphengine", "version": 1, "nodes": {{"range": {node}}}, {outputs}}}')
-    assert main(["run", str(workflow), "--pack", str(file), "--data", str(tmp_path)]) == 2
+    pack = ["--pack", str(file), "--data", data]
+    assert main(["run", str(workflow), *pack]) == 2
     assert "3.0" in capsys.readouterr().err
-    assert main(["run", str(workflow), "--pack", str(file), "--data", str(tmp_path), "--set", "range.high=5"]) == 0
+    assert main(["run", str(workflow), *pack, "--set", "range.high=5"]) == 0
     assert "width: 2.0" in capsys.readouterr().out
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from graphengine.server.tokens import TokenStore
+from tests.known_definitions import share_definitions
 
 __all__ = ["PACK", "Json", "Reply", "Server", "one_node", "running", "workflow"]
 
@@ -161,7 +162,7 @@ def running(folder: Path, *options: str, owners: tuple[str, ...] = ()) -> Iterat
     Args:
         owners: Each gets a token.
     """
-    data = folder / "data"
+    data = share_definitions(folder / "data")
     store = TokenStore(data / "tokens.json")
     tokens = {name: store.create(name) for name in owners}
     words = ["-m", "graphengine", "serve", "--data", str(data), "--port", "0", "--pack", str(PACK), "--grace", "0.5"]

@@ -15,6 +15,7 @@ import graphengine
 from graphengine.cli import main
 from graphengine.core.workflow import parse_workflow
 from graphengine.diffusion import checkpoints
+from tests.known_definitions import share_definitions
 from tests.quality.claims import Claims, ObjectClaim, verdict
 from tests.quality.judge import SeenPicture, look_at
 
@@ -43,7 +44,7 @@ def one_picture(folder: Path) -> SeenPicture:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_example_is_sound_and_canonical(path: Path, tmp_path: Path) -> None:
-    assert main(["check", str(path), "--data", str(tmp_path)]) == 0
+    assert main(["check", str(path), "--data", str(share_definitions(tmp_path))]) == 0
     assert parse_workflow(path.read_bytes()).dump() == path.read_text(encoding="utf-8")
 
 
@@ -119,6 +120,7 @@ def test_two_pictures_begun_apart_become_one(tmp_path: Path) -> None:
     assert look_at(picture[:, 66:]).objects[0].colour == "blue"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_mixed_with_itself_draws_and_is_saved_as_it_was(tmp_path: Path) -> None:
     assert run(named("merge_checkpoints"), tmp_path, "name=mine") == 0
     assert run(named("text_to_image"), tmp_path / "plain") == 0
@@ -142,6 +144,7 @@ def test_touched_up_pictures_are_saved_as_webp_with_their_workflow(tmp_path: Pat
     assert run(file, tmp_path / "again") == 0
 
 
+@pytest.mark.slow
 def test_upscaled_picture_is_larger_and_still_the_prompt(tmp_path: Path) -> None:
     assert run(named("upscale"), tmp_path) == 0
     (picture,) = pictures(tmp_path)
@@ -149,6 +152,7 @@ def test_upscaled_picture_is_larger_and_still_the_prompt(tmp_path: Path) -> None
     assert look_at(picture).objects[0].colour == "blue"
 
 
+@pytest.mark.slow
 def test_each_region_is_its_prompt(tmp_path: Path) -> None:
     assert run(named("regional_prompts"), tmp_path, "left=a big purple circle in the centre on a white background") == 0
     (picture,) = pictures(tmp_path)
@@ -161,6 +165,7 @@ def test_each_region_is_its_prompt(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_prompts_with_schedules_weights_and_choices_are_drawn(tmp_path: Path) -> None:
     prompts = "a big red [square:circle:0.1] in the centre on a white background\na big {blue|blue} heart\n"
     assert run(named("prompt_language"), tmp_path, f"prompts={prompts}", "grid.labels=") == 0
@@ -169,6 +174,7 @@ def test_prompts_with_schedules_weights_and_choices_are_drawn(tmp_path: Path) ->
     assert [(each.shape, each.colour) for each in seen] == [("circle", "red"), ("heart", "blue")]
 
 
+@pytest.mark.slow
 def test_a_list_of_prompts_gives_a_picture_for_each(tmp_path: Path) -> None:
     assert run(named("prompt_list"), tmp_path, "prompts=a big red star\n\na small blue circle\n", "grid.labels=") == 0
     (sheet,) = pictures(tmp_path)
@@ -176,6 +182,7 @@ def test_a_list_of_prompts_gives_a_picture_for_each(tmp_path: Path) -> None:
     assert (look_at(star).objects[0].colour, look_at(circle).objects[0].colour) == ("red", "blue")
 
 
+@pytest.mark.slow
 def test_drawing_over_keeps_the_picture_of_each_round(tmp_path: Path) -> None:
     assert run(named("draw_over"), tmp_path, "rounds=2") == 0
     (sheet,) = pictures(tmp_path)
