@@ -41,6 +41,7 @@ def trained_weights(seed: int = 1, *, steps: int = 6, recipe: Recipe = RECIPE) -
     return weights_of(trained.subject.network)
 
 
+@pytest.mark.slow
 def test_the_loss_falls_below_a_fifth_and_pictures_resemble_the_data() -> None:
     """Eight pictures, 100 steps, then DDPM sampling: nearer to the data than noise is."""
     recipe = Recipe(batch_size=8, learning_rate=6e-3, lr_schedule="cosine", warmup_steps=5, ema_decay=0.9)

@@ -80,6 +80,7 @@ def test_an_optional_socket_may_be_left_open(engine: Engine) -> None:
     assert engine.run(drawn(nodes), targets=["open", "both"]).targets == {"open": {"number": 3}, "both": {"number": 6}}
 
 
+@pytest.mark.slow
 def test_a_chain_of_20000_nodes_is_read_checked_planned_run_and_written(engine: Engine) -> None:
     workflow = chain(20_000)
     assert check(workflow, engine.registry.definitions, engine.settings) == []

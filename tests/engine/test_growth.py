@@ -287,6 +287,7 @@ def test_the_first_round_of_a_while_always_runs(engine: Engine) -> None:
     assert engine.run(while_(5, number=7)).outputs == {"out": 8}
 
 
+@pytest.mark.slow
 def test_a_while_of_10000_rounds(engine: Engine) -> None:
     assert engine.run(while_(10_000, number=0)).outputs == {"out": 10_000}
 
