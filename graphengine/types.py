@@ -250,6 +250,7 @@ class ImagePrompt:
         weight: How much they count beside the prompt.
         timesteps: When they count, as shares of the way from pure noise (0) to the picture (1) in trained timesteps.
         mask: Where they count, float32 ``[B or 1, H, W]`` in 0…1; everywhere if None.
+        layers: What the names of the denoiser's layers begin with that attend to them; all if empty.
     """
 
     ip_adapter: IPAdapter
@@ -258,6 +259,7 @@ class ImagePrompt:
     weight: float = 1.0
     timesteps: tuple[float, float] = (0.0, 1.0)
     mask: Mask | None = None
+    layers: tuple[str, ...] = ()
 
 
 StepRange = tuple[float, float]

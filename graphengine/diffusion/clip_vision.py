@@ -16,6 +16,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from graphengine.config import Precision
 from graphengine.diffusion.image_prompt_layouts import vision_layout
 from graphengine.diffusion.model_files import read_json
+from graphengine.diffusion.options import Crop
 from graphengine.diffusion.original_names import vision_places
 from graphengine.diffusion.pretrained import Opener
 from graphengine.diffusion.resampling import resize
@@ -61,25 +62,32 @@ def read(path: Path, *, precision: Precision = "auto", device: torch.device | st
 
 
 @torch.no_grad()
-def encode(clip_vision: ClipVision, image: Image, *, device: torch.device | str = "cpu") -> ClipVisionOutput:
+def encode(
+    clip_vision: ClipVision, image: Image, *, crop: Crop = "center", device: torch.device | str = "cpu"
+) -> ClipVisionOutput:
     """Tell what pictures show, each on its own.
 
     Args:
+        crop: Whether the middle is cut out, as in CLIP's own preparation, or the whole is squeezed into the square.
         device: Where to compute; the network is moved there.
     """
     network: Any = clip_vision.network.to(device)  # Any: transformers' networks are untyped
-    pixels = prepared(image, network.config.image_size).to(device, network.dtype)
+    pixels = prepared(image, network.config.image_size, crop).to(device, network.dtype)
     pooled, states = _seen(network, pixels)
     _, blank = _seen(network, torch.zeros_like(pixels[:1]))
     return ClipVisionOutput(pooled, states, blank, source=clip_vision.source)
 
 
-def prepared(image: Image, size: int) -> Tensor:
+def prepared(image: Image, size: int, crop: Crop = "center") -> Tensor:
     """Give pictures as CLIP takes them, float32 ``[B, 3, size, size]``."""
     planes = image.permute(0, 3, 1, 2)
     height, width = planes.shape[-2:]
-    shorter = min(height, width)
-    fitted = resize(planes, size * width // shorter, size * height // shorter, method="bicubic").clamp(0, 1)
+    if crop == "center":
+        shorter = min(height, width)
+        height, width = (size * side // shorter for side in (height, width))
+    else:
+        height = width = size
+    fitted = resize(planes, width, height, method="bicubic").clamp(0, 1)
     top, left = ((side - size) // 2 for side in fitted.shape[-2:])
     cut = fitted[..., top : top + size, left : left + size]
     mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (_MEAN, _DEVIATION))

@@ -16,57 +16,20 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 from torch import Tensor, nn
 from torch.nn import functional
 
-from graphengine.diffusion.adapters import base_network
-from graphengine.diffusion.lora_names import family_of
+from graphengine.diffusion.ip_adapters import reader_names
 from graphengine.diffusion.network_copies import with_own_modules
 from graphengine.diffusion.prompt_layout import Place
 from graphengine.diffusion.resampling import resize
 from graphengine.diffusion.schedules import TrainedLevels
 from graphengine.errors import InputError
-from graphengine.types import ClipVisionOutput, ImagePrompt, IPAdapter, Mask, Model
-
-Combination = Literal["concat", "average"]
-_READER = ".attn2"  # ends the names of attentions that read the prompt
-
-
-def with_pictures(
-    model: Model,
-    ip_adapter: IPAdapter,
-    pictures: ClipVisionOutput,
-    *,
-    weight: float,
-    timesteps: tuple[float, float] = (0.0, 1.0),
-    mask: Mask | None = None,
-    combine: Combination = "concat",
-) -> Model:
-    """Give a model that attends to pictures too.
-
-    Args:
-        weight: How much they count beside the prompt; 0 leaves the model as it is.
-        timesteps: When they count, as shares of the way from pure noise (0) to the picture (1).
-        mask: Where they count.
-        combine: Whether it attends to all of several pictures, or to their mean.
-
-    Raises:
-        InputError: if the adapter is for another family, or reads another image encoder.
-    """
-    _check_fit(model, ip_adapter, pictures)
-    if weight == 0:
-        return model
-    shown = pictures.pooled if ip_adapter.reads == "pooled" else pictures.states
-    blank = torch.zeros_like(shown[:1]) if ip_adapter.reads == "pooled" else pictures.blank
-    if combine == "average":
-        shown = shown.mean(dim=0, keepdim=True)
-    prompt = ImagePrompt(ip_adapter, shown, blank, weight, timesteps, mask)
-    return replace(model, image_prompts=(*model.image_prompts, prompt))
+from graphengine.types import ImagePrompt, Mask, Model
 
 
 @dataclass(frozen=True)
@@ -113,7 +76,6 @@ class ImagePrompts:
         self._hidden = hidden
         self._ranges = [tuple(levels.at_share(share) for share in each.timesteps) for each in self._prompts]
         self._to: Any = {"device": device, "dtype": dtype}  # Any: named arguments of Tensor.to
-        self._weights: list[float] = [0.0] * len(self._prompts)  # which all attentions of the copy look up
         self._ready: dict[object, ImageCall] = {}
 
     def call(self, places: Sequence[Place], size: tuple[int, int], *, batch: int, sigma: float) -> ImageCall | None:
@@ -141,16 +103,26 @@ class ImagePrompts:
 
     def shown(self, call: ImageCall, named: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
         """Give the network that is shown pictures, and what it takes by name: ``named`` and the pictures."""
-        self._weights[:] = call.weights
+        for attention, layer in self._attentions:
+            attention.scale[:] = [
+                weight if not prompt.layers or layer.startswith(prompt.layers) else 0.0
+                for weight, prompt in zip(call.weights, self._prompts, strict=True)
+            ]
         named = named | {"added_cond_kwargs": {**named.get("added_cond_kwargs", {}), "image_embeds": list(call.tokens)}}
         if any(mask is not None for mask in call.masks):
             named["cross_attention_kwargs"] = {"ip_adapter_masks": call.masks}
         return self._network, named
 
     @cached_property
+    def _attentions(self) -> list[tuple[Any, str]]:  # Any: diffusers is untyped
+        """Give the copy's own attentions, and where they are."""
+        network: Any = self._network  # Any: as above
+        return [(network.get_submodule(name).processor, name) for name in reader_names(network)]
+
+    @cached_property
     def _network(self) -> nn.Module:
         """Copy the denoiser, with attentions that look at pictures too."""
-        readers = _readers(self._model.network)
+        readers = reader_names(self._model.network)
         network: Any = with_own_modules(self._model.network, readers)  # Any: diffusers' networks are untyped
         network.register_to_config(encoder_hid_dim_type="ip_image_proj")
         network.encoder_hid_proj = nn.Identity()  # tokens are made once, not at every step
@@ -163,7 +135,7 @@ class ImagePrompts:
     def _attention(self, layers: Sequence[Any]) -> nn.Module:  # Any: ModuleDicts, whose items aren't typed
         width, reads = layers[0]["to_k_ip"].weight.shape
         with torch.device("meta"):
-            attention: Any = _Attention(width, reads, num_tokens=[0] * len(layers), scale=self._weights)
+            attention: Any = _Attention(width, reads, num_tokens=[0] * len(layers))
         attention.to_k_ip = nn.ModuleList(each["to_k_ip"] for each in layers)
         attention.to_v_ip = nn.ModuleList(each["to_v_ip"] for each in layers)
         made: nn.Module = attention
@@ -235,41 +207,3 @@ class _Attention(IPAdapterAttnProcessor2_0):  # type: ignore[misc]  # diffusers 
         masks = ip_adapter_masks and [each and each[hidden_states.shape[1]] for each in ip_adapter_masks]
         result: Tensor = super().__call__(attn, hidden_states, *given, ip_adapter_masks=masks, **named)
         return result
-
-
-def _readers(network: nn.Module) -> list[str]:
-    """Name the attentions that read the prompt, in the order by which adapters number them: that of diffusers' own."""
-    return [name for name, _ in network.named_modules() if name.endswith(_READER)]
-
-
-def _check_fit(model: Model, ip_adapter: IPAdapter, pictures: ClipVisionOutput) -> None:
-    network: Any = base_network(model)  # Any: diffusers' networks are untyped
-    adapter: Any = ip_adapter.network  # Any: modules in modules aren't typed
-    if not isinstance(network, UNet2DConditionModel) or network.config.encoder_hid_dim_type is not None:
-        raise InputError(
-            "model", f"its network, a {type(network).__name__}, can't attend to pictures.", "Choose a Stable Diffusion."
-        )
-    sizes = [list(network.get_submodule(name).to_k.weight.shape) for name in _readers(network)]
-    theirs = [list(each["to_k_ip"].weight.shape) for each in adapter["layers"]]
-    if sizes != theirs:
-        made_for, this = (family_of(each[0][1]) if each else "no prompt" for each in (theirs, sizes))
-        raise InputError(
-            "ip_adapter",
-            f"{ip_adapter.source!r} is made for {made_for}, this model is of {this}: "
-            f"it has {len(theirs)} attentions, the model {len(sizes)}.",
-            "Choose an IP-Adapter for this model's family.",
-        )
-    width = (pictures.pooled if ip_adapter.reads == "pooled" else pictures.states).shape[-1]
-    wanted = _read_width(adapter["image_proj"])
-    if width != wanted:
-        raise InputError(
-            "pictures",
-            f"{pictures.source!r} says {width} numbers of a picture, {ip_adapter.source!r} reads {wanted}.",
-            "Choose the image encoder that the IP-Adapter was trained with.",
-        )
-
-
-def _read_width(projection: nn.Module) -> int:
-    """Tell how many numbers a projection's first layer reads."""
-    first = next(each for name, each in projection.named_modules() if isinstance(each, nn.Linear))
-    return first.in_features

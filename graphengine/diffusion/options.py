@@ -29,6 +29,12 @@ ClipKind = Literal["auto", "sd1", "sd2", "sdxl", "sdxl_refiner", "sd3"]
 PredictionChoice = Literal["unchanged", "epsilon", "v_prediction", "sample", "flow"]
 """What a model's raw output is taken to mean; see ``Prediction``."""
 
+PictureCombination = Literal["concat", "average"]
+"""What a model attends to of several pictures: all of them, or their mean."""
+
+PictureAspect = Literal["all", "style", "composition", "style and composition"]
+"""What a model takes from a picture that it attends to."""
+
 Axis = Literal["x", "-x", "y", "-y", "t", "-t"]
 """Across, down, or along the batch; with a minus sign in the other order."""
 

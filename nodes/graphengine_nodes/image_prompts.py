@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from graphengine import Context, FilesIn, InputError, Widget, node
 from graphengine.diffusion.facts import clip_vision_facts, ip_adapter_facts
 from graphengine.diffusion.lora_names import family_of
+from graphengine.diffusion.options import Crop, PictureAspect, PictureCombination
 from graphengine.types import ClipVision, ClipVisionOutput, Image, IPAdapter, Mask, Model
 from graphengine_nodes.inputs import Share
 from graphengine_nodes.loaders import ChosenPrecision
@@ -71,17 +72,18 @@ def load_clip_vision(
     outputs="pictures",
     refine=lambda _literals, facts: {"pictures": dict(facts.get("clip_vision", {}))},
 )
-def clip_vision_encode(ctx: Context, clip_vision: ClipVision, image: Image) -> ClipVisionOutput:
+def clip_vision_encode(ctx: Context, clip_vision: ClipVision, image: Image, crop: Crop = "center") -> ClipVisionOutput:
     """Say in numbers what pictures show.
 
     Args:
         clip_vision: From LoadCLIPVision.
-        image: One picture or a batch. The middle square of each is seen; crop what else is to count.
+        image: One picture or a batch.
+        crop: The network sees a square: center cuts the middle out, as in its training; disabled squeezes the whole.
     """
     from graphengine.diffusion import clip_vision as encoders
 
     with ctx.loaded(clip_vision) as device:
-        return encoders.encode(clip_vision, image, device=device)
+        return encoders.encode(clip_vision, image, crop=crop, device=device)
 
 
 def _checked(_literals: Mapping[str, Any], facts: Facts) -> dict[str, Any]:  # Any: values
@@ -110,7 +112,8 @@ def apply_ip_adapter(
     ip_adapter: IPAdapter,
     pictures: ClipVisionOutput,
     weight: Annotated[float, Field(ge=-1, le=5), Widget("number", step=0.05)] = 1.0,
-    combine: Literal["concat", "average"] = "concat",
+    combine: PictureCombination = "concat",
+    aspect: PictureAspect = "all",
     start_percent: Share = 0.0,
     end_percent: Share = 1.0,
     attention_mask: Mask | None = None,
@@ -125,18 +128,21 @@ def apply_ip_adapter(
         pictures: From CLIPVisionEncode.
         weight: How much the pictures count beside the prompt; 0 switches them off.
         combine: What is done with several pictures: "concat" attends to all of them, "average" to their mean.
+        aspect: What is taken from the pictures; of Stable Diffusion XL alone it is known which layers decide about
+            style and composition.
         start_percent: When they begin to count, from 0 (pure noise) to 1 (the picture).
         end_percent: When they cease to; 0.5 leaves the details to the prompt.
         attention_mask: Where they count; everywhere if left open. It is stretched to the picture.
     """
-    from graphengine.diffusion import image_prompts
+    from graphengine.diffusion import ip_adapters
 
-    return image_prompts.with_pictures(
+    return ip_adapters.with_pictures(
         model,
         ip_adapter,
         pictures,
         weight=weight,
         combine=combine,
+        aspect=aspect,
         timesteps=(start_percent, end_percent),
         mask=attention_mask,
     )

@@ -61,6 +61,15 @@ def test_pictures_are_prepared_as_for_clip(size: tuple[int, int]) -> None:
     assert torch.allclose(clip_vision.prepared(image, 32), expected, atol=0.03)  # Pillow rounds to 256 levels, twice
 
 
+def test_a_picture_may_be_squeezed_instead_of_cut() -> None:
+    image = torch.zeros(1, 32, 96, 3)
+    image[:, :, :32] = 1
+    cut, squeezed = (clip_vision.prepared(Image(image), 32, crop)[0, 0] for crop in ("center", "disabled"))
+    assert cut.max() < 0
+    assert squeezed[:, 0].min() > 1
+    assert squeezed[:, -1].max() < 0
+
+
 @pytest.mark.parametrize("kind", ["plain", "plus", "full"])
 def test_what_an_adapter_reads_is_told_by_its_header(tmp_path: Path, kind: Kind) -> None:
     path = written(tmp_path / "adapter.safetensors", ip_adapter(NETWORK, kind))

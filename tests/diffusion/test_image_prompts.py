@@ -18,7 +18,7 @@ from graphengine.diffusion import clip_vision, controls, ip_adapter_files, lora_
 from graphengine.diffusion.adapters import with_model_lora
 from graphengine.diffusion.denoisers import Denoiser, RunSteps
 from graphengine.diffusion.guiders import answerer_for
-from graphengine.diffusion.image_prompts import with_pictures
+from graphengine.diffusion.ip_adapters import with_pictures
 from graphengine.diffusion.samplers import Ask
 from graphengine.errors import InputError
 from graphengine.types import (
@@ -97,6 +97,19 @@ def test_an_xl_model_attends_to_pictures_as_in_diffusers(tmp_path: Path, kind: K
     expected = piped(StableDiffusionXLPipeline, steered_model(LIKE_SDXL), [tensors], [0.6], ip_adapter_image=files(1))
     result = sampled(with_pictures(model, opened(tmp_path, tensors), encoded(1), weight=0.6))
     assert torch.allclose(result, expected, atol=1e-4)
+
+
+def test_the_style_alone_is_taken_as_in_diffusers(tmp_path: Path) -> None:
+    model = steered_model(LIKE_SDXL)
+    tensors = ip_adapter(model.network)
+    style: list[Any] = [{"up": {"block_0": [0.0, 0.6, 0.0]}}]
+    expected = piped(StableDiffusionXLPipeline, steered_model(LIKE_SDXL), [tensors], style, ip_adapter_image=files(1))
+    adapter = opened(tmp_path, tensors)
+    result = sampled(with_pictures(model, adapter, encoded(1), weight=0.6, aspect="style"))
+    assert torch.allclose(result, expected, atol=1e-4)
+    assert not torch.allclose(result, sampled(model), atol=1e-3)
+    with pytest.raises(InputError, match="layers decide about composition isn't known"):
+        with_pictures(model, adapter, encoded(1), weight=1, aspect="composition")  # it has no such layer
 
 
 def test_several_pictures_are_attended_to_together_as_in_diffusers(tmp_path: Path) -> None:
