@@ -11,6 +11,8 @@ export interface InputDefinition {
   name: string;
   type: string;
   required: boolean;
+  /** Other inputs, of which one makes a required one needless. */
+  unless?: string[];
   default: Json;
   minimum?: number | bigint | null;
   maximum?: number | bigint | null;
@@ -53,6 +55,10 @@ export interface NodeDefinition {
   variables: { [name: string]: string };
   output_node: boolean;
   body?: BodyDefinition | null;
+  /** Inputs that further sockets follow from, which the server tells: see `graph/ownSockets.ts`. */
+  sockets_from?: string[];
+  /** What it told: the definition with these sockets, by what is chosen. */
+  told?: ReadonlyMap<string, NodeDefinition>;
   aliases?: string[];
   status?: "stable" | "experimental" | "deprecated";
   replaced_by?: string | null;
@@ -86,15 +92,15 @@ function readDefinition(id: string, kind: JsonObject): NodeDefinition {
     replaced_by: null,
     ...given,
     id,
-    inputs: (given.inputs ?? []).map((input) => ({
-      ...input,
-      required: input.required ?? true,
-      default: input.default ?? null,
-      doc: input.doc ?? "",
-    })),
+    inputs: (given.inputs ?? []).map(completeInput),
     outputs: given.outputs ?? [],
     body: body === null ? null : { ...NO_BODY, ...body },
   };
+}
+
+/** Fill in what the server leaves out of an input. */
+export function completeInput(input: Partial<InputDefinition> & { name: string; type: string }): InputDefinition {
+  return { ...input, required: input.required ?? true, default: input.default ?? null, doc: input.doc ?? "" };
 }
 
 const NO_BODY: BodyDefinition = { input: "body", supplies: [], consumes: [], lists: false, outputs: true };

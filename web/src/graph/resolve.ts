@@ -5,8 +5,9 @@
  * once per item and gives lists, sub-graphs bring their declared sockets, and nodes that run a sub-graph take over its
  * sockets. All of it is found in one pass over the graph, sources first, without recursing along links: chains are long.
  */
-import type { BodyDefinition, Definitions } from "./definitions";
+import type { BodyDefinition, Definitions, NodeDefinition } from "./definitions";
 import { type GraphDoc, isLink, isObject, type NodeDoc, splitReference } from "./document";
+import { choiceAt } from "./ownSockets";
 import { findSubgraph, scopesOf, settled, subgraphNamed, subgraphOf } from "./scopes";
 import { declaredDefinition, placeholder, type Shape, shapeOfKind, typeOfValue, withTypes } from "./shapes";
 import { ANY, accepts, isList, isVariable, itemType, listOf } from "./sockets";
@@ -74,10 +75,12 @@ function areWiredAlike(before: GraphDoc["nodes"], after: GraphDoc["nodes"], defi
 function isWiredAlike(before: NodeDoc, after: NodeDoc, definitions: Definitions): boolean {
   if (before.type !== after.type) return false;
   const isKnown = definitions.has(after.type);
+  const deciding = definitions.get(after.type)?.sockets_from ?? [];
   const names = new Set([...Object.keys(before.inputs ?? {}), ...Object.keys(after.inputs ?? {})]);
   return [...names].every((name) => {
     const [old, now] = [before.inputs?.[name], after.inputs?.[name]];
     if (old === now || isEqual(old, now)) return true;
+    if (deciding.includes(name)) return false;
     const areTyped = isKnown || (old !== undefined && now !== undefined && typeOfValue(old) === typeOfValue(now));
     return areTyped && !isObject(old) && !isObject(now);
   });
@@ -171,6 +174,7 @@ function baseShape(
   within: ReadonlySet<GraphDoc>,
 ): Shape {
   const kind = definitions.get(node.type);
+  if (kind?.sockets_from?.length) return ownShape(id, node, graph, kind);
   const body = kind?.body ? subgraphNamed(node.inputs?.[kind.body.input]) : null;
   const name = kind === undefined ? subgraphOf(node.type) : body;
   if (name === null) {
@@ -184,6 +188,18 @@ function baseShape(
     ? new Map<string, Shape>()
     : shapesIn(found.scopes, definitions, new Set([...within, graph]));
   return intern(inner, withSockets(own, found.subgraph, inner));
+}
+
+/** Give the sockets that follow from what is chosen at a node; until they are told, those that the graph mentions too. */
+function ownShape(id: string, node: NodeDoc, graph: GraphDoc, kind: NodeDefinition): Shape {
+  const told = kind.told?.get(choiceAt(kind, node));
+  if (told !== undefined) return shapeOfKind(told);
+  const own = shapeOfKind(kind);
+  const mentioned = placeholder(graph, id, node, false);
+  const names = new Set([...own.inputs, ...own.outputs].map((each) => each.name));
+  const inputs = mentioned.inputs.filter((each) => !names.has(each.name));
+  if (inputs.length + mentioned.outputs.length === 0) return own;
+  return { ...own, inputs: [...own.inputs, ...inputs], outputs: [...own.outputs, ...mentioned.outputs] };
 }
 
 function subgraphShape(name: string, type: string): Shape {

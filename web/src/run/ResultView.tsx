@@ -1,13 +1,14 @@
 import { useState } from "react";
 import { assetUrl } from "../api/routes";
+import { lazily } from "../app/lazily";
 import { useLightbox } from "../gallery/lightboxStore";
 import { Pager } from "../gallery/Pager";
 import { dumpJson } from "../graph/document";
 import { t } from "../i18n";
 import { useEditor } from "../stores/editorStore";
-import { type JobView, useRun } from "../stores/runStore";
+import { type JobView, type ShownFile, useRun } from "../stores/runStore";
 import { Icon } from "./icons";
-import { isPicture, large, type Shown, shownOf } from "./pictures";
+import { isPicture, isResult, large, type Shown, shownOf } from "./pictures";
 import { spanText } from "./progress";
 
 /** The newest picture of the workflow that is shown, or what is being drawn. */
@@ -33,7 +34,7 @@ function Result({ shown, hide }: { shown: Shown; hide(): void }) {
       {preview !== null ? (
         <img className="picture" src={preview.url} alt={t("run.previewOf", { node: preview.node })} />
       ) : (
-        result !== null && <Pictures key={result.id} job={result} isOld={running !== null} />
+        result !== null && <Results key={result.id} job={result} isOld={running !== null} />
       )}
       <footer>
         <span>{caption(shown)}</span>
@@ -57,13 +58,27 @@ function caption({ preview, result, running }: Shown): string {
   return t("run.took", { time: spanText(result.finished - result.started) });
 }
 
-function Pictures({ job, isOld }: { job: JobView; isOld: boolean }) {
+const Media = lazily(async () => (await import("./Media")).Media);
+
+/** What a job made: pictures, then what is played or saved; where there is neither, its values. */
+function Results({ job, isOld }: { job: JobView; isOld: boolean }) {
   const pictures = job.outputs.filter(isPicture);
+  const others = job.outputs.filter((file) => isResult(file) && !isPicture(file));
+  return (
+    <>
+      {pictures.length > 0 && <Pictures job={job} pictures={pictures} isOld={isOld} />}
+      {others.length > 0 && <Media files={others} />}
+      {pictures.length + others.length === 0 && <Values job={job} />}
+    </>
+  );
+}
+
+function Pictures({ job, pictures, isOld }: { job: JobView; pictures: readonly ShownFile[]; isOld: boolean }) {
   // what is kept comes after what is only for looking
   const ordered = [...pictures.filter((file) => file.temporary), ...pictures.filter((file) => !file.temporary)];
   const [index, setIndex] = useState(ordered.length - 1);
   const file = ordered[index];
-  if (file === undefined) return <Values job={job} />;
+  if (file === undefined) return null;
   return (
     <>
       <button

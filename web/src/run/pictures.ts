@@ -7,6 +7,11 @@ export function isPicture(file: { media_type: string }): boolean {
   return file.media_type.startsWith("image/");
 }
 
+/** Tell whether a file is something to look at, listen to or take away; texts are part of the log. */
+export function isResult(file: { media_type: string }): boolean {
+  return !file.media_type.startsWith("text/") && !file.media_type.startsWith("inode/");
+}
+
 export function large(file: ShownFile, job: Pick<JobView, "id" | "finished">): LargePicture {
   const name = file.path.split("/").at(-1) ?? file.path;
   return { asset: file.asset, name, sizeBytes: file.size_bytes, job: job.id, created: job.finished };
@@ -40,7 +45,7 @@ export function shownOf(jobs: Readonly<Record<string, JobView>>, tab: string): S
   for (const job of Object.values(jobs)) {
     if (job.tab !== tab) continue;
     if (job.state === "running" || (job.state === "queued" && running === null)) running = job;
-    const hasResult = isOver(job) && (job.outputs.some(isPicture) || Object.keys(job.values).length > 0);
+    const hasResult = isOver(job) && (job.outputs.some(isResult) || Object.keys(job.values).length > 0);
     if (hasResult && (result === null || (job.finished ?? 0) >= (result.finished ?? 0))) result = job;
   }
   return { running, preview: previewOf(running), result };

@@ -14,6 +14,7 @@ import { useData } from "./dataStore";
 import { dumpDrafts, keep, pageId, readDrafts, readKept } from "./drafts";
 import { hearJobs, isHearing, reconnect, showJob } from "./jobs";
 import { jumpTo } from "./jump";
+import { watchSockets } from "./ownSockets";
 import { isOver } from "./reduce";
 import { openJobs } from "./submit";
 import { attempt, failureOf, tell, tellDone } from "./tell";
@@ -65,7 +66,7 @@ async function open(ends: (() => void)[]): Promise<void> {
   });
   const page = await pageId();
   const jobs = reopen(page); // before the server is asked: what was open can be seen and edited without it
-  ends.push(watchWorkflow(), watchForSaving(), keepDrafts(page), offerReopening());
+  ends.push(watchWorkflow(), watchSockets(), watchForSaving(), keepDrafts(page), offerReopening());
   while (!(await readServer())) {
     await new Promise<void>((again) => {
       tryAgain = again;
