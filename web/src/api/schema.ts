@@ -388,6 +388,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/nodes/{type}/sockets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tell the further inputs and outputs of a node, of those kinds where they follow from what is chosen at it */
+        post: operations["find_node_sockets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/plan": {
         parameters: {
             query?: never;
@@ -1448,6 +1465,41 @@ export interface components {
             workflows: components["schemas"]["Saved"][];
         };
         /**
+         * SocketsAnswer
+         * @description The inputs and outputs that a node has besides those of its definition, in the same form.
+         */
+        SocketsAnswer: {
+            /**
+             * Problem
+             * @description Why the node can't be used with what is chosen; null if it can.
+             * @default null
+             */
+            problem: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Sockets
+             * @description ``inputs``, ``outputs`` and ``doc``, without fields at their defaults; null if they aren't known.
+             * @default null
+             */
+            sockets: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
+         * SocketsRequest
+         * @description What is chosen at a node.
+         */
+        SocketsRequest: {
+            /**
+             * Inputs
+             * @description Those named by its definition's ``sockets_from``; others don't matter.
+             */
+            inputs?: {
+                [key: string]: unknown;
+            };
+        };
+        /**
          * Submission
          * @description A workflow to run, and how.
          */
@@ -2432,6 +2484,42 @@ export interface operations {
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             421: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    find_node_sockets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                type: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SocketsRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SocketsAnswer"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            421: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
