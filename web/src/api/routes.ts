@@ -1,7 +1,6 @@
 /** What the server can be asked, one function each; the types come from its OpenAPI description. */
 import type { NodeDefinition } from "../graph/definitions";
 import { type Json, parseJson, type WorkflowDoc } from "../graph/document";
-import type { ToldSockets } from "../graph/ownSockets";
 import type { PlannedNode, Problem } from "../stores/runStore";
 import { API, call, inPath, send } from "./client";
 import type { components } from "./schema";
@@ -95,12 +94,6 @@ export const checkWire = (
   });
 export const planWorkflow = (workflow: WorkflowDoc, signal: AbortSignal) =>
   call<{ plan: Plan }>("POST", "/plan", { body: { workflow }, signal });
-
-/** Tell the further sockets of a node of a kind by what is chosen at it; none if they can't be told. */
-export const findSockets = (type: string, inputs: { [name: string]: Json }) =>
-  call<{ sockets: ToldSockets | null; problem: Problem | null }>("POST", `/nodes/${inPath(type)}/sockets`, {
-    body: { inputs },
-  });
 
 /** Describe the value that an output gave last, if a worker has it in memory; node ids are full ones. */
 export const probeOutput = (workflow: WorkflowDoc, node: string, output: string, signal: AbortSignal) =>

@@ -1,29 +1,9 @@
-/** Nodes with sockets that follow from what is chosen at them, such as the folder of a pipeline. The server tells them. */
-import {
-  completeInput,
-  type Definitions,
-  type InputDefinition,
-  type NodeDefinition,
-  type OutputDefinition,
-} from "./definitions";
-import { dumpJson, type GraphDoc, isLink, type Json, type NodeDoc } from "./document";
-
-/** What the server tells of a choice; of inputs, it leaves out what is at its default. */
-export interface ToldSockets {
-  inputs?: (Partial<InputDefinition> & { name: string; type: string })[];
-  outputs?: OutputDefinition[];
-  doc?: string;
-}
-
-/** A choice whose sockets aren't known yet. */
-export interface Choice {
-  kind: NodeDefinition;
-  key: string;
-  inputs: { [name: string]: Json };
-}
+/** Nodes with sockets that follow from what is chosen at them, such as the folder of a pipeline; see `toldSockets.ts`. */
+import type { NodeDefinition } from "./definitions";
+import { dumpJson, isLink, type Json, type NodeDoc } from "./document";
 
 /** Give what is chosen at a node; null for what is linked, of which nothing follows. */
-function chosen(kind: NodeDefinition, node: NodeDoc): { [name: string]: Json } {
+export function chosenAt(kind: NodeDefinition, node: NodeDoc): { [name: string]: Json } {
   const value = (name: string): Json => {
     const set = node.inputs?.[name];
     if (isLink(set)) return null;
@@ -34,37 +14,5 @@ function chosen(kind: NodeDefinition, node: NodeDoc): { [name: string]: Json } {
 
 /** Give a key of what is chosen at a node. */
 export function choiceAt(kind: NodeDefinition, node: NodeDoc): string {
-  return dumpJson(chosen(kind, node));
-}
-
-/** Find the choices in a document, and in its sub-graphs, whose sockets the definitions don't hold. */
-export function untold(graph: GraphDoc, definitions: Definitions): Choice[] {
-  const found = new Map<string, Choice>();
-  const graphs = [graph];
-  for (const each of graphs) {
-    graphs.push(...Object.values(each.subgraphs ?? {}));
-    for (const node of Object.values(each.nodes)) {
-      const kind = definitions.get(node.type);
-      if (!kind?.sockets_from?.length) continue;
-      const inputs = chosen(kind, node);
-      const key = dumpJson(inputs);
-      const isChosen = Object.values(inputs).some((value) => value !== null);
-      if (isChosen && !kind.told?.has(key)) found.set(`${kind.id} ${key}`, { kind, key, inputs });
-    }
-  }
-  return [...found.values()];
-}
-
-/** Put what was told of a choice into the definitions. */
-export function withTold(definitions: Definitions, { kind, key }: Choice, told: ToldSockets): Definitions {
-  const now = definitions.get(kind.id);
-  if (now === undefined) return definitions;
-  const inputs = [...now.inputs, ...(told.inputs ?? []).map(completeInput)];
-  const own: NodeDefinition = {
-    ...now,
-    doc: told.doc || now.doc,
-    inputs,
-    outputs: [...now.outputs, ...(told.outputs ?? [])],
-  };
-  return new Map(definitions).set(kind.id, { ...now, told: new Map(now.told).set(key, own) });
+  return dumpJson(chosenAt(kind, node));
 }

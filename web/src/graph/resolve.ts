@@ -193,13 +193,11 @@ function baseShape(
 /** Give the sockets that follow from what is chosen at a node; until they are told, those that the graph mentions too. */
 function ownShape(id: string, node: NodeDoc, graph: GraphDoc, kind: NodeDefinition): Shape {
   const told = kind.told?.get(choiceAt(kind, node));
-  if (told !== undefined) return shapeOfKind(told);
-  const own = shapeOfKind(kind);
-  const mentioned = placeholder(graph, id, node, false);
-  const names = new Set([...own.inputs, ...own.outputs].map((each) => each.name));
-  const inputs = mentioned.inputs.filter((each) => !names.has(each.name));
-  if (inputs.length + mentioned.outputs.length === 0) return own;
-  return { ...own, inputs: [...own.inputs, ...inputs], outputs: [...own.outputs, ...mentioned.outputs] };
+  const own = shapeOfKind(told ?? kind);
+  if (told !== undefined) return own;
+  const { inputs, outputs } = placeholder(graph, id, node, false);
+  const others = inputs.filter(({ name }) => own.inputs.every((each) => each.name !== name));
+  return { ...own, inputs: [...own.inputs, ...others], outputs };
 }
 
 function subgraphShape(name: string, type: string): Shape {

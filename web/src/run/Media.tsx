@@ -3,6 +3,7 @@ import { t } from "../i18n";
 import type { ShownFile } from "../stores/runStore";
 import { Icon } from "./icons";
 import { sizeText } from "./pictures";
+import "../styles/media.css";
 
 /** What a job made that is played, or saved to be opened by other programs. */
 export function Media({ files }: { files: readonly ShownFile[] }) {

@@ -5,6 +5,7 @@ import "../styles/results.css";
 import "../styles/sheets.css";
 import "../styles/gallery.css";
 import "../styles/sweeps.css";
+import { lazily } from "../app/lazily";
 import { useCanvas } from "../editor/canvasStore";
 import { registerCommands, shownKeys } from "../editor/commands";
 import { addNodeEntries } from "../editor/menus";
@@ -16,12 +17,13 @@ import { runCommands } from "./commands";
 import { useData } from "./dataStore";
 import { Icon } from "./icons";
 import { JobProgress } from "./JobProgress";
-import { Problems } from "./Problems";
 import { shownOf } from "./pictures";
 import { Stopped } from "./Stopped";
 import { cancelTab, run, runSelection, selectedNodes } from "./submit";
 
 const TIMES = [2, 4, 8];
+
+const Problems = lazily(async () => (await import("./Problems")).Problems);
 
 /** Run, how far it is along, and what stands in its way. */
 export function RunBar() {

@@ -1,6 +1,6 @@
 /** Ask the server which sockets nodes have by what is chosen at them, as soon as it is chosen. */
-import * as api from "../api/routes";
-import { type Choice, untold, withTold } from "../graph/ownSockets";
+import { call, inPath } from "../api/client";
+import { type Choice, type ToldSockets, untold, withTold } from "../graph/toldSockets";
 import { activeTab, useEditor } from "../stores/editorStore";
 
 const AGAIN_MS = 2000;
@@ -25,7 +25,7 @@ export function watchSockets(): () => void {
     if (asking.has(key)) return;
     asking.add(key);
     try {
-      const { sockets } = await api.findSockets(choice.kind.id, choice.inputs);
+      const { sockets } = await findSockets(choice);
       const { definitions, setDefinitions } = useEditor.getState();
       if (sockets) setDefinitions(withTold(definitions, choice, sockets));
     } catch {
@@ -46,4 +46,9 @@ export function watchSockets(): () => void {
     end();
     clearTimeout(timer);
   };
+}
+
+/** Ask for the further sockets of a node by what is chosen at it; none if they can't be told. */
+function findSockets({ kind, inputs }: Choice) {
+  return call<{ sockets: ToldSockets | null }>("POST", `/nodes/${inPath(kind.id)}/sockets`, { body: { inputs } });
 }

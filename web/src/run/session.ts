@@ -1,6 +1,7 @@
 /** A page's life with the server: what it reads at first, what it opens, what it does when things change. */
 import { ApiError, whenRefused } from "../api/client";
 import * as api from "../api/routes";
+import { onDemand } from "../app/lazily";
 import { nameOf } from "../app/Tabs";
 import { readDefinitions as completed } from "../graph/definitions";
 import { emptyWorkflow } from "../graph/document";
@@ -14,7 +15,6 @@ import { useData } from "./dataStore";
 import { dumpDrafts, keep, pageId, readDrafts, readKept } from "./drafts";
 import { hearJobs, isHearing, reconnect, showJob } from "./jobs";
 import { jumpTo } from "./jump";
-import { watchSockets } from "./ownSockets";
 import { isOver } from "./reduce";
 import { openJobs } from "./submit";
 import { attempt, failureOf, tell, tellDone } from "./tell";
@@ -22,6 +22,8 @@ import { attempt, failureOf, tell, tellDone } from "./tell";
 const FIRST_WORKFLOW = "text_to_image";
 const KEEP_AFTER_MS = 400;
 const RETRY_AFTER_MS = 2000;
+
+const ownSockets = onDemand(() => import("./ownSockets"));
 
 let session: { end(): void } | null = null;
 let users = 0;
@@ -66,7 +68,7 @@ async function open(ends: (() => void)[]): Promise<void> {
   });
   const page = await pageId();
   const jobs = reopen(page); // before the server is asked: what was open can be seen and edited without it
-  ends.push(watchWorkflow(), watchSockets(), watchForSaving(), keepDrafts(page), offerReopening());
+  ends.push(watchWorkflow(), watchForSaving(), keepDrafts(page), offerReopening());
   while (!(await readServer())) {
     await new Promise<void>((again) => {
       tryAgain = again;
@@ -75,6 +77,10 @@ async function open(ends: (() => void)[]): Promise<void> {
     if (ended) return;
   }
   ends.push(hearJobs(connected, jobEnded), whenLookedAt(refreshLibrary));
+  void attempt(async () => {
+    const { watchSockets } = await ownSockets();
+    if (!ended) ends.push(watchSockets());
+  });
   for (const { job, tab } of jobs) void takeUp(job, tab);
   if (useEditor.getState().tabs.length === 0) await openFirst();
   else lookAgain();

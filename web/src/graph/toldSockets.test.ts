@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { readDefinitions } from "./definitions";
 import { setInput } from "./edits";
-import { type Choice, untold, withTold } from "./ownSockets";
 import { shapeOf } from "./resolve";
 import { change, link, node, workflow } from "./testing/world";
+import { type Choice, untold, withTold } from "./toldSockets";
 
 const definitions = readDefinitions({
   nodes: {
