@@ -80,6 +80,16 @@ def model_rows(folder: Path) -> Rows:
     yield "swap of a LoRA over a reload, SD 1 size", adapters.swap_share(folder / "adapters") * 100, "%", 5
 
 
+def data_rows(folder: Path) -> Rows:
+    """Measure what data costs a training."""
+    from tests.bench import datasets
+
+    photographs = datasets.photographs(folder / "photographs")
+    yield "training waits for pictures, 2 workers", datasets.waiting_share(photographs) * 100, "%", 5
+    gain = datasets.gain_of_caches(photographs, folder / "store")
+    yield "training from pictures over from caches, SD 1's blocks", 1 / gain, "×", 1 / 1.5
+
+
 def loading_rows(folder: Path) -> Rows:
     """Measure opening checkpoints; the goals' references are diffusers' 0.33 s and 0.06 GB, 4.1 s and 2.4 GB."""
     from tests.bench import loading
@@ -111,6 +121,7 @@ PARTS: dict[str, Callable[[Path], Rows]] = {
     "commands": command_rows,
     "caches": cache_rows,
     "models": model_rows,
+    "data": data_rows,
     "loading": loading_rows,
     "server": server_rows,
     "web": web_rows,
