@@ -17,7 +17,7 @@ from PIL import Image as Picture
 from graphengine.diffusion.dataset_pictures import dataset_sheet
 from graphengine.diffusion.lookalikes import GRID, Look, alike, look_of
 from graphengine.diffusion.picture_dataset import PictureDataset
-from graphengine.diffusion.picture_sources import PictureSource, named_some
+from graphengine.diffusion.picture_sources import PictureSource, counted, named_some
 from graphengine.diffusion.prompt_tokens import token_limit
 from graphengine.errors import InputError
 from graphengine.types import Clip, Image
@@ -108,11 +108,11 @@ def _sizes(dataset: PictureDataset) -> list[str]:
     enlarged = int(((dataset.shapes > source.sizes).any(axis=1) & (dataset.shapes[:, 0] > 0)).sum())
     left_out = int((dataset.shapes[:, 0] == 0).sum())
     return [
-        f"{len(source.names):,} pictures, {len(dataset.pictures):,} examples an epoch.",
+        f"{counted(len(source.names), 'picture')}, {counted(len(dataset.pictures), 'example')} an epoch.",
         f"From {widths[smallest]} x {heights[smallest]} ({source.names[smallest]}) "
         f"to {widths[largest]} x {heights[largest]} ({source.names[largest]}).",
         f"Trained at {common}" + (f" and {len(shapes) - _COMMON} more sizes." if len(shapes) > _COMMON else "."),
-        f"{enlarged:,} pictures are enlarged" + (f", {left_out:,} left out." if left_out else "."),
+        f"{counted(enlarged, 'picture')} enlarged" + (f", {left_out:,} left out." if left_out else "."),
     ]
 
 

@@ -114,14 +114,14 @@ def row_pictures(
     if faults and (unreadable == "error" or not looks):
         raise InputError(
             "folder",
-            f"the pictures of {len(faults):,} rows can't be read: {named_some(faults)}.",
+            f"these rows' pictures can't be read: {named_some(faults)}.",
             "Choose another image_column, or unreadable 'skip' to leave them out.",
         )
     if not looks:
         raise InputError("folder", "it has no rows.", "Choose another split.")
     sizes = np.array([(look.width, look.height) for look in looks.values()], dtype=np.int32)
     source = RowPictures(rows, list(looks), columns, sizes, captions if columns.caption else None)
-    return source, [f"{len(faults):,} rows are left out: {named_some(faults)}."] if faults else []
+    return source, [f"Left out: {named_some(faults)}."] if faults else []
 
 
 def open_rows(place: Path, *, split: str, image_column: str, caption_column: str, cache: Path) -> tuple[Rows, Columns]:

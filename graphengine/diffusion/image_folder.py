@@ -54,11 +54,11 @@ class _Found:
         moving = [name for name, look in rows if look.frames > 1]
         inks = [name for name, look in rows if look.is_cmyk]
         told = {
-            "animated; the first frame is used": moving,
-            "of CMYK colours, which become RGB without colour management": inks,
-            "unreadable, and left out": self.unreadable,
+            "Animated, of which the first frame is used": moving,
+            "In CMYK colours, which become RGB without colour management": inks,
+            "Unreadable, and left out": self.unreadable,
         }
-        return [f"{len(names):,} pictures are {what}: {named_some(names)}." for what, names in told.items() if names]
+        return [f"{what}: {named_some(names)}." for what, names in told.items() if names]
 
 
 def image_folder(
@@ -173,7 +173,7 @@ def _look(folder: Path, files: Sequence[str], unreadable: Unreadable, watch: Wat
     if found.unreadable and (unreadable == "error" or not found.names):
         raise InputError(
             "folder",
-            f"{len(found.unreadable):,} files can't be read as pictures: {named_some(found.unreadable)}.",
+            f"these files can't be read as pictures: {named_some(found.unreadable)}.",
             "Replace or remove them, or choose unreadable 'skip' to leave them out.",
         )
     return found
@@ -211,7 +211,7 @@ def _empty(found: _Found, captions: Sequence[str]) -> list[str]:
     empty = [name for name, caption in zip(found.names, captions, strict=True) if not caption]
     if not empty:
         return []
-    return [f"{len(empty):,} pictures have no caption, and are trained with the empty one: {named_some(empty)}."]
+    return [f"Without a caption, and trained with the empty one: {named_some(empty)}."]
 
 
 def _beside(picture: Path, faults: list[str]) -> str | None:

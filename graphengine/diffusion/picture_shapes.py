@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from graphengine.diffusion.picture_sources import named_some
+from graphengine.diffusion.picture_sources import counted, named_some
 from graphengine.errors import InputError
 
 __all__ = ["Buckets", "Fit", "Placed", "Small", "Sorted", "placed", "scaled_size"]
@@ -128,7 +128,7 @@ class Buckets:
         if too_small:
             raise InputError(
                 "dataset",
-                f"{len(too_small):,} pictures are smaller than a bucket may be: "
+                "these pictures are smaller than a bucket may be: "
                 f"{named_some([f'{names[each]} ({sizes[each][0]} x {sizes[each][1]})' for each in too_small])}.",
                 "Lower min_side, remove them, or choose small 'enlarge' or 'skip'.",
             )
@@ -138,16 +138,17 @@ class Buckets:
         """Tell what is in each bucket, what is cut off and what is left out."""
         used = found.shapes[:, 0] > 0
         counts = Counter((int(width), int(height)) for width, height in found.shapes[used])
-        lines = [f"{used.sum():,} pictures in {len(counts)} of {len(self.sizes())} buckets:"]
+        lines = [f"{counted(int(used.sum()), 'picture')} in {len(counts)} of {len(self.sizes())} buckets:"]
         kept = kept_share(sizes[used], found.shapes[used])
         scale = (found.shapes[used] / sizes[used]).max(axis=1)
         for (width, height), count in sorted(counts.items(), key=lambda each: each[0][0] / each[0][1]):
             here = (found.shapes[used] == (width, height)).all(axis=1)
             lines.append(
-                f"  {width} x {height}: {count:,} pictures, at most {1 - kept[here].min():.1%} cut off, "
+                f"  {width} x {height}: {counted(count, 'picture')}, at most {1 - kept[here].min():.1%} cut off, "
                 f"scaled by {scale[here].min():.2f} to {scale[here].max():.2f}"
             )
-        lines.append(f"On average {1 - kept.mean():.1%} of a picture is cut off; {(scale > 1).sum():,} are enlarged.")
+        enlarged = counted(int((scale > 1).sum()), "picture")
+        lines.append(f"On average {1 - kept.mean():.1%} of a picture is cut off; {enlarged} enlarged.")
         for reason, numbers in found.skipped.items():
             lines.append(f"Left out, {reason}: {named_some([names[each] for each in numbers])}.")
         return "\n".join(lines)

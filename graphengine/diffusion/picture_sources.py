@@ -24,7 +24,16 @@ from graphengine.diffusion.picture_looks import UNREADABLE
 from graphengine.errors import InputError
 from graphengine.types import Image, Mask
 
-__all__ = ["Decoded", "FilePictures", "MemoryPictures", "PictureSource", "decode", "decode_bytes", "named_some"]
+__all__ = [
+    "Decoded",
+    "FilePictures",
+    "MemoryPictures",
+    "PictureSource",
+    "counted",
+    "decode",
+    "decode_bytes",
+    "named_some",
+]
 
 _NAMED = 12  # files that a message names
 
@@ -204,6 +213,11 @@ def decode_bytes(content: bytes, name: str, at_least: tuple[int, int]) -> Decode
         InputError: naming it, if it can't be read.
     """
     return _decode_named(io.BytesIO(content), name, at_least)
+
+
+def counted(count: int, noun: str) -> str:
+    """Say how many: 1 picture, 2,000 pictures."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def named_some(names: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ from graphengine.diffusion.picture_dataset import PictureDataset
 from graphengine.diffusion.prompt_tokens import only_encoder
 from graphengine.diffusion.tensor_store import TensorStore
 from graphengine.diffusion.training import train
-from graphengine.training_types import Dataset, Recipe
+from graphengine.training_types import Dataset, LoraRecipe, Recipe
 from tests.bench.sampling import EMBEDDED
 
 BATCH, STEPS, PICTURES = 4, 6, 16
@@ -70,7 +70,7 @@ def waiting_share(folder: Path, size: int = 128, workers: int = 2) -> float:
 
 
 def gain_of_caches(folder: Path, store: Path, size: int = 128) -> float:
-    """Give the rate of training from kept latents and text states over that from pictures, after the first epoch.
+    """Give the rate of training a LoRA from kept latents and text states over that from pictures, after one epoch.
 
     The networks have Stable Diffusion 1's blocks at an eighth of their width: what the autoencoder takes beside the
     denoiser is as there.
@@ -86,6 +86,7 @@ def gain_of_caches(folder: Path, store: Path, size: int = 128) -> float:
     vae = new_autoencoder(
         seed=0, block_channels=(16, 32, 64, 64), layers_per_block=2, mid_attention=True, norm_groups=8, size=size
     )
+    recipe = Recipe(batch_size=BATCH, lora=LoraRecipe())
     plain = opened(folder, size)
     cached = CachedLatents(plain, vae, TensorStore(store / "latents", 10**9))
     cached.fill()
@@ -94,7 +95,7 @@ def gain_of_caches(folder: Path, store: Path, size: int = 128) -> float:
     plain.examples(range(PICTURES), ["images"])  # as after an epoch: scaled pictures are in memory
 
     def rates(dataset: Dataset) -> Iterator[float]:
-        training = train(model, dataset, Recipe(batch_size=BATCH), steps=10**6, seed=0, clip=clip, vae=vae)
+        training = train(model, dataset, recipe, steps=10**6, seed=0, clip=clip, vae=vae)
         next(training)
         with closing(training):
             while True:

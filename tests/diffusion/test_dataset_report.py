@@ -42,7 +42,7 @@ def test_duplicates_lookalikes_sizes_and_captions_are_told(tmp_path: Path) -> No
         "6 pictures, 6 examples an epoch.",
         "From 20 x 20 (dark.png) to 120 x 80 (a copy.png).",
         "Trained at 64 x 64 (6).",
-        "3 pictures are enlarged.",
+        "3 pictures enlarged.",
         "2 pictures have captions, 2 different.",
         "Without one: a copy.png, b small.jpg, dark.png, light.png.",
         "1 captions are cut at 8 tokens: a.png (",
@@ -81,7 +81,7 @@ def test_buckets_and_pictures_left_out_are_told(tmp_path: Path) -> None:
     scene(tmp_path)
     dataset, _report = bucketed(folder_dataset(tmp_path), Buckets(64 * 64, 32, 128, 8, small="skip"))
     text = report_on(dataset).text
-    assert "4 pictures are enlarged" not in text
+    assert "4 pictures enlarged" not in text
     assert ", 3 left out." in text
     (tmp_path / "a.txt").unlink()
     (tmp_path / "b.txt").unlink()

@@ -64,7 +64,7 @@ def test_buckets_report_what_they_hold_and_pictures_without_captions_are_told(tm
         workflow(nodes, "buckets.report", "list.images", "list.captions", "show.image"), emit=events.append
     )
     assert "32 x 32: 2 pictures" in ran.outputs["buckets_report"]
-    assert "40 x 24: 1 pictures" in ran.outputs["buckets_report"]
+    assert "40 x 24: 1 picture," in ran.outputs["buckets_report"]
     sizes = [tuple(image.shape[1:3]) for image in ran.outputs["list_images"]]
     assert sizes == [(32, 32), (24, 40), (32, 32)] * 2  # six: a second variation of each
     assert set(ran.outputs["list_captions"]) <= {
@@ -76,7 +76,7 @@ def test_buckets_report_what_they_hold_and_pictures_without_captions_are_told(tm
     }
     assert ran.outputs["show_image"].shape[2] == 3 * 40 + 2 * 2
     warnings = [event.message for event in events if isinstance(event, NodeWarning)]
-    assert warnings == ["1 pictures have no caption, and are trained with the empty one: 1.png."]
+    assert warnings == ["Without a caption, and trained with the empty one: 1.png."]
 
 
 def test_a_model_trains_on_buckets_with_a_regularisation_set(tmp_path: Path) -> None:
