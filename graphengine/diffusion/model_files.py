@@ -165,15 +165,20 @@ def _refuse_other_kinds(path: Path, start: bytes) -> None:
 
 
 def _parse_header(path: Path, text: bytes) -> dict[str, Any]:  # Any: a JSON object's values
+    _check_count(path, text.count(b'"data_offsets"'))  # before all of them are made; within texts the quotes differ
     try:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise damaged(path, "its header isn't JSON") from error
     if not isinstance(header, dict):
         raise damaged(path, "its header isn't an object")
-    if len(header) > MAX_TENSORS + 1:  # one is the metadata
-        raise damaged(path, f"its header names {len(header):,} tensors; {MAX_TENSORS:,} are allowed")
+    _check_count(path, len(header) - 1)  # one is the metadata
     return header
+
+
+def _check_count(path: Path, tensors: int) -> None:
+    if tensors > MAX_TENSORS:
+        raise damaged(path, f"its header names {tensors:,} tensors; {MAX_TENSORS:,} are allowed")
 
 
 def _entry(path: Path, name: str, value: object) -> TensorEntry:
