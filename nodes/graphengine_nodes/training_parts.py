@@ -142,7 +142,7 @@ def optimizer_recipe(
     """Set numbers of the optimizer and the schedule that TrainRecipe names, or name an optimizer of another package.
 
     Args:
-        momentum: Of sgd.
+        momentum: Of sgd: how much of each step the next one goes on with.
         restarts: How often cosine_with_restarts falls to 0.
         power: Of polynomial; 2 falls fast at first.
         custom_class: Of the optimizer custom: a class of an installed package, such as torch.optim.RAdam.
