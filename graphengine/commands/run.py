@@ -95,7 +95,8 @@ class _Runs:
 
     def plan(self, workflow: Workflow) -> Plan:
         """Check a workflow, and plan it."""
-        return self.engine.plan(workflow, targets=self.targets, source=self._given.source)
+        with redirect_stdout(sys.stderr):  # what packs print
+            return self.engine.plan(workflow, targets=self.targets, source=self._given.source)
 
     def run(self, workflow: Workflow, display: EventLines | ProgressDisplay, plan: Plan | None = None) -> RunResult:
         """Run a workflow and show its events."""
