@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 # Before torch is loaded: tests' tensors are small, and several threads for them cost more than they save; on a busy
@@ -19,6 +20,10 @@ from graphengine.engine import Engine
 from tests.command_line import PACKS, Result, Run, written
 from tests.known_definitions import share_definitions
 from tests.packs import arithmetic as arithmetic_pack
+
+# A busy machine makes any example late, and says nothing about the code.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

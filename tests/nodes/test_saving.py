@@ -43,8 +43,9 @@ def test_a_single_file_has_all_parts_and_the_workflow(tmp_path: Path) -> None:
     with safe_open(path, framework="pt") as file:
         assert parse_workflow(file.metadata()["workflow"].encode()) == WORKFLOW
     model, _clip, _vae = checkpoints.load(path, precision="file")
+    expected = weights(tiny_model().network)
     for name, weight in weights(model.network).items():
-        assert torch.equal(weight, weights(tiny_model().network)[name].half()), name
+        assert torch.equal(weight, expected[name].half()), name
 
 
 def test_any_parts_go_into_a_folder(tmp_path: Path) -> None:
