@@ -104,6 +104,7 @@ def test_readme_node_is_described_and_runs(tmp_path: Path, data: str, capsys: py
     assert "1 leaves it as it is." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_readme_library_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
