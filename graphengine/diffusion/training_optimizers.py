@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from diffusers.optimization import get_scheduler
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adafactor, Adam, AdamW, Optimizer
 
 from graphengine.errors import InputError
@@ -97,6 +97,36 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> Any:  # A
         num_cycles=options.restarts,
         power=options.power,
     )
+
+
+def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """Give what an optimizer remembers: tensors by ``parameter's number/name``, and the rest as JSON knows it."""
+    state = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, dict[str, object]] = {}
+    for index, values in state["state"].items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}/{key}"] = value
+            else:
+                plain.setdefault(str(index), {})[key] = value
+    groups = [{key: value for key, value in group.items() if key != "params"} for group in state["param_groups"]]
+    return tensors, {"groups": groups, "optimizer": plain}
+
+
+def restore_optimizer(
+    optimizer: Optimizer, tensors: Mapping[str, Tensor], saved: Mapping[str, Any]
+) -> None:  # Any: JSON
+    """Let an optimizer of the same parameters remember what ``optimizer_state`` gave."""
+    state: dict[int, dict[str, Any]] = {}  # Any: tensors, and what JSON knows
+    for name, tensor in tensors.items():
+        index, _, key = name.partition("/")
+        state.setdefault(int(index), {})[key] = tensor
+    for index, values in saved.get("optimizer", {}).items():
+        state.setdefault(int(index), {}).update(values)
+    fresh = optimizer.state_dict()["param_groups"]
+    groups = [group | values for group, values in zip(fresh, saved["groups"], strict=True)]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _installed(name: str) -> Callable[..., Optimizer]:

@@ -20,7 +20,7 @@ from graphengine.diffusion.batch_feed import BatchFeed
 from graphengine.diffusion.batch_order import PartedOrder, make_order
 from graphengine.diffusion.step_random import StepRandom, derive_seed, seeded_globally
 from graphengine.diffusion.training_identity import identity_of
-from graphengine.diffusion.training_optimizers import make_optimizer, make_schedule
+from graphengine.diffusion.training_optimizers import make_optimizer, make_schedule, optimizer_state, restore_optimizer
 from graphengine.diffusion.training_precision import MixedPrecision
 from graphengine.diffusion.training_state import TrainingState
 from graphengine.diffusion.training_tasks import Finished, TrainingTask, on_device
@@ -193,49 +193,27 @@ class TrainingRun:
         tensors: dict[str, Tensor] = {}
         for name, module in self._task.trained.items():
             tensors |= {f"weights/{name}/{key}": tensor for key, tensor in _changing(module).items()}
-        optimizer = self._optimizer.state_dict()
-        plain: dict[str, dict[str, object]] = {}
-        for index, values in optimizer["state"].items():
-            tensors |= {f"optimizer/{index}/{key}": each for key, each in values.items() if isinstance(each, Tensor)}
-            plain[str(index)] = {key: each for key, each in values.items() if not isinstance(each, Tensor)}
+        optimizer_tensors, optimizer_settings = optimizer_state(self._optimizer)
+        tensors |= {f"optimizer/{name}": tensor for name, tensor in optimizer_tensors.items()}
         if self._average:
             tensors |= {f"average/{index}": tensor for index, tensor in enumerate(self._average.shadow_params)}
         for name, history in self._history.items():
             tensors[f"history/{name}"] = torch.tensor(history, dtype=torch.float64)
         if self._held_out:
             tensors["history/held_out"] = torch.tensor(list(self._held_out.items()), dtype=torch.float64)
-        groups = [_without("params", group) for group in optimizer["param_groups"]]
-        schedule = _without("lr_lambdas", self._schedule.state_dict())
-        settings = {
-            "groups": groups,
-            "schedule": schedule,
-            "notices": self._notices,
-            "optimizer": {index: values for index, values in plain.items() if values},
-            "scale": self._precision.state(),
-        }
-        return TrainingState(self.step, tensors, settings)
+        schedule = {name: value for name, value in self._schedule.state_dict().items() if name != "lr_lambdas"}
+        settings = {"schedule": schedule, "notices": self._notices, "scale": self._precision.state()}
+        return TrainingState(self.step, tensors, settings | optimizer_settings)
 
     def restore(self, state: TrainingState) -> None:
         """Continue from a state of a training with the same identity."""
         for name, module in self._task.trained.items():
             # Not strict: weights that don't change aren't saved; the identity holds that they are the same.
             module.load_state_dict(_below(f"weights/{name}/", state.tensors), strict=False)
-        fresh = self._optimizer.state_dict()["param_groups"]
         saved: Any = state.settings  # Any: parsed JSON
-        self._optimizer.load_state_dict(
-            {
-                "state": {
-                    index: values
-                    for index in range(len(self._parameters))
-                    if (
-                        values := _below(f"optimizer/{index}/", state.tensors)
-                        | saved.get("optimizer", {}).get(str(index), {})
-                    )
-                },
-                "param_groups": [group | values for group, values in zip(fresh, saved["groups"], strict=True)],
-            }
-        )
-        self._schedule.load_state_dict(saved["schedule"] | {"lr_lambdas": [None] * len(fresh)})
+        restore_optimizer(self._optimizer, _below("optimizer/", state.tensors), saved)
+        lambdas = [None] * len(self._optimizer.param_groups)
+        self._schedule.load_state_dict(saved["schedule"] | {"lr_lambdas": lambdas})
         self._precision.restore(saved.get("scale", {}))
         if self._average:
             averages = [state.tensors[f"average/{index}"] for index in range(len(self._parameters))]
@@ -340,10 +318,6 @@ def _changing(module: torch.nn.Module) -> dict[str, Tensor]:
     """Give a module's state without the weights that stay as they are."""
     still = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
     return {name: tensor for name, tensor in module.state_dict().items() if name not in still}
-
-
-def _without(name: str, values: Mapping[str, Any]) -> dict[str, Any]:  # Any: an optimizer's settings
-    return {key: value for key, value in values.items() if key != name}
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
