@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train it and write it as a diffusers folder."""
     parser = argparse.ArgumentParser(prog="python -m tests.companions.controlnet", description=__doc__.split("\n\n")[0])
     parser.add_argument("--folder", type=Path, default=FOLDER, help="what to write; where it is shipped")
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=1400)
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
     teacher = Teacher.open()

@@ -98,3 +98,12 @@ def test_a_lora_changes_the_style_by_its_strength(engine: Engine) -> None:
     without, with_it = made[:, :128], made[:, 132:]
     assert seen(without) == ("circle", "blue")
     assert without[60:68, 60:68, 0].max() < 0.5 < with_it[60:68, 60:68, 0].min()  # an outline is empty in the middle
+
+
+def test_edges_say_where_and_the_prompt_says_what(engine: Engine) -> None:
+    made = sheet(engine, "controlnet", prompts="a yellow star above a pink star on a blue background", steps=8)
+    given, drawn = (sorted(look_at(made[:, x : x + 128]).objects, key=lambda each: each.y) for x in (0, 272))
+    assert [each.colour for each in given] == ["cyan", "yellow"]
+    assert [each.colour for each in drawn] == ["yellow", "pink"]
+    for there, here in zip(given, drawn, strict=True):
+        assert (here.x, here.y) == pytest.approx((there.x, there.y), abs=0.05)
