@@ -74,7 +74,7 @@ def test_an_xl_models_controlnet_is_told_the_size_too() -> None:
 
 
 def test_a_union_is_told_which_kind_of_picture_it_is_given() -> None:
-    model, network = steered_model(LIKE_SDXL), union()
+    model, network = steered_model(LIKE_SDXL), union(8)
     expected = with_pipeline(
         StableDiffusionXLControlNetUnionPipeline, model, controlnet=network, control_image=[planes(picture())],
         control_mode=[3], controlnet_conditioning_scale=0.7,
@@ -84,12 +84,12 @@ def test_a_union_is_told_which_kind_of_picture_it_is_given() -> None:
 
     both = with_pipeline(
         StableDiffusionXLControlNetUnionPipeline, model, controlnet=network,
-        control_image=[planes(picture(1)), planes(picture(2))], control_mode=[3, 1],
+        control_image=[planes(picture(1)), planes(picture(2))], control_mode=[3, 7],
         controlnet_conditioning_scale=[0.7, 0.4],
     )  # fmt: skip
-    edges, depth = replace(told, kind=3), replace(told, kind=1)
+    edges, repainted = replace(told, kind=3), replace(told, kind=7)
     assert torch.allclose(
-        sampled(model, Control(edges, picture(1), 0.7), Control(depth, picture(2), 0.4)), both, atol=1e-4
+        sampled(model, Control(edges, picture(1), 0.7), Control(repainted, picture(2), 0.4)), both, atol=1e-4
     )
 
 

@@ -99,6 +99,7 @@ def test_an_xl_model_attends_to_pictures_as_in_diffusers(tmp_path: Path, kind: K
     assert torch.allclose(result, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_style_alone_is_taken_as_in_diffusers(tmp_path: Path) -> None:
     model = steered_model(LIKE_SDXL)
     tensors = ip_adapter(model.network)
@@ -151,6 +152,7 @@ def test_adapters_in_a_row_add_up_as_in_diffusers_each_where_its_mask_is(tmp_pat
     assert not torch.allclose(placed, summed, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_controlnet_steers_it_as_in_diffusers(tmp_path: Path) -> None:
     model, network = steered_model(), controlnet()
     tensors = ip_adapter(model.network)
