@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -77,10 +78,10 @@ def gain_of_caches(folder: Path, store: Path, size: int = 128) -> float:
     """
     torch.set_num_threads(1)
     _model, clip, _vae = checkpoints.load(EMBEDDED)
-    width = only_encoder(clip).network.config.hidden_size
+    config: Any = only_encoder(clip).network.config  # Any: transformers' configuration, untyped
     levels = (True, True, True, False)
     model = new_unet(
-        seed=0, text_width=int(str(width)), block_channels=(40, 80, 160, 160), attention_levels=levels,
+        seed=0, text_width=config.hidden_size, block_channels=(40, 80, 160, 160), attention_levels=levels,
         layers_per_block=2, heads=8, norm_groups=8, pooled_text=False,
     )  # fmt: skip
     vae = new_autoencoder(
