@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -117,20 +117,26 @@ def _pipelines() -> Path:
 
 
 @cache
-def _sources() -> Mapping[Path, str]:
-    return {path: path.read_text(encoding="utf-8") for path in sorted(_pipelines().rglob("*.py"))}
+def _places() -> Mapping[str, tuple[Path, ...]]:
+    """Give the files that each class is defined in."""
+    places: dict[str, tuple[Path, ...]] = {}
+    for path in sorted(_pipelines().rglob("*.py")):
+        for name in re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            places[name] = (*places.get(name, ()), path)
+    return places
+
+
+@lru_cache(maxsize=32)
+def _module(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _find_class(name: str, near: Path | None = None) -> _Class | None:
     """Find a class by its name, best in a folder where its user is."""
-    head = re.compile(rf"^class {name}\b", re.MULTILINE)
-    paths = [path for path, text in _sources().items() if name in text and head.search(text)]
-    paths.sort(key=lambda path: near is None or path.parent != near.parent)
-    for path in paths:
-        module = ast.parse(_sources()[path])
-        for node in module.body:
+    for path in sorted(_places().get(name, ()), key=lambda path: near is None or path.parent != near.parent):
+        for node in _module(path).body:
             if isinstance(node, ast.ClassDef) and node.name == name:
-                return _Class(node, module, path)
+                return _Class(node, _module(path), path)
     return None
 
 
@@ -285,5 +291,4 @@ def _plain_text(text: str) -> str:
 @cache
 def pipeline_names() -> tuple[str, ...]:
     """Name all pipelines of diffusers."""
-    found = (match for text in _sources().values() for match in re.findall(r"^class (\w+Pipeline)\b", text, re.M))
-    return tuple(sorted(set(found) - {"DiffusionPipeline"}))
+    return tuple(sorted(name for name in _places() if name.endswith("Pipeline") and name != "DiffusionPipeline"))
