@@ -1,1 +1,1 @@
-"""Train the small files that go with the embedded model: a ControlNet, a learned word, an enlarger."""
+"""Train the small files that go with the embedded model: a ControlNet and a learned word."""
