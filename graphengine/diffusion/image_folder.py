@@ -20,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 
+from graphengine.diffusion.known_hashes import KnownHashes
 from graphengine.diffusion.metadata_tables import TABLE_NAMES, read_table
 from graphengine.diffusion.picture_dataset import PictureDataset, Settings
 from graphengine.diffusion.picture_looks import PICTURE_ENDINGS, PictureLook, UnreadablePicture, look_at
@@ -69,6 +70,7 @@ def image_folder(
     alpha_masks: bool = False,
     unreadable: Unreadable = "error",
     watch: Watch = iter,
+    known: KnownHashes | None = None,
 ) -> tuple[FilePictures, list[str]]:
     """Find the pictures of a folder and its sub-folders, in the order of their names.
 
@@ -78,6 +80,7 @@ def image_folder(
         alpha_masks: Whether what is transparent doesn't count in the loss.
         unreadable: What damaged files do.
         watch: Goes through the files; may report how far it is.
+        known: Hashes of files from earlier runs.
 
     Returns:
         The pictures, and what the user should know about them.
@@ -102,6 +105,7 @@ def image_folder(
         repeats=counts,
         masks=None if masks is None else _masks(masks, found.names),
         alpha_masks=alpha_masks,
+        known=known,
     )
     return source, [*found.notices(), *missing]
 
@@ -113,6 +117,7 @@ def image_table(
     caption_column: str = "",
     unreadable: Unreadable = "error",
     watch: Watch = iter,
+    known: KnownHashes | None = None,
 ) -> tuple[FilePictures, list[str]]:
     """Find the pictures that a table lists, in its order; their places count from the table's folder.
 
@@ -121,6 +126,7 @@ def image_table(
         caption_column: As for ``read_table``.
         unreadable: As for ``image_folder``.
         watch: As for ``image_folder``.
+        known: As for ``image_folder``.
 
     Raises:
         InputError: if the table can't be read, or naming all the files that are missing or can't be read.
@@ -137,7 +143,7 @@ def image_table(
         )
     found = _look(file.parent, list(captions), unreadable, watch)
     told = [captions[name] for name in found.names]
-    return FilePictures(found.paths, found.names, _sizes(found), captions=told), [
+    return FilePictures(found.paths, found.names, _sizes(found), captions=told, known=known), [
         *found.notices(),
         *_empty(found, told),
     ]

@@ -20,6 +20,7 @@ from PIL import ExifTags, ImageOps
 from PIL import Image as Picture
 
 from graphengine.diffusion import images
+from graphengine.diffusion.known_hashes import KnownHashes
 from graphengine.diffusion.picture_looks import UNREADABLE
 from graphengine.errors import InputError
 from graphengine.types import Image, Mask
@@ -99,6 +100,7 @@ class FilePictures:
         repeats: How often each comes in an epoch; once if None.
         masks: A file for each picture that has a mask, white where it counts; None for none at all.
         alpha_masks: Whether what is transparent doesn't count.
+        known: Hashes from earlier runs.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class FilePictures:
         repeats: Sequence[int] | None = None,
         masks: Sequence[str | None] | None = None,
         alpha_masks: bool = False,
+        known: KnownHashes | None = None,
     ) -> None:
         self.names = names
         self.sizes = sizes
@@ -120,6 +123,7 @@ class FilePictures:
         self._paths = paths
         self._masks = masks
         self._alpha_masks = alpha_masks
+        self._known = known or KnownHashes()
         self._hashes: dict[int, str] = {}
 
     def content_hash(self, index: int) -> str:
@@ -144,8 +148,7 @@ class FilePictures:
             if path is None:
                 continue
             try:
-                with open(path, "rb") as file:
-                    digest.update(hashlib.file_digest(file, "blake2b").digest())
+                digest.update(self._known.of(Path(path)).encode())
             except OSError as error:
                 raise InputError("folder", f"{self.names[index]} can't be read: {error}.", "Bring it back.") from error
         return digest.hexdigest()

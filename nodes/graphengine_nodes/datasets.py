@@ -14,6 +14,7 @@ from graphengine_nodes.inputs import RareShare, Seed, Share
 
 Fit = Literal["cover", "contain", "pad", "stretch"]
 Unreadable = Literal["error", "skip"]
+_HASHES = "hashes.sqlite"
 Number = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -110,9 +111,16 @@ def image_folder(
         unreadable: Damaged files stop everything, all of them named (error), or are left out with a notice (skip).
     """
     from graphengine.diffusion import image_folder as folders
+    from graphengine.diffusion.known_hashes import KnownHashes
 
     source, notices = folders.image_folder(
-        folder, repeats=repeats, masks=masks, alpha_masks=alpha_masks, unreadable=unreadable, watch=ctx.progress
+        folder,
+        repeats=repeats,
+        masks=masks,
+        alpha_masks=alpha_masks,
+        unreadable=unreadable,
+        watch=ctx.progress,
+        known=KnownHashes(ctx.state_folder("datasets") / _HASHES),
     )
     for notice in notices:
         ctx.warn(notice)
@@ -140,9 +148,15 @@ def image_table(
         unreadable: As for ImageFolder.
     """
     from graphengine.diffusion import image_folder as folders
+    from graphengine.diffusion.known_hashes import KnownHashes
 
     source, notices = folders.image_table(
-        file, file_column=file_column, caption_column=caption_column, unreadable=unreadable, watch=ctx.progress
+        file,
+        file_column=file_column,
+        caption_column=caption_column,
+        unreadable=unreadable,
+        watch=ctx.progress,
+        known=KnownHashes(ctx.state_folder("datasets") / _HASHES),
     )
     for notice in notices:
         ctx.warn(notice)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from PIL import Image as Picture
 
 from graphengine.diffusion.image_folder import image_folder, image_table, of_one_size
+from graphengine.diffusion.known_hashes import KnownHashes
 from graphengine.errors import InputError
 from tests.diffusion.picture_files import flat, folder_dataset, halves, picture, save
 
@@ -265,3 +268,24 @@ def test_one_grey_picture_is_a_dataset(tmp_path: Path) -> None:
 def test_deep_grey_keeps_its_brightness(tmp_path: Path) -> None:
     Picture.fromarray(np.full((4, 4), 40000, dtype=np.uint16)).save(tmp_path / "a.png")
     assert picture(folder_dataset(tmp_path, size=4))[0, 0, 0].item() == pytest.approx(40000 / 65535 * 2 - 1, abs=0.01)
+
+
+def test_unchanged_files_are_read_once_and_changed_ones_again(tmp_path: Path) -> None:
+    known = tmp_path / "state" / "hashes.sqlite"
+    pictures = tmp_path / "pictures"
+    save(pictures / "a.png", halves(4, 4))
+
+    def digest() -> str:
+        return of_one_size(image_folder(pictures, known=KnownHashes(known))[0], 4).digest
+
+    first = digest()
+    assert first == folder_dataset(pictures, size=4).digest
+    with closing(sqlite3.connect(known, isolation_level=None)) as database:
+        database.execute("UPDATE files SET hash = 'remembered'")
+    assert digest() != first  # the file itself was not read
+
+    save(pictures / "a.png", halves(6, 4))
+    changed = digest()
+    assert changed == folder_dataset(pictures, size=4).digest
+    known.write_bytes(b"no database")
+    assert digest() == changed
