@@ -7,7 +7,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ class CountedPath(type(Path())):  # type: ignore[misc]  # the class for this sys
 
     read_bytes_count = 0
 
-    def open(self, *given: Any, **named: Any) -> IO[Any]:  # Any: as the base class has them
+    def open(self, *given: Any, **named: Any) -> Any:  # Any: as the base class has them, and a file
         file: Any = super().open(*given, **named)  # Any: its method is replaced
         read = file.read
 
