@@ -20,6 +20,7 @@ from graphengine.diffusion.options import Crop
 from graphengine.diffusion.original_names import vision_places
 from graphengine.diffusion.pretrained import Opener
 from graphengine.diffusion.resampling import resize
+from graphengine.diffusion.sharing import Share, unshared
 from graphengine.diffusion.weights_files import WeightsFile
 from graphengine.errors import ModelFileError
 from graphengine.types import ClipVision, ClipVisionOutput, Image
@@ -29,13 +30,16 @@ _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
-def read(path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> ClipVision:
+def read(
+    path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu", share: Share = unshared
+) -> ClipVision:
     """Open an image encoder, frozen and in eval mode, on the CPU.
 
     Args:
         path: A transformers folder, or a safetensors file in transformers' or OpenCLIP's names.
         precision: What the weights become.
         device: Where it will be used, which ``auto`` goes by; it isn't moved there.
+        share: Whether and how a network that is opened again is the same one.
 
     Raises:
         ModelFileError: if it is missing, damaged, or of an unknown kind.
@@ -47,9 +51,9 @@ def read(path: Path, *, precision: Precision = "auto", device: torch.device | st
                 f"{path / 'config.json'}: an image encoder of the kind {kind!r} can't be used\n"
                 f"  Choose a folder of the kind {_KIND!r}, such as an IP-Adapter's 'image_encoder'."
             )
-        opened = Opener(precision, device).transformers(CLIPVisionModelWithProjection, path, None)
+        opened = Opener(precision, device, share).transformers(CLIPVisionModelWithProjection, path, None)
         return ClipVision(opened, source=path.name)
-    file = WeightsFile(path, precision=precision, device=device)
+    file = WeightsFile(path, precision=precision, device=device, share=share)
     layout = vision_layout(path, file.header)
     network: Any = file.network(  # Any: transformers' networks are untyped
         lambda: CLIPVisionModelWithProjection(CLIPVisionConfig(**layout.config)),
@@ -57,7 +61,8 @@ def read(path: Path, *, precision: Precision = "auto", device: torch.device | st
         family=None,
     )
     embeddings = network.vision_model.embeddings
-    embeddings.position_ids = torch.arange(embeddings.num_positions).expand((1, -1))  # which no file holds
+    if embeddings.position_ids.is_meta:  # no file holds it, and a shared network has it already
+        embeddings.position_ids = torch.arange(embeddings.num_positions).expand((1, -1))
     return ClipVision(network, source=path.name)
 
 

@@ -29,6 +29,7 @@ from graphengine.diffusion.model_files import (
     read_json,
 )
 from graphengine.diffusion.precision import weights_dtype
+from graphengine.diffusion.sharing import Share, network_key, unshared
 from graphengine.diffusion.weights_files import read_tensors
 from graphengine.errors import ModelFileError
 from graphengine.types import ControlNet
@@ -52,13 +53,16 @@ _OTHER_KINDS = {
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def read(path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> ControlNet:
+def read(
+    path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu", share: Share = unshared
+) -> ControlNet:
     """Open a ControlNet or T2I-Adapter, frozen and in eval mode, on the CPU.
 
     Args:
         path: A diffusers folder, or a safetensors file.
         precision: What the weights become.
         device: Where it will be used, which ``auto`` goes by; it isn't moved there.
+        share: Whether and how a network that is opened again is the same one.
 
     Raises:
         ModelFileError: if it is missing, damaged, or of an unknown kind.
@@ -73,7 +77,8 @@ def read(path: Path, *, precision: Precision = "auto", device: torch.device | st
         kind, config = _recognised(path, {name: tuple(tensor.shape) for name, tensor in weights.items()})
     stored = Counter(tensor.dtype for tensor in weights.values()).most_common(1)[0][0]
     dtype = weights_dtype(precision, device, FAMILY_BY_CONTEXT_WIDTH.get(config.get("cross_attention_dim")), stored)
-    return ControlNet(_built(path, kind, config, weights, dtype), source=path.name)
+    network = share(network_key(path, dtype, kind), lambda: _built(path, kind, config, weights, dtype))
+    return ControlNet(network, source=path.name)
 
 
 def _of_folder(folder: Path) -> tuple[str, dict[str, Any], list[Path]]:  # Any: a JSON object's values

@@ -13,18 +13,22 @@ from graphengine.config import Precision
 from graphengine.diffusion.families import FAMILY_BY_CONTEXT_WIDTH
 from graphengine.diffusion.image_prompt_layouts import LAYERS, PROJECTION, ip_adapter_layout
 from graphengine.diffusion.precision import STORED, weights_dtype
+from graphengine.diffusion.sharing import Share, network_key, unshared
 from graphengine.diffusion.step_random import seeded_globally
 from graphengine.diffusion.weights_files import WeightsFile, read_tensors
 from graphengine.errors import ModelFileError
 from graphengine.types import IPAdapter
 
 
-def read(path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu") -> IPAdapter:
+def read(
+    path: Path, *, precision: Precision = "auto", device: torch.device | str = "cpu", share: Share = unshared
+) -> IPAdapter:
     """Open an IP-Adapter, frozen and in eval mode, on the CPU.
 
     Args:
         precision: What the weights become.
         device: Where it will be used, which ``auto`` goes by; it isn't moved there.
+        share: Whether and how a network that is opened again is the same one.
 
     Raises:
         ModelFileError: if it is missing, damaged, or of a kind that can't be used.
@@ -33,13 +37,18 @@ def read(path: Path, *, precision: Precision = "auto", device: torch.device | st
     layout = ip_adapter_layout(path, file.header)
     stored = STORED.get(file.header[f"{LAYERS}1.to_k_ip.weight"].dtype, torch.float32)
     dtype = weights_dtype(precision, device, FAMILY_BY_CONTEXT_WIDTH.get(layout.context_width), stored)
+    network = share(network_key(path, dtype, "IPAdapter"), lambda: _built(path, layout.layers, dtype))
+    return IPAdapter(network, layout.reads, source=path.name)
+
+
+def _built(path: Path, count: int, dtype: torch.dtype) -> nn.ModuleDict:
     tensors = read_tensors(path)
     layers = nn.ModuleList(
         nn.ModuleDict({kind: _linear(tensors[f"{LAYERS}{2 * position + 1}.{kind}.weight"], dtype) for kind in _KINDS})
-        for position in range(layout.layers)
+        for position in range(count)
     )
     network = nn.ModuleDict({"image_proj": _projection(path, tensors).to(dtype), "layers": layers})
-    return IPAdapter(network.eval().requires_grad_(False), layout.reads, source=path.name)
+    return network.eval().requires_grad_(False)
 
 
 _KINDS = ("to_k_ip", "to_v_ip")

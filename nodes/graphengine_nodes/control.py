@@ -59,7 +59,7 @@ def load_control_net(
     from graphengine.diffusion import control_files
 
     wanted = ctx.settings.precision if precision == "auto" else precision
-    return control_files.read(control_net_name, precision=wanted, device=ctx.device)
+    return control_files.read(control_net_name, precision=wanted, device=ctx.device, share=ctx.shared)
 
 
 @node("SetUnionControlNetType", category="conditioning", outputs="control_net")

@@ -39,7 +39,7 @@ def load_ip_adapter(
     from graphengine.diffusion import ip_adapter_files
 
     wanted = ctx.settings.precision if precision == "auto" else precision
-    return ip_adapter_files.read(ipadapter_name, precision=wanted, device=ctx.device)
+    return ip_adapter_files.read(ipadapter_name, precision=wanted, device=ctx.device, share=ctx.shared)
 
 
 @node(
@@ -62,7 +62,7 @@ def load_clip_vision(
     from graphengine.diffusion import clip_vision
 
     wanted = ctx.settings.precision if precision == "auto" else precision
-    return clip_vision.read(clip_name, precision=wanted, device=ctx.device)
+    return clip_vision.read(clip_name, precision=wanted, device=ctx.device, share=ctx.shared)
 
 
 @node(

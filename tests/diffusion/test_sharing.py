@@ -9,14 +9,17 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from graphengine.config import Settings
 from graphengine.core.registry import Registry
-from graphengine.diffusion import checkpoints
+from graphengine.diffusion import checkpoints, clip_vision, control_files, ip_adapter_files
 from graphengine.engine import Engine
 from graphengine_nodes import pack
 from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model, tiny_vae
+from tests.diffusion.tiny_control import controlnet, steered_model
+from tests.diffusion.tiny_image_prompt import image_encoder, ip_adapter
 from tests.drawn import drawn
 
 T = TypeVar("T")
@@ -72,6 +75,23 @@ def test_a_file_that_was_written_again_is_opened_again(path: Path) -> None:
     for file in [path] if path.is_file() else path.rglob("*.safetensors"):
         os.utime(file, ns=(1, file.stat().st_mtime_ns + 1_000_000))
     assert not any(one is two for one, two in zip(first, networks(path, share, "file"), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("read", "tensors"),
+    [
+        (control_files.read, lambda: controlnet().state_dict()),
+        (ip_adapter_files.read, lambda: ip_adapter(steered_model().network)),
+        (clip_vision.read, lambda: image_encoder().state_dict()),
+    ],
+    ids=["ControlNet", "IP-Adapter", "image encoder"],
+)
+def test_what_stands_beside_a_checkpoint_is_shared_too(tmp_path: Path, read: Any, tensors: Callable[[], Any]) -> None:
+    path, share = tmp_path / "a.safetensors", Shared()
+    save_file(tensors(), path)
+    first, again, other = (read(path, precision=each, share=share).network for each in ("file", "float32", "bfloat16"))
+    assert first is again
+    assert first is not other
 
 
 def test_autoencoders_that_scale_otherwise_are_others(tmp_path: Path) -> None:
