@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +28,8 @@ from graphengine.training_types import Lora
 LoraLayout = Literal["kohya", "diffusers"]
 
 _KOHYA_PARTS = {"denoiser": "lora_unet", "text_encoder": "lora_te"}
-_DIFFUSERS_PARTS = {"denoiser": "unet", "text_encoder": "text_encoder"}
+_KOHYA_XL_PARTS = {"denoiser": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
+_DIFFUSERS_PARTS = {"denoiser": "unet", "text_encoder": "text_encoder", "text_encoder_2": "text_encoder_2"}
 _KOHYA_ROLES = {"down": "lora_down.weight", "up": "lora_up.weight"}
 _DIFFUSERS_ROLES = {
     "down": "lora_A.weight",
@@ -82,7 +84,8 @@ def write_lora(path: Path, lora: Lora, *, layout: LoraLayout, dtype: torch.dtype
 
 def _in_layout(lora: Lora, layout: LoraLayout) -> tuple[dict[str, Tensor], dict[str, str]]:
     if layout == "kohya":
-        return _named(lora, _kohya_name), {}
+        parts = _KOHYA_XL_PARTS if "text_encoder_2" in lora.layers else _KOHYA_PARTS
+        return _named(lora, partial(_kohya_name, parts)), {}
     if lora.recipe.method in ("loha", "lokr"):
         raise InputError(
             "layout", f"diffusers has no names for a {lora.recipe.method}.", "Choose kohya, whose names LyCORIS uses."
@@ -106,9 +109,9 @@ def _full_name(part: str, layer: str) -> str:
     return layer if part == "denoiser" else f"text_model.{layer.removeprefix('text_model.')}"
 
 
-def _kohya_name(part: str, layer: str, role: str) -> str:
+def _kohya_name(parts: Mapping[str, str], part: str, layer: str, role: str) -> str:
     role = "dora_scale" if role == "lora_magnitude_vector" else _KOHYA_ROLES.get(role, role)
-    return f"{_KOHYA_PARTS[part]}_{layer.replace('.', '_')}.{role}"
+    return f"{parts[part]}_{layer.replace('.', '_')}.{role}"
 
 
 def _diffusers_name(part: str, layer: str, role: str) -> str | None:

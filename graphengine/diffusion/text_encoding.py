@@ -26,7 +26,7 @@ from graphengine.diffusion.prompt_tokens import Chunk, is_clip
 from graphengine.errors import InputError
 from graphengine.types import Clip, TextEncoder
 
-__all__ = ["set_last_layer", "states_of", "weighted"]
+__all__ = ["layer_states", "set_last_layer", "states_of", "weighted"]
 
 
 def states_of(
@@ -43,7 +43,7 @@ def states_of(
     asked = {} if reads_last else {"output_hidden_states": True}
     with torch.no_grad(), _learned(network, ids, chunks):
         output = network(ids, attention_mask=None, **asked)
-        states = output.last_hidden_state if reads_last else _layer(encoder, output.hidden_states)
+        states = output.last_hidden_state if reads_last else layer_states(encoder, network, output.hidden_states)
     return states.to("cpu", torch.float32), _pooled(encoder, output)
 
 
@@ -82,14 +82,15 @@ def set_last_layer(clip: Clip, layer: int) -> Clip:
     return replace(clip, encoders=tuple(changed))
 
 
-def _layer(encoder: TextEncoder, hidden_states: Sequence[Tensor]) -> Tensor:
-    """Give the states after a layer; the first of ``hidden_states`` are those before all layers."""
+def layer_states(encoder: TextEncoder, network: nn.Module, hidden_states: Sequence[Tensor]) -> Tensor:
+    """Give the states after the layer that is read, of the encoder's network or a copy of it.
+
+    Args:
+        hidden_states: The first are those before all layers.
+    """
     states = hidden_states[encoder.hidden_layer]
-    return _final_norm(encoder.network)(states) if encoder.final_norm else states
-
-
-def _final_norm(network: nn.Module) -> Any:  # Any: a module's call is untyped
-    return getattr(network, "text_model", network).final_layer_norm
+    final_norm: Any = getattr(network, "text_model", network).final_layer_norm  # Any: a module's call is untyped
+    return final_norm(states) if encoder.final_norm else states
 
 
 def _pooled(encoder: TextEncoder, output: Any) -> Tensor | None:  # Any: as above

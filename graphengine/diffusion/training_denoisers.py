@@ -19,6 +19,13 @@ from graphengine.diffusion.objectives import distances, mix_with_noise
 from graphengine.diffusion.prompt_tokens import only_encoder, token_limit
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_adapters import Adapters, as_file
+from graphengine.diffusion.training_captions import (
+    added_conditions,
+    check_fits,
+    read_captions,
+    reads_sizes,
+    with_encoders,
+)
 from graphengine.diffusion.training_levels import NoiseLevels, loss_weights
 from graphengine.diffusion.training_noise import draw_noise, draw_timesteps, perturbed
 from graphengine.diffusion.training_tasks import (
@@ -86,11 +93,13 @@ class DenoisingTask:
         self._levels = NoiseLevels(model.scheduler_config, device)
         self._weights = loss_weights(self._levels, model.prediction, recipe)
         self._sample_field: ExampleField = _sample_field(model, dataset, vae)
-        has_states = "embeddings" in dataset.fields and not recipe.train_text_encoder
+        self._reads_sizes = self._clip is not None and reads_sizes(model)
+        has_states = "embeddings" in dataset.fields and not recipe.train_text_encoder and not self._reads_sizes
         text: ExampleField = "embeddings" if has_states else "captions"
         wanted: list[ExampleField] = [self._sample_field, text] if self._clip else [self._sample_field]
         chosen = choose_fields(dataset, wanted, "Training this model")
-        self.fields: Sequence[ExampleField] = [*chosen, *(each for each in _COUNTING if each in dataset.fields)]
+        besides: tuple[ExampleField, ...] = (*_COUNTING, "sizes") if self._reads_sizes else _COUNTING
+        self.fields: Sequence[ExampleField] = [*chosen, *(each for each in besides if each in dataset.fields)]
         self.frozen: dict[str, torch.nn.Module] = {}
         self.facts: dict[str, str | float] = {"prediction": model.prediction, "noise levels": self._levels.digest}
         self._autoencoder = frozen_on(vae.autoencoder, device) if self._encodes_pictures and vae else None
@@ -99,21 +108,31 @@ class DenoisingTask:
         self._adapters: Adapters | None = None
         self.trained = self._copies(device)
         self._network = self.trained["network"]
-        self._text_encoder = self.trained.get("text_encoder")
-        if self._clip and self._text_encoder is None:
-            self.frozen["text_encoder"] = self._text_encoder = frozen_on(self._clip.encoders[0].network, device)
+        for part, network in self._text_networks().items():
+            if part not in self.trained:
+                self.frozen[part] = frozen_on(network, device)
 
     def _copies(self, device: torch.device) -> dict[str, torch.nn.Module]:
         """Copy what is to be trained, with adapters if only those are."""
         originals: dict[Part, torch.nn.Module] = {"denoiser": self._model.network}
         if self._clip and self._recipe.train_text_encoder:
-            originals["text_encoder"] = self._clip.encoders[0].network
+            originals |= self._text_networks()
         if self._recipe.lora:
             self._adapters = Adapters(self._recipe.lora, originals, device)
             copies = self._adapters.networks
         else:
             copies = {part: trainable_copy(network, device) for part, network in originals.items()}
-        return {_NAMES[part]: network for part, network in copies.items()}
+        return {"network" if part == "denoiser" else part: network for part, network in copies.items()}
+
+    def _text_networks(self) -> dict[Part, torch.nn.Module]:
+        encoders = self._clip.encoders if self._clip else ()
+        return {part: encoder.network for part, encoder in zip(_TEXT_PARTS, encoders, strict=False)}
+
+    @property
+    def _text_encoders(self) -> list[torch.nn.Module]:
+        """The networks that read captions, trained or not, in the clip's order."""
+        networks = {**self.frozen, **self.trained}
+        return [networks[part] for part in self._text_networks()]
 
     def losses(self, examples: Examples, random: StepRandom) -> dict[str, Tensor]:
         samples = self._samples(examples, random)  # [B, C, h, w]
@@ -133,8 +152,10 @@ class DenoisingTask:
         if self._adapters:
             return _adapted(self._model, self._clip, replace(self._adapters.result(), training=self._base_facts))
         model = replace(self._model, network=finished(self._network, copied=copied), source="TrainLoop")
-        if self._clip and "text_encoder" in self.trained:
-            return Finished(model, with_network(self._clip, finished(self.trained["text_encoder"], copied=copied)))
+        parts = [part for part in self._text_networks() if part in self.trained]
+        if self._clip and parts:
+            networks = {number: finished(self.trained[part], copied=copied) for number, part in enumerate(parts)}
+            return Finished(model, with_encoders(self._clip, networks))
         return Finished(model)
 
     @cached_property
@@ -160,19 +181,23 @@ class DenoisingTask:
         return (latents - shift) * scale
 
     def _predict(self, noised: Tensor, told: Tensor, examples: Examples, random: StepRandom) -> Tensor:
-        if self._clip is None or self._text_encoder is None:
+        if self._clip is None:
             predicted: Tensor = self._network(noised, told).sample
             return predicted
         dropped = (random.uniform(len(noised)) < self._recipe.caption_dropout).tolist()
         if examples.embeddings is not None:
-            return self._ask(noised, told, self._with_dropped(examples.embeddings, dropped))
+            return self._ask(noised, told, self._with_dropped(examples.embeddings, dropped), {})
         captions = ["" if drop else caption for caption, drop in zip(examples.captions or (), dropped, strict=True)]
         with torch.set_grad_enabled("text_encoder" in self.trained):
-            embedding, _pooled, _real = encode_captions(self._clip, self._text_encoder, captions, noised.device)
-        return self._ask(noised, told, embedding)
+            states, pooled = read_captions(self._clip, self._text_encoders, captions, noised.device)
+        if not self._reads_sizes:
+            return self._ask(noised, told, states, {})
+        height, width = (side * self._model.latent_factor for side in noised.shape[2:])
+        added = added_conditions(pooled, examples.sizes, (height, width))
+        return self._ask(noised, told, states, {"added_cond_kwargs": added})
 
-    def _ask(self, noised: Tensor, told: Tensor, embedding: Tensor) -> Tensor:
-        predicted: Tensor = self._network(noised, told, encoder_hidden_states=embedding).sample
+    def _ask(self, noised: Tensor, told: Tensor, states: Tensor, besides: Mapping[str, object]) -> Tensor:
+        predicted: Tensor = self._network(noised, told, encoder_hidden_states=states, **besides).sample
         return predicted
 
     def _with_dropped(self, states: Tensor, dropped: Sequence[bool]) -> Tensor:
@@ -182,25 +207,21 @@ class DenoisingTask:
     @cached_property
     def _empty_states(self) -> Tensor:
         """The frozen encoder's states of the empty caption, ``[1, T, D]``."""
-        encoder = self.frozen["text_encoder"]
+        encoders = self._text_encoders
         with torch.no_grad():
-            empty, _pooled, _real = encode_captions(
-                cast(Clip, self._clip), encoder, [""], next(encoder.parameters()).device
-            )
-        return empty
+            return read_captions(cast(Clip, self._clip), encoders, [""], next(encoders[0].parameters()).device)[0]
 
 
 _COUNTING: tuple[ExampleField, ...] = ("mask", "weights")
 """What a dataset may give besides: how much places and examples count."""
 
-_NAMES: dict[Part, str] = {"denoiser": "network", "text_encoder": "text_encoder"}
-"""What a part is called in saved states."""
+_TEXT_PARTS: tuple[Part, ...] = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
 
 def _adapted(model: Model, clip: Clip | None, lora: Lora) -> Finished:
     """Give what was given with trained adapters in it; its own weights are shared."""
     file = as_file(lora)
-    if clip is None or "text_encoder" not in lora.layers:
+    if clip is None or lora.layers.keys() <= {"denoiser"}:
         adapted, _notices = with_model_lora(model, file, strength=1, source="TrainLoop")
         return Finished(adapted, lora=lora)
     adapted, adapted_clip, _notices = with_lora(
@@ -256,16 +277,5 @@ def _check_clip(model: Model, clip: Clip | None, recipe: Recipe) -> Clip | None:
         return None
     if clip is None:
         raise InputError("clip", "it is missing: the model reads captions.", "Link a text encoder.")
-    added = config_of(model.network).addition_embed_type
-    if added not in (None, "text"):
-        raise InputError(
-            "model",
-            f"it needs more than captions: {added}.",
-            "Models of this kind, such as SDXL, can't be trained yet.",
-        )
-    reads, gives = config_of(model.network).cross_attention_dim, config_of(only_encoder(clip).network).hidden_size
-    if reads != gives:
-        raise InputError(
-            "clip", f"its text states are {gives} wide; the model reads {reads}.", "Link the text encoder made for it."
-        )
+    check_fits(model, clip)
     return clip

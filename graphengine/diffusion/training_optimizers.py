@@ -58,10 +58,10 @@ def make_optimizer(modules: Mapping[str, nn.Module], recipe: Recipe) -> Optimize
     Raises:
         InputError: if its package isn't installed, or its settings don't fit it.
     """
-    rates = {"text_encoder": recipe.text_encoder_rate} if recipe.text_encoder_rate > 0 else {}
     groups: dict[float, list[nn.Parameter]] = {}
     for name, module in modules.items():
-        parameters = groups.setdefault(rates.get(name, recipe.learning_rate), [])
+        is_text = name.startswith("text_encoder") and recipe.text_encoder_rate > 0
+        parameters = groups.setdefault(recipe.text_encoder_rate if is_text else recipe.learning_rate, [])
         parameters += [each for each in module.parameters() if each.requires_grad]
     options = recipe.optimizer_options or OptimizerRecipe()
     given = [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]
