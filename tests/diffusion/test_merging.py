@@ -83,8 +83,9 @@ def test_what_a_model_learned_is_given_to_another() -> None:
         assert torch.allclose(weight, a[name] + 0.5 * (new[name] - old[name]), atol=1e-6)
     assert same(merging.add_model_difference(base, tuned, tuned, 1).network, base.network)
     in_two_steps = merging.add_models(base, merging.subtract_models(tuned, original, 0.5))
+    expected = weights(gained.network)
     for name, weight in weights(in_two_steps.network).items():
-        assert torch.allclose(weight, weights(gained.network)[name], atol=1e-6)
+        assert torch.allclose(weight, expected[name], atol=1e-6)
 
 
 def test_an_inpainting_model_learns_what_a_plain_one_did() -> None:
@@ -104,9 +105,10 @@ def test_half_precision_is_rounded_once_and_kept() -> None:
     first, second = tiny_model(), other_model()
     first.network.half()
     mixed = merging.blend_models(first, second, 0.3)
+    a, b = weights(first.network), weights(second.network)
     for name, weight in weights(mixed.network).items():
         assert weight.dtype == torch.float16
-        exact = torch.lerp(weights(second.network)[name], weights(first.network)[name].float(), 0.3)
+        exact = torch.lerp(b[name], a[name].float(), 0.3)
         assert torch.equal(weight, exact.half()), name
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, get_args
 
 import diffusers
@@ -51,6 +52,12 @@ def model_for(prediction: Prediction = "epsilon", *, network: nn.Module | None =
     return Model(network, prediction, config)
 
 
+@lru_cache
+def usual_model() -> Model:
+    """Make the model that runs share which ask for no other."""
+    return model_for()
+
+
 def prompts() -> dict[str, Conditioning]:
     generator = torch.Generator().manual_seed(1)
     return {name: Conditioning.of(torch.randn(1, 5, 16, generator=generator)) for name in ("positive", "negative")}
@@ -74,7 +81,7 @@ def left_half(latent: Latent, *, soft: bool = False) -> Latent:
 def run(latent: Latent, sampler_name: str, *, model: Model | None = None, **options: Any) -> Tensor:
     # Any: each test varies other inputs
     given = {"seed": SEED, "steps": 6, "cfg": 2.5, "scheduler": "karras", **prompts(), **options}
-    result = sample(model or model_for(), latent, sampler_name=sampler_name, **given)  # type: ignore[arg-type]  # any name
+    result = sample(model or usual_model(), latent, sampler_name=sampler_name, **given)  # type: ignore[arg-type]  # any name
     assert result.samples.shape == latent.samples.shape
     assert result.samples.dtype == torch.float32
     return result.samples
