@@ -90,6 +90,7 @@ def _as_stored(places: Places, header: Header) -> Places:
 
 
 def _recreate_positions(network: Any) -> None:  # Any: a transformers model, with and without a projection
-    """Make the one buffer that no file holds."""
+    """Make the one buffer that no file holds; a network that is shared has it, wherever it is by now."""
     embeddings = getattr(network, "text_model", network).embeddings
-    embeddings.position_ids = torch.arange(embeddings.position_embedding.num_embeddings).expand((1, -1))
+    if embeddings.position_ids.is_meta:
+        embeddings.position_ids = torch.arange(embeddings.position_embedding.num_embeddings).expand((1, -1))

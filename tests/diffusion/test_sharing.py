@@ -77,6 +77,13 @@ def test_a_file_that_was_written_again_is_opened_again(path: Path) -> None:
     assert not any(one is two for one, two in zip(first, networks(path, share, "file"), strict=True))
 
 
+def test_opening_again_puts_nothing_new_into_a_shared_network(path: Path) -> None:
+    """It may be on another device by then."""
+    share = Shared()
+    first, again = ([id(each) for network in networks(path, share, "file") for each in network.buffers()] for _ in "ab")
+    assert first == again
+
+
 @pytest.mark.parametrize(
     ("read", "tensors"),
     [
