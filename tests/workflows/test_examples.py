@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -55,6 +56,21 @@ def test_example_says_what_it_is_for(path: Path) -> None:
     assert meta["name"]
     assert meta["description"]
     assert path.name in readme
+
+
+@pytest.mark.parametrize(
+    "path", [*WORKFLOWS, *sorted(WORKFLOWS[0].parent.glob("*/*.json"))], ids=lambda path: path.stem
+)
+def test_each_node_of_an_example_has_a_place_of_its_own(path: Path) -> None:
+    """The editor opens it tidily: columns are a node's width apart, and in one nothing begins where another does."""
+    document = json.loads(path.read_bytes())
+    for graph in (document, *document.get("subgraphs", {}).values()):
+        kept = graph.get("ui", {}).get("nodes", {})
+        places = {id_: kept.get(id_, {}).get("pos") for id_ in graph["nodes"]}
+        assert None not in places.values(), f"without a place: {[id_ for id_, at in places.items() if at is None]}"
+        for one, other in itertools.combinations(places, 2):
+            (x, y), (u, v) = places[one], places[other]
+            assert abs(x - u) >= 300 or abs(y - v) >= 100, f"{one} lies on {other}"
 
 
 def test_text_to_image_draws_its_prompt(tmp_path: Path) -> None:
