@@ -234,12 +234,17 @@ def test_pack_guide_code_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "skipped": ("versions.Blend", {"a": "@small.float", "b": 1}),
         "chosen": ("choosing.Prefer", {"first": True, "a": "@later.float", "b": "@skipped.float"}),
         "twice": ("growing.Twice", {"body": {"$subgraph": "add"}, "n": "@chosen.value"}),
+        "form": ("forms.Fill", {"form": "form.json", "name": "Ada"}),
     }
-    wanted = {"best": "best.image", "number": "twice.n", "skipped": "skipped.float"}
+    (tmp_path / "form.json").write_text('{"name": "How to call you."}')
+    wanted = {"best": "best.image", "number": "twice.n", "skipped": "skipped.float", "form": "form.text"}
     outputs = {name: {"from": at} for name, at in wanted.items()}
     document = drawn(workflow, outputs=outputs, subgraphs={"add": {"nodes": add, **sockets}})
-    engine = Engine(Registry([*packs, built_in]), Settings(data=tmp_path / "data", output=tmp_path / "output"))
+    engine = Engine(
+        Registry([*packs, built_in]), Settings(data=tmp_path / "data", output=tmp_path / "output", beside=(tmp_path,))
+    )
     given = engine.run(document).outputs
+    assert given["form"] == "name: Ada"
     assert given["best"].shape[2] == 16
     assert given["number"] == 14
     assert given["skipped"] == Blocked("0.1 is not above 0.5")

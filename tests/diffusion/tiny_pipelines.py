@@ -8,7 +8,7 @@ from typing import Any
 import diffusers
 import torch
 
-from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_vae
+from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model, tiny_vae
 
 
 def save_unconditional(folder: Path, kind: str) -> Path:
@@ -69,6 +69,24 @@ def save_video(folder: Path) -> Path:
             unet=unet,
             motion_adapter=adapter,
             scheduler=diffusers.DDIMScheduler(clip_sample=False, beta_schedule="linear"),
+        ),
+        folder,
+    )
+
+
+def save_image_to_image(folder: Path) -> Path:
+    """Save a ``StableDiffusionImg2ImgPipeline`` that works on 16 x 16 pixels."""
+    model, encoder = tiny_model(), tiny_clip().encoders[0]
+    return _saved(
+        diffusers.StableDiffusionImg2ImgPipeline(
+            vae=tiny_vae().autoencoder,
+            text_encoder=encoder.network,
+            tokenizer=encoder.tokenizer,
+            unet=model.network,
+            scheduler=diffusers.DDIMScheduler.from_config(model.scheduler_config),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
         ),
         folder,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import pytest
 import torch
+from PIL import Image as pillow
 
 from graphengine.config import Settings
 from graphengine.core.events import Event, NodeProgress
@@ -84,6 +86,30 @@ def test_video_is_the_pipelines_own(engine: Engine, models: Path) -> None:
     assert isinstance(video, Video)
     assert (video.frames.shape, video.fps) == ((1, 2, 16, 16, 3), 8.0)
     assert torch.equal(video.frames, torch.from_numpy(expected))
+
+
+@pytest.mark.slow
+def test_a_picture_is_changed_as_by_the_pipeline(engine: Engine, models: Path, tmp_path: Path) -> None:
+    folder = tiny_pipelines.save_image_to_image(models / "pipelines" / "change")
+    picture = pillow.effect_noise((16, 16), 80).convert("RGB")
+    (tmp_path / "data" / "input").mkdir(parents=True)
+    picture.save(tmp_path / "data" / "input" / "noise.png")
+    given: dict[str, Any] = {"prompt": "red", "num_inference_steps": 4, "strength": 0.8, "num_images_per_prompt": 2}
+    workflow = drawn(
+        {
+            "picture": ("LoadImage", {"image": "noise.png"}),
+            "run": ("DiffusersPipeline", {"pipeline": "change", "seed": 3, "image": "@picture.image", **given}),
+        },
+        outputs={"images": {"from": "run.images"}},
+    )
+    settings = replace(engine.settings, roots=(models, tmp_path / "data"))
+    images = Engine(Registry([pack]), settings).run(workflow).outputs["images"]
+    own = diffusers.StableDiffusionImg2ImgPipeline.from_pretrained(folder, local_files_only=True)
+    for part in (own.unet, own.vae, own.text_encoder):
+        part.requires_grad_(False)
+    generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
+    expected = own(**given, image=picture, generator=generators, output_type="np").images
+    assert torch.equal(images, torch.from_numpy(expected))
 
 
 def test_each_step_is_reported_and_stops_when_asked(engine: Engine) -> None:

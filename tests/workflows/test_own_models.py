@@ -16,6 +16,7 @@ from graphengine.engine import Engine
 from graphengine.library import Result
 from tests.diffusion.original_layouts import random_parts, write_original
 from tests.diffusion.test_upscale_models import basicsr, network
+from tests.diffusion.tiny_pipelines import save_video
 
 FOLDER = Path(__file__).parents[2] / "workflows" / "own_models"
 WORKFLOWS = sorted(FOLDER.glob("*.json"))
@@ -73,3 +74,11 @@ def test_a_model_with_nine_channels_repaints(engine: Engine, tmp_path: Path) -> 
     small = {f"{node}.{side}": 64 for node in ("large", "mask") for side in ("width", "height")}
     made = ran(engine, "inpaint_model", checkpoint=file.name, steps=2, **small)
     assert made.image.shape == (1, 64, 64, 3)
+
+
+@pytest.mark.slow
+def test_a_pipeline_makes_a_video_and_saves_it(engine: Engine, tmp_path: Path) -> None:
+    save_video(tmp_path / "tiny")
+    made = ran(engine, "pipeline_video", pipeline="tiny", prompt="red", num_frames=2, steps=2, seed=4)
+    assert made.video.frames.shape == (1, 2, 16, 16, 3)
+    assert [path.name.partition(".")[0] for path in (tmp_path / "output").iterdir()] == ["boat_00001"]
