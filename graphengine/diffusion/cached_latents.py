@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 from torch.nn import functional
 
-from graphengine.diffusion.augmentation import draw
+from graphengine.diffusion.augmentation import Augmentation, draw
 from graphengine.diffusion.dataset_numbers import finite_length, groups_of, varies
 from graphengine.diffusion.picture_dataset import PictureDataset
 from graphengine.diffusion.step_random import derive_seed
@@ -33,8 +34,11 @@ from graphengine.types import Vae
 
 __all__ = ["CachedLatents"]
 
-Watch = Callable[[Sequence[int]], Iterable[int]]
-"""Goes through numbers while telling how far it is."""
+Side = tuple[int, bool]
+"""A picture's number, and whether it is shown as in a mirror."""
+
+Watch = Callable[[Sequence[Side]], Iterable[Side]]
+"""Goes through pictures while telling how far it is."""
 
 
 class CachedLatents:
@@ -92,12 +96,12 @@ class CachedLatents:
         Raises:
             InputError: if the latents of all pictures together are larger than the store may be.
         """
-        numbers = self._variations()
-        keys = {self._key(number): number for number in numbers}
-        missing = [number for key, number in keys.items() if key not in self._store]
+        sides = self._sides()
+        keys = {self._key(side): side for side in sides}
+        missing = [side for key, side in keys.items() if key not in self._store]
         self._check_room(keys.values())
-        for number in watch(missing):
-            self._encoded(number)
+        for side in watch(missing):
+            self._encoded(side)
         self._store.keep_within_bounds(list(keys))
         return len(missing)
 
@@ -117,19 +121,38 @@ class CachedLatents:
 
     def _latent(self, number: int) -> Tensor:
         """Draw one latent ``[C, h, w]`` in the model's units."""
-        kept = self._store.load(self._key(number)) or self._encoded(number)
+        side = self._side(number)
+        kept = self._store.load(self._key(side)) or self._encoded(side)
         mean = kept["mean"].float()
         if "deviation" not in kept:
             return mean
         generator = torch.Generator().manual_seed(derive_seed(0, "latent", number))
         return mean + kept["deviation"].float() * torch.randn(mean.shape, generator=generator)
 
-    def _encoded(self, number: int) -> Mapping[str, Tensor]:
-        pictures = self._dataset.examples([self._number(number)], ["images"]).images
+    def _side(self, number: int) -> Side:
+        """Give which picture an example is, and whether it is shown as in a mirror."""
+        index = number % (self._dataset.length or 1)
+        if not isinstance(self._dataset, PictureDataset):
+            return index, False
+        return index, draw(self._dataset.settings.augmentation, number).is_flipped
+
+    def _sides(self) -> list[Side]:
+        """Give all that training may ask for."""
+        flip = self._dataset.settings.augmentation.flip if isinstance(self._dataset, PictureDataset) else 0.0
+        seen = [is_flipped for is_flipped, share in ((False, 1 - flip), (True, flip)) if share > 0]
+        return [(index, is_flipped) for index in range(self._dataset.length or 0) for is_flipped in seen]
+
+    def _encoded(self, side: Side) -> Mapping[str, Tensor]:
+        index, is_flipped = side
+        dataset = self._dataset
+        if isinstance(dataset, PictureDataset):
+            flip = Augmentation(flip=float(is_flipped))
+            dataset = dataset.changed(replace(dataset.settings, augmentation=flip))
+        pictures = dataset.examples([index], ["images"]).images
         if pictures is None:
             raise InputError("dataset", "it promised images but gave none.", "Correct the dataset's fields.")
         factor = latent_factor(self._vae)
-        if any(side % factor for side in pictures.shape[2:]):
+        if any(length % factor for length in pictures.shape[2:]):
             raise InputError(
                 "dataset",
                 f"a picture is {pictures.shape[3]} x {pictures.shape[2]}; the autoencoder takes multiples of {factor}.",
@@ -137,55 +160,33 @@ class CachedLatents:
             )
         with self._encoding:  # several threads read data
             kept = _encode(self._vae, pictures)
-        self._store.save(self._key(number), kept)
+        self._store.save(self._key(side), kept)
         return kept
 
-    def _key(self, number: int) -> str:
-        text = f"{self._encoder} {self._content(number)}"
+    def _key(self, side: Side) -> str:
+        text = f"{self._encoder} {self._content(side)}"
         return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
 
-    def _content(self, number: int) -> str:
+    def _content(self, side: Side) -> str:
+        index, is_flipped = side
         if not isinstance(self._dataset, PictureDataset):
-            return f"{self._dataset.digest} {self._number(number)}"
-        pictures, settings = self._dataset, self._dataset.settings
-        picture = int(pictures.pictures[number % len(pictures.pictures)])
-        width, height = pictures.shapes[picture].tolist()
-        is_flipped = draw(settings.augmentation, number).is_flipped
-        return f"{pictures.source.content_hash(picture)} {width} {height} {settings.fit} {is_flipped}"
+            return f"{self._dataset.digest} {index}"
+        picture = int(self._dataset.pictures[index])
+        width, height = self._dataset.shapes[picture].tolist()
+        content = self._dataset.source.content_hash(picture)
+        return f"{content} {width} {height} {self._dataset.settings.fit} {is_flipped}"
 
-    def _variations(self) -> list[int]:
-        """Give numbers whose latents are all that training may ask for: of each picture, as it is and flipped."""
-        length = self._dataset.length or 0
-        if not isinstance(self._dataset, PictureDataset) or not self._dataset.varies:
-            return list(range(length))
-        augmentation = self._dataset.settings.augmentation
-        numbers: list[int] = []
-        for index in range(length):
-            wanted = {augmentation.flip == 1, augmentation.flip > 0}
-            number = index
-            while wanted:
-                is_flipped = draw(augmentation, number).is_flipped
-                if is_flipped in wanted:
-                    wanted.remove(is_flipped)
-                    numbers.append(number)
-                number += length
-        return numbers
-
-    def _check_room(self, numbers: Collection[int]) -> None:
-        """Refuse before anything is encoded, by the size of the first latent of each size."""
-        length = self._dataset.length or 1
-        needed = 0
-        counts: dict[int, int] = {}
+    def _check_room(self, sides: Iterable[Side]) -> None:
+        """Refuse before all are encoded, by the size of the first latent of each size."""
         group_of = {index: which for which, group in enumerate(self.groups) for index in group}
-        first: dict[int, int] = {}
-        for number in numbers:
-            which = group_of[number % length]
-            counts[which] = counts.get(which, 0) + 1
-            first.setdefault(which, number)
-        for which, number in first.items():
-            if self._key(number) not in self._store:
-                self._encoded(number)
-            needed += counts[which] * self._store.size(self._key(number))
+        members: dict[int, list[Side]] = defaultdict(list)
+        for side in sides:
+            members[group_of[side[0]]].append(side)
+        needed = 0
+        for group in members.values():
+            if self._key(group[0]) not in self._store:
+                self._encoded(group[0])
+            needed += len(group) * self._store.size(self._key(group[0]))
         if needed > self._store.max_bytes:
             raise InputError(
                 "max_gb",

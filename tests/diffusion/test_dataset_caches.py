@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from graphengine.diffusion.augmentation import Augmentation
+from graphengine.diffusion.augmentation import Augmentation, draw
 from graphengine.diffusion.batch_feed import BatchFeed
 from graphengine.diffusion.batch_order import BatchOrder, make_order
 from graphengine.diffusion.cached_captions import CachedCaptions
@@ -34,6 +34,16 @@ from tests.diffusion.tiny_training import Blocks, finish, same_weights, tiny_cli
 @pytest.fixture(scope="module")
 def vae() -> Vae:
     return tiny_vae()
+
+
+@pytest.fixture(scope="module")
+def sharp(vae: Vae) -> Vae:
+    """An autoencoder whose posterior has no spread, so that drawing from it changes nothing."""
+    autoencoder: Any = copy.deepcopy(vae.autoencoder)  # Any: diffusers is untyped
+    with torch.no_grad():
+        autoencoder.encoder.conv_out.weight[3:] = 0
+        autoencoder.encoder.conv_out.bias[3:] = -30
+    return Vae(autoencoder)
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +97,25 @@ def test_flips_are_cached_and_what_is_new_in_each_epoch_is_refused(tmp_path: Pat
     flipping = CachedLatents(augmented(dataset, Augmentation(flip=0.5)), vae, store(tmp_path))
     assert flipping.fill() == 6
     assert CachedLatents(dataset, vae, store(tmp_path)).fill() == 0
+    seldom = CachedLatents(augmented(dataset, Augmentation(flip=1e-12)), vae, store(tmp_path))
+    assert seldom.fill() == 0
     always = CachedLatents(augmented(dataset, Augmentation(flip=1)), vae, store(tmp_path))
     assert always.fill() == 0
     with pytest.raises(InputError, match="new in each epoch"):
         CachedLatents(augmented(dataset, Augmentation(random_crop=True)), vae, store(tmp_path))
+
+
+def test_a_flipped_example_has_the_latent_of_the_flipped_picture(tmp_path: Path, sharp: Vae) -> None:
+    flip = Augmentation(flip=0.5)
+    dataset = augmented(folder_dataset(pictures(tmp_path)), flip)
+    numbers = list(range(0, 60, 3))
+    latents = CachedLatents(dataset, sharp, store(tmp_path)).examples(numbers, ["latents"]).latents
+    images = dataset.examples(numbers, ["images"]).images
+    assert latents is not None
+    assert images is not None
+    expected = encode(sharp, Image((images.permute(0, 2, 3, 1) + 1) / 2)).samples
+    torch.testing.assert_close(latents, expected, atol=5e-3, rtol=5e-3)
+    assert 0 < sum(draw(flip, number).is_flipped for number in numbers) < 20
 
 
 def test_masks_come_at_the_latents_size_and_buckets_stay_apart(tmp_path: Path, vae: Vae) -> None:
@@ -138,12 +163,7 @@ class Encoded:
         return Examples(latents=encode(self._vae, pixels).samples, captions=examples.captions)
 
 
-def test_training_with_caches_is_training_without_but_for_rounding(tmp_path: Path, vae: Vae, clip: Clip) -> None:
-    autoencoder: Any = copy.deepcopy(vae.autoencoder)  # Any: diffusers is untyped
-    with torch.no_grad():  # a posterior without spread, so that drawing from it changes nothing
-        autoencoder.encoder.conv_out.weight[3:] = 0
-        autoencoder.encoder.conv_out.bias[3:] = -30
-    sharp = Vae(autoencoder)
+def test_training_with_caches_is_training_without_but_for_rounding(tmp_path: Path, sharp: Vae, clip: Clip) -> None:
     dataset = folder_dataset(pictures(tmp_path))
     cached = CachedLatents(dataset, sharp, store(tmp_path))
     recipe = Recipe(batch_size=2, learning_rate=1e-3, caption_dropout=0.3)
@@ -208,8 +228,8 @@ def test_damaged_and_missing_files_are_made_again(tmp_path: Path, vae: Vae) -> N
 
 
 def test_a_stopped_run_goes_on_where_it_was_and_leaves_nothing_half_written(tmp_path: Path, vae: Vae) -> None:
-    def stopping(numbers: Sequence[int]) -> Iterator[int]:
-        yield numbers[0]
+    def stopping(sides: Sequence[tuple[int, bool]]) -> Iterator[tuple[int, bool]]:
+        yield sides[0]
         raise KeyboardInterrupt
 
     cached = CachedLatents(folder_dataset(pictures(tmp_path)), vae, store(tmp_path))
