@@ -84,7 +84,7 @@ def _switches(module: Any) -> tuple[Any, Any]:  # Any: diffusers' and transforme
     if getattr(module, "_supports_gradient_checkpointing", False):
         return module.enable_gradient_checkpointing, module.disable_gradient_checkpointing
     if getattr(module, "supports_gradient_checkpointing", False):
-        return module.gradient_checkpointing_enable, module.gradient_checkpointing_disable
+        return module.activation_checkpointing_enable, module.activation_checkpointing_disable
     if isinstance(module, nn.ModuleDict):  # small heads
         return lambda: None, lambda: None
     raise InputError(

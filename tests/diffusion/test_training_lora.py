@@ -107,6 +107,29 @@ def test_dropout_repeats_with_the_seed_and_changes_the_result() -> None:
         assert not same_weights(first, weights_of(trained(plain).subject.network))
 
 
+def test_gradient_checkpointing_reaches_the_adapters_of_every_network() -> None:
+    """What goes into a frozen network needs no gradient, which some ways of checkpointing take for none at all."""
+    recipe = replace(RECIPE, train_text_encoder=True, optimizer="sgd", learning_rate=0.1)
+    plain, sparing = trained(recipe), trained(replace(recipe, gradient_checkpointing=True))
+    assert plain.lora
+    assert sparing.lora
+    for part, layers in plain.lora.layers.items():
+        for name, roles in layers.items():
+            mine = sparing.lora.layers[part][name]
+            torch.testing.assert_close(mine["up"], roles["up"], atol=1e-6, rtol=1e-4)
+        assert any(roles["up"].abs().max() > 0 for roles in layers.values())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_half_precision_trains_every_kind(method: AdapterMethod) -> None:
+    lora_recipe = LoraRecipe(method=method, rank=2, targets=("attention", "resnets"))
+    result = trained(replace(RECIPE, lora=lora_recipe, precision="bfloat16"), steps=1)
+    assert result.lora
+    tensors = [tensor for roles in result.lora.layers["denoiser"].values() for tensor in roles.values()]
+    assert {tensor.dtype for tensor in tensors} == {torch.float32}
+    assert result.report.grad_norms[0] > 0
+
+
 def test_more_steps_continue_a_lora(tmp_path: Path) -> None:
     whole = trained(steps=5)
     trained(steps=3, folder=tmp_path)

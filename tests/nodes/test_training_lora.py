@@ -19,20 +19,11 @@ from graphengine_nodes.training import train_recipe
 from graphengine_nodes.training_parts import lora_recipe, objective_recipe, optimizer_recipe
 from tests.nodes.test_training import Nodes, engine, workflow
 
-LATENT_LORA: Nodes = {
-    "shapes": ("DrawnShapes", {"size": 32}),
-    "tokenizer": ("TrainTokenizer", {"dataset": "@shapes.dataset", "vocab_size": 520}),
-    "clip": ("NewClip", {"tokenizer": "@tokenizer.tokenizer", "width": 16, "layers": 1, "heads": 2}),
+LORA: Nodes = {
+    "digits": ("DrawnDigits", {"count": 8}),
     "unet": (
-        "NewUNet",
-        {
-            "clip": "@clip.clip",
-            "block_channels": "8, 16",
-            "attention_levels": "0, 1",
-            "heads": 2,
-            "norm_groups": 4,
-            "latent_size": 4,
-        },
+        "NewUNet2D",
+        {"block_channels": "4, 8", "attention_levels": "0, 1", "layers_per_block": 1, "norm_groups": 4},
     ),
     "adapters": (
         "LoraRecipe",
@@ -41,36 +32,27 @@ LATENT_LORA: Nodes = {
     "recipe": ("TrainRecipe", {"batch_size": 2, "learning_rate": 0.01, "lora": "@adapters.lora"}),
     "train": (
         "TrainLoop",
-        {
-            "model": "@unet.model",
-            "clip": "@clip.clip",
-            "dataset": "@shapes.dataset",
-            "recipe": "@recipe.recipe",
-            "steps": 2,
-        },
+        {"model": "@unet.model", "dataset": "@digits.dataset", "recipe": "@recipe.recipe", "steps": 2},
     ),
-    "save": ("SaveLora", {"lora": "@train.lora", "name": "shapes", "precision": "float32"}),
-    "load": (
-        "LoadLora",
-        {"model": "@unet.model", "clip": "@clip.clip", "lora_name": "shapes.safetensors"},
-    ),
+    "save": ("SaveLora", {"lora": "@train.lora", "name": "digits", "precision": "float32"}),
+    "load": ("LoadLoraModelOnly", {"model": "@unet.model", "lora_name": "digits.safetensors"}),
 }
 
 
 def test_a_saved_lora_trains_itself_again_and_loads(tmp_path: Path) -> None:
-    nodes = {name: given for name, given in LATENT_LORA.items() if name != "load"}
+    nodes = {name: given for name, given in LORA.items() if name != "load"}
     ran = engine(tmp_path).run(workflow(nodes, "train.model"))
-    saved = tmp_path / "output" / "shapes.safetensors"
+    saved = tmp_path / "output" / "digits.safetensors"
     first = load_file(saved)
 
     assert main(["run", str(saved), "--data", str(tmp_path / "other"), "--out", str(tmp_path / "again")]) == 0
-    again = load_file(tmp_path / "again" / "shapes.safetensors")
+    again = load_file(tmp_path / "again" / "digits.safetensors")
     assert first.keys() == again.keys()
     assert all(torch.equal(first[name], again[name]) for name in first)
 
     (tmp_path / "loras").mkdir()
-    saved.rename(tmp_path / "loras" / "shapes.safetensors")
-    kept = {name: given for name, given in LATENT_LORA.items() if name not in ("adapters", "recipe", "train", "save")}
+    saved.rename(tmp_path / "loras" / "digits.safetensors")
+    kept = {name: given for name, given in LORA.items() if name not in ("adapters", "recipe", "train", "save")}
     loaded = engine(tmp_path).run(workflow(kept, "load.model")).outputs["load_model"].network.state_dict()
     trained = ran.outputs["train_model"].network.state_dict()
     assert all(torch.allclose(loaded[name], trained[name], atol=1e-6) for name in trained)
@@ -86,7 +68,7 @@ def test_a_file_without_a_workflow_can_not_be_run(tmp_path: Path) -> None:
 
 def test_raising_the_steps_of_a_lora_trains_only_the_new_ones(tmp_path: Path) -> None:
     """Without a name, whatever is raised or stopped before: the key of a training holds no number of steps."""
-    nodes = {name: given for name, given in LATENT_LORA.items() if name not in ("load", "save")}
+    nodes = {name: given for name, given in LORA.items() if name not in ("load", "save")}
     cancel = threading.Event()
 
     def stop_after_one(event: Event) -> None:
@@ -111,7 +93,7 @@ def test_raising_the_steps_of_a_lora_trains_only_the_new_ones(tmp_path: Path) ->
 
 
 def test_saving_a_lora_that_was_not_trained_says_what_to_link(tmp_path: Path) -> None:
-    nodes = {name: given for name, given in LATENT_LORA.items() if name not in ("load", "adapters")}
+    nodes = {name: given for name, given in LORA.items() if name not in ("load", "adapters")}
     nodes["recipe"] = ("TrainRecipe", {"batch_size": 2})
     with pytest.raises(NodeFailed, match=r"no LoRA was trained(?s:.*)LoraRecipe"):
         engine(tmp_path).run(workflow(nodes, "train.model"))
