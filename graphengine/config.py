@@ -120,8 +120,8 @@ class Settings:
     def find_file(self, kind: str, name: str) -> Path | None:
         """Find a file (or a folder, for kinds that are folders) by the name a user gave; None if there is none.
 
-        Denoisers, text encoders and autoencoders may be parts of checkpoints. Pictures and workflows that shipped
-        workflows use are found last, by the names that these have for them.
+        Denoisers, text encoders and autoencoders may be parts of checkpoints. Pictures, workflows and
+        datasets that shipped workflows use are found last, by the names that these have for them.
         """
         if not name:
             return None
@@ -134,7 +134,7 @@ class Settings:
         if kind in _PARTS and (checkpoint := self.find_file("checkpoints", name)) is not None:
             return checkpoint
         beside = next((path for folder in self.beside if (path := _existing(folder, name)) is not None), None)
-        return beside or (_shipped_file(name) if kind in ("input", "workflows") else None)
+        return beside or _shipped(kind, name)
 
     def folders(self, kind: str) -> list[Path]:
         """Give the folders with files of a kind in the order in which they are searched; they needn't exist."""
@@ -167,10 +167,14 @@ def shipped_folder() -> Path:
     return inside if inside.is_dir() else inside.parents[1] / "workflows"
 
 
-def _shipped_file(name: str) -> Path | None:
+def _shipped(kind: str, name: str) -> Path | None:
+    if kind not in ("input", "workflows", "datasets"):
+        return None
     folder = shipped_folder().resolve()
     path = _existing(folder, name)
-    return path if path is not None and path.is_relative_to(folder) and path.is_file() else None
+    if path is None or folder not in path.parents:
+        return None
+    return path if path.is_file() or kind == "datasets" else None
 
 
 def _stays_below(name: str) -> bool:

@@ -91,6 +91,8 @@ def test_what_shipped_workflows_use_is_found_last_and_nothing_beside_it(home: Pa
     assert settings.find_file("texts", "text_to_image.json") is None
     assert settings.find_file("input", "../README.md") is None
     assert settings.find_file("input", str(shipped_folder().parent / "README.md")) is None
+    assert settings.find_file("datasets", "datasets/outlines") == (shipped_folder() / "datasets" / "outlines").resolve()
+    assert [settings.find_file(kind, name) for kind, name in (("datasets", "."), ("input", "inputs"))] == [None, None]
     own = home / "root" / "input" / "inputs" / "blue_square.png"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"mine")
