@@ -156,9 +156,16 @@ def _check_text(definition: InputDefinition, value: str) -> Problem | None:
 def not_a_choice(value: object, choices: tuple[object, ...]) -> Problem:
     """Say that a value isn't among the choices, and which one is most like it."""
     listed = ", ".join(map(str, choices[:12])) + (f", … ({len(choices)} in all)" if len(choices) > 12 else "")
-    near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
-    guess = f"Did you mean {near[0]!r}? " if near else ""
+    by_stem = {_without_ending(str(choice)): str(choice) for choice in reversed(choices)}
+    near = difflib.get_close_matches(_without_ending(str(value)), by_stem, n=1)
+    guess = f"Did you mean {by_stem[near[0]]!r}? " if near else ""
     return Problem("not_a_choice", f"{shown(value)} is not one of its choices.", f"{guess}Choose one of: {listed}.")
+
+
+def _without_ending(name: str) -> str:
+    """Leave out what many files end with, which would make all of them alike."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and ending.isalpha() and stem else name
 
 
 def shown(value: object) -> str:

@@ -316,6 +316,20 @@ def test_a_missing_file_is_answered_with_those_there_are(registry: Registry, set
     assert problem.remedy.startswith("Did you mean 'letters.txt'? Choose one of: letters.txt.")
 
 
+def test_files_that_only_end_alike_are_not_alike(registry: Registry, settings: Settings) -> None:
+    texts = settings.roots[0] / "texts"
+    texts.mkdir(parents=True)
+    for name in ("pointer.safetensors", "dreamshape.txt"):
+        (texts / name).write_text("")
+    for given, remedy in (
+        ("castle.safetensors", "Choose one of"),
+        ("dreamshaper.txt", "Did you mean 'dreamshape.txt'?"),
+    ):
+        workflow = drawn({"r": ("Read", {"path": given})}, outputs={"a": {"from": "r.text"}})
+        (problem,) = check(workflow, registry.definitions, settings)
+        assert problem.remedy.startswith(remedy)
+
+
 @pytest.mark.parametrize("name", ["../secret.txt", "a/../../secret.txt", ".", "", "a\0b", "x" * 5000, "link.txt"])
 def test_a_server_finds_no_file_outside_its_folders(registry: Registry, settings: Settings, name: str) -> None:
     texts = settings.roots[0] / "texts"

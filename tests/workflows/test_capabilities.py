@@ -107,3 +107,10 @@ def test_edges_say_where_and_the_prompt_says_what(engine: Engine) -> None:
     assert [each.colour for each in drawn] == ["yellow", "pink"]
     for there, here in zip(given, drawn, strict=True):
         assert (here.x, here.y) == pytest.approx((there.x, there.y), abs=0.05)
+
+
+def test_each_seed_draws_another_line_of_a_wildcard_file(engine: Engine) -> None:
+    made = sheet(
+        engine, "wildcards", prompt="a big __colours__ circle in the centre on a white background", end=3, steps=8
+    )
+    assert seen(made[:, :128]) != seen(made[:, 132:])
