@@ -43,7 +43,7 @@ def seen(picture: Picture) -> tuple[str, str]:
 
 
 def test_graded_repainting_keeps_black_and_changes_white(engine: Engine) -> None:
-    made = sheet(engine, "differential_diffusion", **{"sample.steps": 8})
+    made = sheet(engine, "differential_diffusion", **{"sample.steps": 6})
     before, after = made[:128], made[304:432]
     assert np.abs(before[:, :128] - after[:, :128]).mean() < 0.02
     assert look_at(after[:, 256:]).objects[0].colour == "red"
@@ -69,11 +69,11 @@ def test_each_prompt_is_drawn_in_its_mask(engine: Engine) -> None:
 
 
 def test_a_saved_latent_is_gone_on_with(engine: Engine) -> None:
-    saved = ran(engine, "save_latent")
+    saved = ran(engine, "save_latent", step=3, **{"sample.steps": 8, "finish.steps": 8})
     file = next(path for path in saved.shown if path.suffix == ".safetensors")
     whole = np.asarray(saved.image, dtype=np.float32)[0, :128, 136:]
     prompts = "a big star in the centre on a white background\na big green star in the centre on a white background"
-    finished = sheet(engine, "finish_latent", latent=str(file), prompts=prompts)
+    finished = sheet(engine, "finish_latent", latent=str(file), prompts=prompts, step=3, **{"sample.steps": 8})
     assert np.allclose(finished[:, :128], whole, atol=1e-4)
     assert seen(finished[:, 132:]) == ("star", "green")
     (shipped,) = np.asarray(ran(engine, "finish_latent", prompts=prompts.splitlines()[1]).image)
