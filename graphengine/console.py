@@ -153,6 +153,8 @@ def describe_node(definition: NodeDefinition) -> str:
     lines = [f"{definition.id}  (version {definition.version}, pack {definition.pack})", "", definition.doc]
     lines += ["", "inputs:", *_table((each.name, _kind(each), each.doc) for each in definition.inputs)]
     lines += ["", "outputs:", *_table((each.name, each.type, each.doc) for each in definition.outputs)]
+    if definition.sockets_from:
+        lines.append(f"  further inputs and outputs follow from {', '.join(definition.sockets_from)}")
     return "\n".join(lines)
 
 

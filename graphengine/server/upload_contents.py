@@ -1,6 +1,6 @@
 """Decide what an uploaded file is by its bytes; its name and declared type are whatever the sender wished.
 
-Only what the nodes can use is let in: pictures that decode, and safetensors files that the header proves whole.
+Only what the nodes can use is let in: pictures that decode, and sound and safetensors that the header proves whole.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import warnings
+import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -35,6 +36,7 @@ _PICTURES = {
     "TIFF": ("image/tiff", ".tif"),
 }
 _TENSORS = ("application/x-safetensors", ".safetensors")
+_SOUND = ("audio/wav", ".wav")
 _ORIENTATION = 0x0112  # the EXIF tag
 _LYING = range(5, 9)  # its values for pictures on their side
 _PNG_END = b"\xaeB`\x82"  # the checksum of the last chunk, which Pillow doesn't read
@@ -74,7 +76,7 @@ class Content(NamedTuple):
 
 
 def look_inside(path: Path, name: str) -> Content:
-    """Say what a file holds, having read all of a picture or the header of a safetensors file.
+    """Say what a file holds, having read all of a picture, or the header of sound or of a safetensors file.
 
     Args:
         name: What messages call the file.
@@ -83,8 +85,11 @@ def look_inside(path: Path, name: str) -> Content:
         UploadRefused: if it is of another kind, damaged, cut off or too large.
     """
     with path.open("rb") as file:
-        start = file.read(9)
-    if start[4:] == b"\0\0\0\0{":  # a header of less than 4 GiB, and its first brace: no picture starts so
+        start = file.read(12)
+    if start[:4] == b"RIFF" and start[8:] == b"WAVE":
+        _check_sound(path, name)
+        return Content(*_SOUND)
+    if start[4:9] == b"\0\0\0\0{":  # a header of less than 4 GiB, and its first brace: no picture starts so
         _check_tensors(path, name)
         return Content(*_TENSORS)
     _verify_picture(path, name)
@@ -96,6 +101,18 @@ def look_inside(path: Path, name: str) -> Content:
             width, height = height, width
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)  # a phone's photo with previews
         return Content(*_PICTURES[kind], width, height)
+
+
+def _check_sound(path: Path, name: str) -> None:
+    """Check that a WAV file holds PCM samples, as many as it says."""
+    try:
+        with wave.open(str(path), "rb") as sound:
+            sound.setpos(max(0, sound.getnframes() - 1))
+            is_whole = len(sound.readframes(1)) == sound.getnchannels() * sound.getsampwidth()
+    except (wave.Error, EOFError) as error:
+        raise _damaged(name, f"its sound can't be read ({str(error) or 'it is cut off'})") from error
+    if not is_whole:
+        raise _damaged(name, "it is cut off, or silent without a sample")
 
 
 @contextmanager
@@ -206,8 +223,8 @@ def _sizes(values: object, at_most: int) -> list[int] | None:
 
 def _unknown(name: str) -> UploadRefused:
     return UploadRefused(
-        f"{name!r} is no picture of a known kind and no safetensors file.",
-        "Give a PNG, JPEG, WebP, GIF, BMP or TIFF picture, or masks and latents as .safetensors.",
+        f"{name!r} is no picture of a known kind, no WAV and no safetensors file.",
+        "Give a PNG, JPEG, WebP, GIF, BMP or TIFF picture, sound as WAV, or masks and latents as .safetensors.",
     )
 
 

@@ -11,10 +11,11 @@ import torch
 from PIL import Image as pillow
 from pydantic import TypeAdapter
 
-from graphengine import NodePack, node
+from graphengine import Context, NodePack, node
 from graphengine.config import Settings
 from graphengine.core.events import AnyEvent, Event, NodePreview
-from graphengine.core.registry import RunnableNode
+from graphengine.core.registry import Registry, RunnableNode
+from graphengine.engine import Engine
 from graphengine.engine.context import ExecutionContext, RunServices
 from graphengine.engine.device_memory import DeviceMemory
 from graphengine.errors import Cancelled, GraphEngineError
@@ -224,3 +225,28 @@ def test_what_a_node_leaves_besides_its_files_is_noted(
 
 def _distinct(steps: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return list(dict.fromkeys(steps))
+
+
+def test_what_is_shared_is_made_once_for_all_nodes_of_a_kind(settings: Settings) -> None:
+    """In this run and later ones, as far as the engine's budget goes; another kind has its own."""
+    made: list[str] = []
+
+    def opened(name: str) -> int:
+        made.append(name)
+        return len(made)
+
+    @node("Opener", category="test", outputs="number", cacheable=False)
+    def opener(ctx: Context, name: str) -> int:
+        """Open something slow."""
+        return int(ctx.shared(name, lambda: opened(name)))
+
+    @node("Other", category="test", outputs="number", cacheable=False)
+    def other(ctx: Context, name: str) -> int:
+        """Open the same."""
+        return int(ctx.shared(name, lambda: opened(f"other {name}")))
+
+    engine = Engine(Registry([NodePack("sharing", functions=[opener, other])]), settings)
+    nodes = {"a": ("Opener", {"name": "x"}), "b": ("Opener", {"name": "x"}), "c": ("Other", {"name": "x"})}
+    for _ in range(2):
+        engine.run(drawn(nodes), targets=["a", "b", "c"])
+    assert made == ["x", "other x"]

@@ -7,6 +7,7 @@ import json
 import random
 import struct
 import time
+import wave
 import zlib
 from hashlib import sha256
 from pathlib import Path
@@ -70,6 +71,20 @@ def test_tensors_are_known_by_content(tmp_path: Path) -> None:
     found = inspected(tmp_path, content, "latent.png")
     digest = sha256(content).hexdigest()
     assert found == Upload("latent.safetensors", "application/x-safetensors", digest, len(content), None, None)
+
+
+def test_sound_is_known_by_content_and_refused_if_it_is_not_whole(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "tone"), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(200))
+    content = (tmp_path / "tone").read_bytes()
+    found = inspected(tmp_path, content, "tone.mp3")
+    assert (found.name, found.media_type, found.width) == ("tone.wav", "audio/wav", None)
+    for length in (12, 30, 50, len(content) - 2):
+        with pytest.raises(UploadRefused, match="is damaged"):
+            inspected(tmp_path, content[:length], "tone.wav")
 
 
 @pytest.mark.parametrize("name", REFUSED_KINDS)
