@@ -31,10 +31,10 @@ def pipeline() -> Any:  # Any: diffusers is untyped
     "sampler_name",
     [
         "diffusers:EulerDiscreteScheduler",
-        "diffusers:EulerAncestralDiscreteScheduler",
-        "diffusers:DDIMScheduler",
-        "diffusers:DDPMScheduler",
-        "diffusers:DPMSolverMultistepScheduler",
+        pytest.param("diffusers:EulerAncestralDiscreteScheduler", marks=pytest.mark.slow),
+        pytest.param("diffusers:DDIMScheduler", marks=pytest.mark.slow),
+        pytest.param("diffusers:DDPMScheduler", marks=pytest.mark.slow),
+        pytest.param("diffusers:DPMSolverMultistepScheduler", marks=pytest.mark.slow),
         "diffusers:UniPCMultistepScheduler",
     ],
 )

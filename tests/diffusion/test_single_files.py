@@ -6,6 +6,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,13 @@ def test_diffusers_reads_the_names(family: Family, parts: Parts, file: Path, tmp
         assert same_weights(read, encoder.network)
 
 
-def test_ours_reads_the_names_and_what_is_read_of_each_text_encoder(parts: Parts, file: Path) -> None:
-    model, clip, vae = checkpoints.load(file)
+@pytest.fixture(scope="module")
+def opened(file: Path) -> Parts:
+    return checkpoints.load(file)
+
+
+def test_ours_reads_the_names_and_what_is_read_of_each_text_encoder(parts: Parts, opened: Parts) -> None:
+    model, clip, vae = opened
 
     assert all(
         same_weights(one, other) for one, other in zip(networks((model, clip, vae)), networks(parts), strict=True)
@@ -105,9 +111,9 @@ def test_ours_reads_the_names_and_what_is_read_of_each_text_encoder(parts: Parts
     assert (model.latent_channels, model.latent_factor, model.source) == (4, 2, "tiny.safetensors")
 
 
-def test_networks_read_from_a_file_compute_the_same(parts: Parts, file: Path) -> None:
+def test_networks_read_from_a_file_compute_the_same(parts: Parts, opened: Parts) -> None:
     """Buffers aren't in any file: with wrong ones the weights would be right and the numbers wrong."""
-    _model, clip, _vae = checkpoints.load(file)
+    _model, clip, _vae = opened
     ids = torch.tensor([[49406, 320, 8853, 49407]])
     for read, original in zip(clip.encoders, parts[1].encoders, strict=True):
         ours, theirs = (encoder.network(ids).last_hidden_state for encoder in (read, original))
@@ -127,6 +133,7 @@ def test_facts_are_told_without_weights(parts: Parts, file: Path) -> None:
     del clip, vae
 
 
+@lru_cache
 def full_size_header(family: Family, *, channels: int = 4) -> dict[str, TensorEntry]:
     """Give the header of a full-size denoiser, without its gigabytes."""
     layout = layout_of(family)
