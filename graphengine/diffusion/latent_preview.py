@@ -89,8 +89,7 @@ def latent_picture(model: Model, samples: Tensor) -> Image | None:
 
 
 def _decoded(vae: Vae, samples: Tensor) -> Image:
-    """Decode where the autoencoder is; of large latents every second cell or fewer, which shows enough."""
+    """Decode where the latents are; of large ones every second cell or fewer, which shows enough."""
     every = -(-max(samples.shape[-2:]) * latent_factor(vae) // _LONGEST_DECODED)
     first = samples[:1, :, ::every, ::every].detach().to("cpu", torch.float32)
-    place = next(vae.autoencoder.parameters()).device
-    return Image(decode(vae, Latent(first), device=place)[0])
+    return Image(decode(vae, Latent(first), device=samples.device)[0])

@@ -23,6 +23,8 @@ from graphengine.errors import GraphEngineError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from graphengine.engine.layer_by_layer import Layer
+
 __all__ = ["DeviceMemory"]
 
 _RESERVE_BYTES = 256 * 1024**2  # libraries' own buffers, and what fragmentation costs
@@ -122,15 +124,18 @@ class DeviceMemory:
 
     def _take(self, networks: Sequence[tuple[str, nn.Module]], device: str, work_bytes: int, used: ExitStack) -> None:
         large = self._too_large([module for _, module in networks], device, work_bytes)
+        has_less = False
         for name, module in networks:
             if module not in large:
                 try:
                     self._hold(self._bring(module, name, device), used)
                 except _OutOfMemory as error:
-                    if self._room(device) is not None:
+                    room = self._room(device)
+                    if room is not None and room < _largest_layer([module]):
                         raise GraphEngineError(self._no_room(module, name, device)) from error.__cause__
-                    large.append(module)  # of a device that doesn't tell, this is how to know
-        spare = self._spare_room(large, device, work_bytes)
+                    large.append(module)  # the device doesn't tell, or has less room than it says, or in pieces
+                    has_less = True
+        spare = 0 if has_less else self._spare_room(large, device, work_bytes)
         for name, module in networks:
             if module in large:
                 spare -= self._divide(module, name, device, spare, used)
@@ -170,24 +175,34 @@ class DeviceMemory:
 
     def _divide(self, module: nn.Module, name: str, device: str, spare: int, used: ExitStack) -> int:
         """Have a network computed layer by layer; the smallest layers stay, as they cost most time a byte."""
-        from graphengine.engine.layer_by_layer import layers_of, visiting
+        from graphengine.engine.layer_by_layer import visiting
+
+        staying, visitors = self._divided(module, device, spare)
+        resident = _Resident(weakref.ref(module), name, device, staying)
+        try:
+            self._move_or_undo(module, resident)
+        except _OutOfMemory:  # it has less room than it says, or in pieces
+            return self._divide(module, name, device, 0, used)
+        self._partly.append(resident)
+        used.callback(self._undivide, resident)
+        self._hold(resident, used)
+        used.enter_context(visiting(module, visitors, device, self._copied))
+        return resident.size_bytes
+
+    def _divided(self, module: nn.Module, device: str, spare: int) -> tuple[dict[int, int], list[Layer]]:
+        """Choose what of a network stays on a device, as sizes by identity, and the layers that visit it."""
+        from graphengine.engine.layer_by_layer import layers_of
 
         there = self._weights_on(device).keys()
         staying: dict[int, int] = {}
-        visitors = []
+        visitors: list[Layer] = []
         for layer in sorted(layers_of(module), key=lambda layer: layer.size_bytes):
             missing = {weight: size for weight, size in layer.weights.items() if weight not in there | staying.keys()}
             if layer.buffers_bytes or sum(staying.values()) + sum(missing.values()) > spare:
                 visitors.append(layer)
             else:
                 staying |= missing
-        resident = _Resident(weakref.ref(module), name, device, staying)
-        self._move_or_undo(module, resident)
-        self._partly.append(resident)
-        used.callback(self._undivide, resident)
-        self._hold(resident, used)
-        used.enter_context(visiting(module, visitors, device, self._copied))
-        return resident.size_bytes
+        return staying, visitors
 
     def _undivide(self, resident: _Resident) -> None:
         self._partly.remove(resident)

@@ -23,6 +23,7 @@ class Device:
     Attributes:
         moves: (name, device) in order.
         says_free: Whether it tells how much is free.
+        claims_mib: How much more it tells than it has.
         peak_mib: The most that was there at once.
         visits: How many tensors came for a layer that was computed.
     """
@@ -30,6 +31,7 @@ class Device:
     def __init__(self, size_mib: float, budget_mib: float | None = None) -> None:
         self.size_mib = size_mib
         self.says_free = True
+        self.claims_mib = 0.0
         self.moves: list[tuple[str, str]] = []
         self.seen: weakref.WeakSet[nn.Module] = weakref.WeakSet()
         self.weights: dict[int, float] = {}
@@ -59,7 +61,8 @@ class Device:
         return sum(self.weights.values()) + sum(size for _, size in self._visitors)
 
     def _free_bytes(self, device: str) -> int | None:
-        return int((self.size_mib + RESERVE - self.used_mib) * MIB) if self.says_free else None
+        free = self.size_mib + RESERVE + self.claims_mib - self.used_mib
+        return int(free * MIB) if self.says_free else None
 
     def _move(self, module: nn.Module, device: str, weights: Collection[int]) -> None:
         self.moves.append((_name(module), device))

@@ -143,6 +143,16 @@ def test_a_device_that_does_not_tell_is_tried_first() -> None:
     assert device.visits == 4
 
 
+@pytest.mark.parametrize("claims_mib", [1, 2], ids=["for all", "for a part"])
+def test_on_a_device_with_less_room_than_it_says_all_layers_visit(claims_mib: float) -> None:
+    device, model = Device(3 if claims_mib == 1 else 1), layered("model", 4)
+    device.claims_mib = claims_mib
+    with device.memory.loaded([model], GPU):
+        assert torch.isfinite(model.network(X)).all()
+    assert device.visits == 4
+    assert device.used_mib == 0
+
+
 def test_a_layer_that_is_too_large_by_itself_is_refused() -> None:
     device, model = Device(0.5), layered("model", 4)
     with pytest.raises(GraphEngineError, match="Part 'model' doesn't fit"), device.memory.loaded([model], GPU):
