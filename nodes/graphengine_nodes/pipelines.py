@@ -37,5 +37,5 @@ def diffusers_pipeline(
     def load() -> pipelines.OpenedPipeline:
         return pipelines.load(pipeline, precision=wanted, device=ctx.device)
 
-    opened = ctx.shared(f"{pipeline} {file_version(pipeline)} {wanted} {ctx.device}", load)
+    opened = ctx.shared(f"pipeline {pipeline} {file_version(pipeline)} {wanted} {ctx.device}", load)
     return pipelines.run(ctx, opened, seed=seed, given=inputs)

@@ -227,26 +227,26 @@ def _distinct(steps: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return list(dict.fromkeys(steps))
 
 
-def test_what_is_shared_is_made_once_for_all_nodes_of_a_kind(settings: Settings) -> None:
-    """In this run and later ones, as far as the engine's budget goes; another kind has its own."""
+def test_what_is_shared_is_made_once_for_all_nodes_of_a_pack(settings: Settings) -> None:
+    """In this run and later ones, as far as the engine's budget goes; another pack has its own."""
     made: list[str] = []
 
     def opened(name: str) -> int:
         made.append(name)
         return len(made)
 
-    @node("Opener", category="test", outputs="number", cacheable=False)
+    @node("one.Opener", category="test", outputs="number", cacheable=False)
     def opener(ctx: Context, name: str) -> int:
         """Open something slow."""
         return int(ctx.shared(name, lambda: opened(name)))
 
-    @node("Other", category="test", outputs="number", cacheable=False)
+    @node("two.Opener", category="test", outputs="number", cacheable=False)
     def other(ctx: Context, name: str) -> int:
         """Open the same."""
         return int(ctx.shared(name, lambda: opened(f"other {name}")))
 
     engine = Engine(Registry([NodePack("sharing", functions=[opener, other])]), settings)
-    nodes = {"a": ("Opener", {"name": "x"}), "b": ("Opener", {"name": "x"}), "c": ("Other", {"name": "x"})}
+    nodes = {"a": ("one.Opener", {"name": "x"}), "b": ("one.Opener", {"name": "x"}), "c": ("two.Opener", {"name": "x"})}
     for _ in range(2):
         engine.run(drawn(nodes), targets=["a", "b", "c"])
     assert made == ["x", "other x"]
