@@ -183,7 +183,14 @@ def _part_problems(part: Part) -> list[str]:
         return [f"{part.name}: its folder is missing. Download or copy the pipeline again, completely."]
     if not any(part.folder.iterdir()):
         return [f"{part.name}: its folder is empty. Download or copy the pipeline again, completely."]
+    if part.class_name.startswith("Auto") and _names_own_code(part.folder):
+        return [f"{part.name}: its configuration names code of its own ('auto_map'), which is never run."]
     return _weights_problems(part) if part.is_network else _said_by(lambda: _read_configurations(part.folder))
+
+
+def _names_own_code(folder: Path) -> bool:
+    configurations = [folder / "config.json", *folder.glob("*_config.json")]
+    return any(b'"auto_map"' in path.read_bytes() for path in configurations if path.is_file())
 
 
 def _weights_problems(part: Part) -> list[str]:

@@ -183,6 +183,12 @@ def _pointer(folder: Path) -> None:
     (folder / "unet" / "diffusion_pytorch_model.safetensors").write_text(pointer)
 
 
+def _auto_map(folder: Path) -> None:
+    _index(folder, unet=["transformers", "AutoModel"])
+    path = folder / "unet" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "auto_map": {"AutoModel": "mine.Mine"}}))
+
+
 def _two_things(folder: Path) -> None:
     shutil.rmtree(folder / "scheduler")
     _pickled(folder)
@@ -193,6 +199,7 @@ BROKEN = {
     "unknown class": (lambda folder: _index(folder, _class_name="DDPMPipelin"), ["'DDPMPipelin'", "'DDPMPipeline'"]),
     "own class": (lambda folder: _index(folder, _class_name=["pipeline", "Mine"]), ["code of its own", "never run"]),
     "own part": (lambda folder: _index(folder, unet=["my_unet", "MyUNet"]), ["unet", "'my_unet'", "never run"]),
+    "own code by its configuration": (_auto_map, ["unet", "'auto_map'", "never run"]),
     "unknown part": (lambda folder: _index(folder, unet=["diffusers", "UNet9D"]), ["unet", "'UNet9D'"]),
     "part not named": (lambda folder: _index(folder, scheduler=[None, None]), ["no scheduler", "DDPMPipeline needs"]),
     "part not there": (lambda folder: shutil.rmtree(folder / "scheduler"), ["scheduler", "folder is missing"]),
