@@ -259,11 +259,14 @@ class DiskCache:
         now = time.time()
         for path, facts in _files(self._index):
             unused_s = max(now - facts.st_mtime, 0)
+            if path.suffix == ".part":  # whole or not, another process is about to give it its name
+                if unused_s > _STRAY_SECONDS:
+                    _remove(path)
+                continue
             try:
                 entry = _read_entry(path)
             except (NotStorable, OSError):
-                if path.suffix != ".part" or unused_s > _STRAY_SECONDS:
-                    _remove(path)
+                _remove(path)
                 continue
             steps.setdefault(entry.digest, []).append(path)
             gain = entry.seconds / (entry.size + _ENTRY_BYTES) / (1 + unused_s / 3600)

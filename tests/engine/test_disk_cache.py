@@ -326,6 +326,18 @@ def start(script: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def test_what_another_process_is_about_to_name_is_left_to_it(tmp_path: Path) -> None:
+    """An entry is written whole under another name first; making room just then must not take it away."""
+    filled(tmp_path, b"x" * 60_000)
+    draft = tmp_path / "index" / "0123.part"
+    (tmp_path / "index" / key(0).hex()).rename(draft)
+    cache = DiskCache(tmp_path, 90_000)
+    cache.put(key(1), Result([b"y" * 60_000], seconds=60))
+    cache.close()
+    assert draft.exists()
+    assert found(DiskCache(tmp_path, LARGE), 1) == b"y" * 60_000
+
+
 def test_processes_write_and_make_room_in_one_cache_at_once(tmp_path: Path) -> None:
     processes = [start(_WRITER, tmp_path, seed, 150) for seed in (1, 2)]
     for process in processes:
