@@ -25,7 +25,7 @@ from graphengine.diffusion.training_precision import compiled, gradient_checkpoi
 from graphengine.diffusion.training_recovery import Recovery
 from graphengine.diffusion.training_run import StepResult, TrainingDiverged, TrainingRun
 from graphengine.diffusion.training_state import StateFolder, TrainingStateError
-from graphengine.diffusion.training_tasks import Trainable, TrainingTask, manual_attention
+from graphengine.diffusion.training_tasks import Trainable, TrainingTask, choose_fields, manual_attention
 from graphengine.diffusion.training_text import TextTask
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, Lora, Recipe, Report
@@ -160,13 +160,7 @@ def _check(subject: Trainable, dataset: Dataset, recipe: Recipe, steps: int) -> 
 def _check_held_out(held_out: Dataset, task: TrainingTask) -> None:
     if held_out.length == 0:
         raise InputError("held_out", "it is empty.", "Choose one with at least one example, or leave it open.")
-    missing = [name for name in task.fields if name not in held_out.fields]
-    if missing:
-        raise InputError(
-            "held_out",
-            f"it has no {' and no '.join(missing)}, which the examples trained on have.",
-            "Split one dataset into what is trained on and what is held out.",
-        )
+    choose_fields(held_out, list(task.fields), "Measuring this training", name="held_out")
 
 
 def _make_task(

@@ -18,6 +18,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from graphengine.diffusion.batch_feed import BatchFeed
 from graphengine.diffusion.batch_order import PartedOrder, make_order
+from graphengine.diffusion.dataset_numbers import groups_of
 from graphengine.diffusion.step_random import StepRandom, derive_seed, seeded_globally
 from graphengine.diffusion.training_identity import identity_of
 from graphengine.diffusion.training_optimizers import make_optimizer, make_schedule, optimizer_state, restore_optimizer
@@ -25,7 +26,7 @@ from graphengine.diffusion.training_precision import MixedPrecision
 from graphengine.diffusion.training_state import TrainingState
 from graphengine.diffusion.training_tasks import Finished, TrainingTask, on_device
 from graphengine.errors import GraphEngineError
-from graphengine.training_types import ArrangedDataset, Dataset, Examples, Recipe, Report
+from graphengine.training_types import Dataset, Examples, Recipe, Report
 
 _MOST_HELD_OUT = 256  # examples that held-out losses are measured on
 _HISTORY = ("losses", "learning_rates", "grad_norms")
@@ -220,8 +221,8 @@ class TrainingRun:
             self._average.shadow_params = [average.to(self._device) for average in averages]
             self._average.optimization_step = state.step
         self._history = {name: state.tensors[f"history/{name}"].tolist() for name in _HISTORY}
-        if "history/held_out" in state.tensors:
-            self._held_out = {int(step): loss for step, loss in state.tensors["history/held_out"].tolist()}
+        held_out = state.tensors["history/held_out"].tolist() if "history/held_out" in state.tensors else []
+        self._held_out = {int(step): loss for step, loss in held_out}  # none from after a state that was rolled back to
         self._notices = list(saved["notices"])
         self._optimizer.zero_grad()
         self.step = state.step
@@ -306,9 +307,8 @@ def _evaluating(modules: Collection[torch.nn.Module]) -> Iterator[None]:
 
 def _batches(dataset: Dataset, batch_size: int) -> Iterator[Sequence[int]]:
     """Give the numbers of the first examples in batches that may share a size."""
-    groups = dataset.groups if isinstance(dataset, ArrangedDataset) else [range(dataset.length or _MOST_HELD_OUT)]
     left = _MOST_HELD_OUT
-    for group in groups:
+    for group in groups_of(dataset) or [range(_MOST_HELD_OUT)]:  # endless ones have none
         for start in range(0, min(len(group), left), batch_size):
             yield group[start : min(start + batch_size, left)]
         left -= min(len(group), left)

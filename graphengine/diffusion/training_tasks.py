@@ -99,8 +99,13 @@ def given(value: Tensor | None, field: ExampleField) -> Tensor:
     return value
 
 
-def choose_fields(dataset: Dataset, wanted: Sequence[ExampleField], purpose: str) -> Sequence[ExampleField]:
+def choose_fields(
+    dataset: Dataset, wanted: Sequence[ExampleField], purpose: str, *, name: str = "dataset"
+) -> Sequence[ExampleField]:
     """Check that a dataset can give what a task needs.
+
+    Args:
+        name: The input that gives the dataset.
 
     Raises:
         InputError: naming what it lacks.
@@ -108,7 +113,7 @@ def choose_fields(dataset: Dataset, wanted: Sequence[ExampleField], purpose: str
     missing = [field for field in wanted if field not in dataset.fields]
     if missing:
         raise InputError(
-            "dataset",
+            name,
             f"{purpose} needs {' and '.join(missing)}; this dataset gives {', '.join(dataset.fields) or 'nothing'}.",
             "Choose a dataset that gives them.",
         )

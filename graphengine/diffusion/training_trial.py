@@ -123,7 +123,7 @@ def try_training(
 
 
 class _OneBatch:
-    """A dataset of one batch's examples."""
+    """A dataset of one batch's examples, each as that batch has it; of endless datasets and random crops too."""
 
     def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
         self._dataset = dataset

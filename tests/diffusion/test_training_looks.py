@@ -12,7 +12,8 @@ import torch
 
 from graphengine.diffusion.plots import plot_losses
 from graphengine.diffusion.training import Trained, train
-from graphengine.diffusion.training_run import StepResult
+from graphengine.diffusion.training_denoisers import DenoisingTask
+from graphengine.diffusion.training_run import StepResult, TrainingRun
 from graphengine.errors import InputError
 from graphengine.training_types import LoraRecipe, Recipe, Report
 from graphengine.types import Model
@@ -127,7 +128,7 @@ def test_an_endless_dataset_is_measured_on_its_first_examples() -> None:
 
 @pytest.mark.parametrize(
     ("held_out", "said"),
-    [(Blocks(length=0), "it is empty"), (Blocks(fields=ONLY_CAPTIONS), "it has no images")],
+    [(Blocks(length=0), "it is empty"), (Blocks(fields=ONLY_CAPTIONS), "needs images")],
     ids=["empty", "no pictures"],
 )
 def test_what_cannot_be_measured_is_refused_before_the_first_step(held_out: Blocks, said: str) -> None:
@@ -143,3 +144,14 @@ def test_held_out_losses_are_drawn() -> None:
     second = (torch.tensor([214, 93, 14]) / 255).expand(3)
     assert (drawn == second).all(-1).any()
     assert not (plot_losses(plain, smoothing=0) == second).all(-1).any()
+
+
+def test_a_training_that_is_rolled_back_forgets_what_was_measured_since() -> None:
+    task = DenoisingTask(tiny_model(), Blocks(), RECIPE, torch.device("cpu"), clip=None, vae=None)
+    run = TrainingRun(task, Blocks(), RECIPE, steps=4, seed=1, device=torch.device("cpu"))
+    run.advance()
+    before = run.state()
+    run.held_out_loss(HELD_OUT)
+    run.restore(before)
+    assert run.report().held_out == {}
+    run.close()
