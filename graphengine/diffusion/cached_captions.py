@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from graphengine.diffusion.dataset_numbers import finite_length, groups_of, varies
+from graphengine.diffusion.cached_field import CachedField
+from graphengine.diffusion.dataset_numbers import finite_length, varies
 from graphengine.diffusion.prompt_tokens import only_encoder
 from graphengine.diffusion.tensor_store import TensorStore
 from graphengine.diffusion.training_denoisers import encode_captions
@@ -28,7 +27,7 @@ Watch = Callable[[Sequence[str]], Iterable[str]]
 """Goes through captions while telling how far it is."""
 
 
-class CachedCaptions:
+class CachedCaptions(CachedField):
     """A dataset with the text states of its captions; a missing one is encoded when it is asked for.
 
     Args:
@@ -40,40 +39,16 @@ class CachedCaptions:
         InputError: if there are no captions, or new ones in each epoch.
     """
 
+    field = "embeddings"
+    kind = "text"
+    values_name = "text states"
+
     def __init__(self, dataset: Dataset, clip: Clip, store: TensorStore) -> None:
         finite_length(dataset, "Caching captions")
         if "captions" not in dataset.fields:
             raise InputError("dataset", "it has no captions.", "Choose a dataset with captions.")
-        self._dataset = dataset
+        super().__init__(dataset, f"{digest_of(only_encoder(clip).network)} {_tokenizer_digest(clip)}", store)
         self._clip = clip
-        self._store = store
-        self._encoder = f"{digest_of(only_encoder(clip).network)} {_tokenizer_digest(clip)}"
-        self._encoding = threading.Lock()
-
-    @property
-    def length(self) -> int | None:
-        """As many as the dataset has."""
-        return self._dataset.length
-
-    @property
-    def fields(self) -> Collection[ExampleField]:
-        """What the dataset gives, and text states."""
-        return [*(name for name in self._dataset.fields if name != "embeddings"), "embeddings"]
-
-    @property
-    def groups(self) -> Sequence[Sequence[int]]:
-        """The dataset's groups."""
-        return groups_of(self._dataset)
-
-    @property
-    def varies(self) -> bool:
-        """Whether the dataset does."""
-        return varies(self._dataset)
-
-    @cached_property
-    def digest(self) -> str:
-        """A hash of the dataset and the text encoder."""
-        return hashlib.blake2b(f"{self._dataset.digest} text {self._encoder}".encode(), digest_size=16).hexdigest()
 
     def fill(self, watch: Watch = iter) -> int:
         """Encode all captions that aren't in the store yet; can be stopped and goes on where it was.
@@ -118,7 +93,7 @@ class CachedCaptions:
 
     def _encoded(self, caption: str) -> Mapping[str, Tensor]:
         network = only_encoder(self._clip).network
-        with self._encoding, torch.no_grad():  # several threads read data
+        with self._encoding, torch.no_grad():
             states, _pooled, _real = encode_captions(self._clip, network, [caption], next(network.parameters()).device)
         kept = {"states": states[0].to("cpu", torch.float16).contiguous()}
         self._store.save(self._key(caption), kept)
@@ -127,16 +102,10 @@ class CachedCaptions:
     def _check_room(self, count: int, caption: str) -> None:
         if self._key(caption) not in self._store:
             self._encoded(caption)
-        needed = count * self._store.size(self._key(caption))
-        if needed > self._store.max_bytes:
-            raise InputError(
-                "max_gb",
-                f"the text states take {needed / 1e9:,.1f} GB; {self._store.max_bytes / 1e9:,.1f} GB may be kept.",
-                "Allow more, or train without a cache.",
-            )
+        self._require_room(count * self._store.size(self._key(caption)))
 
     def _key(self, caption: str) -> str:
-        return hashlib.blake2b(f"{self._encoder} {caption}".encode(), digest_size=20).hexdigest()
+        return self._hashed_key(caption)
 
 
 def _tokenizer_digest(clip: Clip) -> str:

@@ -8,12 +8,9 @@ without a cache does. A picture is known by its content, so that renamed, copied
 
 from __future__ import annotations
 
-import hashlib
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,7 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from graphengine.diffusion.augmentation import Augmentation, draw
-from graphengine.diffusion.dataset_numbers import finite_length, groups_of, varies
+from graphengine.diffusion.cached_field import CachedField
+from graphengine.diffusion.dataset_numbers import finite_length, varies
 from graphengine.diffusion.picture_dataset import PictureDataset
 from graphengine.diffusion.step_random import derive_seed
 from graphengine.diffusion.tensor_store import TensorStore
@@ -41,7 +39,7 @@ Watch = Callable[[Sequence[Side]], Iterable[Side]]
 """Goes through pictures while telling how far it is."""
 
 
-class CachedLatents:
+class CachedLatents(CachedField):
     """A dataset with the latents of its pictures; a missing one is encoded when it is asked for.
 
     Args:
@@ -53,39 +51,20 @@ class CachedLatents:
         InputError: if the pictures are new in each epoch, or of sizes that the autoencoder can't encode.
     """
 
+    field = "latents"
+    kind = "latents"
+    values_name = "latents"
+
     def __init__(self, dataset: Dataset, vae: Vae, store: TensorStore) -> None:
         finite_length(dataset, "Caching latents")
         _check_steady(dataset)
-        self._dataset = dataset
+        super().__init__(dataset, f"{digest_of(vae.autoencoder)} {scaling(vae)}", store)
         self._vae = vae
-        self._store = store
-        self._encoder = f"{digest_of(vae.autoencoder)} {scaling(vae)}"
-        self._encoding = threading.Lock()
-
-    @property
-    def length(self) -> int | None:
-        """As many as the dataset has."""
-        return self._dataset.length
-
-    @property
-    def fields(self) -> Collection[ExampleField]:
-        """What the dataset gives, and latents."""
-        return [*(name for name in self._dataset.fields if name != "latents"), "latents"]
-
-    @property
-    def groups(self) -> Sequence[Sequence[int]]:
-        """The dataset's groups."""
-        return groups_of(self._dataset)
 
     @property
     def varies(self) -> bool:
         """Whether epochs differ: they draw other latents, but for an autoencoder without a posterior."""
         return varies(self._dataset) or not isinstance(self._vae.autoencoder, AutoencoderTiny)
-
-    @cached_property
-    def digest(self) -> str:
-        """A hash of the dataset and the autoencoder."""
-        return hashlib.blake2b(f"{self._dataset.digest} latents {self._encoder}".encode(), digest_size=16).hexdigest()
 
     def fill(self, watch: Watch = iter) -> int:
         """Encode all pictures that aren't in the store yet; can be stopped and goes on where it was.
@@ -158,14 +137,13 @@ class CachedLatents:
                 f"a picture is {pictures.shape[3]} x {pictures.shape[2]}; the autoencoder takes multiples of {factor}.",
                 "Bring pictures to sizes with ResizeDataset or AspectBuckets.",
             )
-        with self._encoding:  # several threads read data
+        with self._encoding:
             kept = _encode(self._vae, pictures)
         self._store.save(self._key(side), kept)
         return kept
 
     def _key(self, side: Side) -> str:
-        text = f"{self._encoder} {self._content(side)}"
-        return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+        return self._hashed_key(self._content(side))
 
     def _content(self, side: Side) -> str:
         index, is_flipped = side
@@ -187,12 +165,7 @@ class CachedLatents:
             if self._key(group[0]) not in self._store:
                 self._encoded(group[0])
             needed += len(group) * self._store.size(self._key(group[0]))
-        if needed > self._store.max_bytes:
-            raise InputError(
-                "max_gb",
-                f"the latents take {needed / 1e9:,.1f} GB; {self._store.max_bytes / 1e9:,.1f} GB may be kept.",
-                "Allow more, or train without a cache.",
-            )
+        self._require_room(needed)
 
 
 def _check_steady(dataset: Dataset) -> None:
