@@ -30,10 +30,10 @@ class MixedPrecision:
         """Compute in the precision for this block."""
         return torch.autocast(self._device, self._dtype, enabled=self._dtype != torch.float32)
 
-    def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a loss, scaled."""
-        scaled: Any = self._scaler.scale(loss)  # Any: torch leaves backward untyped
-        scaled.backward()
+    def scaled(self, loss: Tensor) -> Tensor:
+        """Give a loss whose gradients are large enough for the precision."""
+        scaled: Tensor = self._scaler.scale(loss)
+        return scaled
 
     def unscale(self, optimizer: Optimizer) -> None:
         """Bring the gradients to their own size."""

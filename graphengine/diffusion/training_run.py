@@ -7,19 +7,19 @@ import json
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
 from graphengine.diffusion.batch_feed import BatchFeed
 from graphengine.diffusion.batch_order import PartedOrder, make_order
 from graphengine.diffusion.dataset_numbers import groups_of
 from graphengine.diffusion.step_random import StepRandom, derive_seed, seeded_globally
+from graphengine.diffusion.training_devices import Share, SharedOrder, SharedWork
 from graphengine.diffusion.training_identity import identity_of
 from graphengine.diffusion.training_optimizers import make_optimizer, make_schedule, optimizer_state, restore_optimizer
 from graphengine.diffusion.training_precision import MixedPrecision
@@ -67,32 +67,47 @@ class StepResult:
 class TrainingRun:
     """A task with its optimizer, schedule and moving average, after some number of steps.
 
+    Args:
+        share: What this process does of it; all of it by default.
+
     Attributes:
         step: Steps done.
         identity: What decides the weights; see StateFolder.
     """
 
     def __init__(
-        self, task: TrainingTask, dataset: Dataset, recipe: Recipe, *, steps: int, seed: int, device: torch.device
+        self,
+        task: TrainingTask,
+        dataset: Dataset,
+        recipe: Recipe,
+        *,
+        steps: int,
+        seed: int,
+        device: torch.device,
+        share: Share | None = None,
     ) -> None:
+        share = self._share = share or Share()
         self._task = task
         self._recipe = recipe
         self._steps = steps
         self._seed = seed
         self._device = device
         self.step = 0
-        self.identity = identity_of(task, dataset, recipe, steps=steps, seed=seed)
+        self._batch_size = recipe.batch_size * share.count  # of all devices
+        as_one = replace(recipe, batch_size=self._batch_size)
+        self.identity = identity_of(task, dataset, as_one, steps=steps, seed=seed)
         self._precision = MixedPrecision(recipe.precision, device)
-        order = make_order(dataset, recipe.batch_size * recipe.accumulate, seed)
+        order = make_order(dataset, self._batch_size * recipe.accumulate, seed)
         self._feed = BatchFeed(
             dataset,
-            PartedOrder(order, parts=recipe.accumulate),
+            SharedOrder(PartedOrder(order, parts=recipe.accumulate * share.count), share),
             task.fields,
             workers=recipe.data_workers,
             steps=steps * recipe.accumulate,
         )
         for module in task.trained.values():
             module.train()
+        self._work = SharedWork(task, device, share)
         self._optimizer = make_optimizer(task.trained, recipe)
         self._parameters = [each for group in self._optimizer.param_groups for each in group["params"]]
         self._schedule = make_schedule(self._optimizer, recipe, steps)
@@ -118,10 +133,11 @@ class TrainingRun:
             TrainingDiverged: before the step changes any weight.
         """
         started = time.perf_counter()
-        parts = self._backward()
+        parts = self._work.means(self._backward())
         loss = sum(parts.values())
+        self._check_finite("loss", loss)  # on all devices, or on none
         self._precision.unscale(self._optimizer)
-        grad_norm = float(clip_grad_norm_(self._parameters, self._recipe.max_grad_norm or math.inf))
+        grad_norm = self._work.clip(self._parameters, self._recipe.max_grad_norm or math.inf)
         if math.isfinite(grad_norm) or not self._precision.may_overflow():
             self._check_finite("gradient", grad_norm)
         else:
@@ -135,7 +151,7 @@ class TrainingRun:
         self.step += 1
         for name, value in zip(_HISTORY, (loss, learning_rate, grad_norm), strict=True):
             self._history[name].append(value)
-        examples = self._recipe.batch_size * self._recipe.accumulate
+        examples = self._batch_size * self._recipe.accumulate
         return StepResult(
             step=self.step,
             steps=self._steps,
@@ -152,18 +168,27 @@ class TrainingRun:
         """Add up the gradients of a step's batches; give the parts of the loss, which are means over all of them."""
         count = self._recipe.accumulate
         totals: dict[str, float] = {}
-        with seeded_globally(derive_seed(self._seed, "dropout", self.step), self._device):
-            for part in range(count):
-                examples = self._batch(part)
-                random = StepRandom(self._seed, self.step, self._device, part=part, parts=count)
-                with self._precision.autocast():
-                    losses = self._task.losses(examples, random)
-                    loss = torch.stack(list(losses.values())).sum() / count
-                self._check_finite("loss", loss.item())
-                self._precision.backward(loss)
+        with seeded_globally(self._dropout_seed, self._device):
+            for number in range(count):
+                examples = self._batch(number)
+                part = number * self._share.count + self._share.rank
+                random = StepRandom(self._seed, self.step, self._device, part=part, parts=count * self._share.count)
+                is_last = number == count - 1
+                with nullcontext() if is_last else self._work.apart():
+                    with self._precision.autocast():
+                        losses = self._work.losses(examples, random)
+                        loss = torch.stack(list(losses.values())).sum() / count
+                    if self._share.count == 1:  # others would wait for this device in vain
+                        self._check_finite("loss", loss.item())
+                    self._work.backward(self._precision.scaled(loss))
                 for name, value in losses.items():
                     totals[name] = totals.get(name, 0.0) + value.item() / count
         return totals
+
+    @property
+    def _dropout_seed(self) -> int:
+        others = (self._share.rank,) if self._share.rank else ()  # each device drops other things
+        return derive_seed(self._seed, "dropout", self.step, *others)
 
     def held_out_loss(self, held_out: Dataset) -> float:
         """Measure the mean loss over examples that are not trained on, by the moving average if there is one.
@@ -173,7 +198,7 @@ class TrainingRun:
         seed = derive_seed(self._seed, "held out")
         total = count = 0.0
         with self._averaged(), _evaluating(self._task.trained.values()):
-            for number, indices in enumerate(_batches(held_out, self._recipe.batch_size)):
+            for number, indices in enumerate(_batches(held_out, self._batch_size)):
                 examples = on_device(held_out.examples(indices, self._task.fields), self._device)
                 with seeded_globally(seed, self._device), self._precision.autocast():
                     parts = self._task.losses(examples, StepRandom(seed, number, self._device))

@@ -169,7 +169,7 @@ def test_an_overflow_in_float16_halves_the_scale_and_steps_nothing() -> None:
     weight = nn.Parameter(torch.ones(2))
     optimizer = torch.optim.SGD([weight], lr=1.0)
     before = precision.state()["scale"]
-    precision.backward((weight * float("inf")).sum())
+    precision.scaled((weight * float("inf")).sum()).backward()  # type: ignore[no-untyped-call]  # torch's
     precision.unscale(optimizer)
     assert precision.may_overflow()
     precision.step(optimizer)
