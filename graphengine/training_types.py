@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     PreTrainedTokenizerBase = object  # NewType wants a class at import; transformers stays unloaded
 
-ExampleField = Literal["images", "captions", "latents", "labels", "mask", "weights", "sizes", "embeddings"]
+ExampleField = Literal["images", "captions", "latents", "labels", "mask", "weights", "sizes", "embeddings", "pooled"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Examples:
             knows.
         sizes: int64 ``[B, 6]``, as SDXL is told: height and width of the picture before it was resized, top and left of
             the crop after that, height and width of what is trained on.
-        embeddings: float32 ``[B, T, D]``, the text encoder's last states for the captions, if they were made before.
+        embeddings: float32 ``[B, T, D]``, the text encoders' states for the captions, if they were made before.
+        pooled: float32 ``[B, P]``, their pooled states, of several encoders.
     """
 
     images: Tensor | None = None
@@ -46,6 +47,7 @@ class Examples:
     weights: Tensor | None = None
     sizes: Tensor | None = None
     embeddings: Tensor | None = None
+    pooled: Tensor | None = None
 
 
 class Dataset(Protocol):

@@ -13,13 +13,12 @@ from torch import Tensor
 
 from graphengine.diffusion.cached_field import CachedField
 from graphengine.diffusion.dataset_numbers import finite_length, varies
-from graphengine.diffusion.prompt_tokens import only_encoder
 from graphengine.diffusion.tensor_store import TensorStore
-from graphengine.diffusion.training_denoisers import encode_captions
+from graphengine.diffusion.training_captions import read_captions
 from graphengine.diffusion.training_tasks import digest_of
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, ExampleField, Examples
-from graphengine.types import Clip
+from graphengine.types import Clip, TextEncoder
 
 __all__ = ["CachedCaptions"]
 
@@ -32,7 +31,7 @@ class CachedCaptions(CachedField):
 
     Args:
         dataset: Its captions are the same in each epoch.
-        clip: The text encoder, on whatever device it is.
+        clip: One or more text encoders, on whatever device they are.
         store: Where states are kept, in half precision.
 
     Raises:
@@ -47,8 +46,15 @@ class CachedCaptions(CachedField):
         finite_length(dataset, "Caching captions")
         if "captions" not in dataset.fields:
             raise InputError("dataset", "it has no captions.", "Choose a dataset with captions.")
-        super().__init__(dataset, f"{digest_of(only_encoder(clip).network)} {_tokenizer_digest(clip)}", store)
+        super().__init__(dataset, " ".join(map(_encoder_digest, clip.encoders)), store)
         self._clip = clip
+        self._networks = [encoder.network for encoder in clip.encoders]
+
+    @property
+    def fields(self) -> Collection[ExampleField]:
+        """What the dataset gives, the states, and the pooled ones of several encoders."""
+        fields = [name for name in super().fields if name != "pooled"]
+        return [*fields, "pooled"] if len(self._networks) > 1 else fields
 
     def fill(self, watch: Watch = iter) -> int:
         """Encode all captions that aren't in the store yet; can be stopped and goes on where it was.
@@ -76,26 +82,32 @@ class CachedCaptions(CachedField):
 
     def examples(self, indices: Sequence[int], fields: Collection[ExampleField]) -> Examples:
         """Give the examples with these numbers."""
-        asked = [name for name in fields if name != "embeddings"]
-        with_captions = asked if "captions" in asked or "embeddings" not in fields else [*asked, "captions"]
+        cached = [name for name in fields if name in ("embeddings", "pooled")]
+        asked: list[ExampleField] = [name for name in fields if name not in cached]
+        with_captions = asked if "captions" in asked or not cached else [*asked, "captions"]
         examples = self._dataset.examples(indices, with_captions)
-        if "embeddings" not in fields:
+        if not cached:
             return examples
-        states = torch.stack([self._state(caption) for caption in examples.captions or ()])
-        return replace(examples, embeddings=states, captions=examples.captions if "captions" in asked else None)
+        kept = [self._kept(caption) for caption in examples.captions or ()]
+        return replace(
+            examples,
+            embeddings=torch.stack([each["states"].float() for each in kept]) if "embeddings" in cached else None,
+            pooled=torch.stack([each["pooled"].float() for each in kept]) if "pooled" in cached else None,
+            captions=examples.captions if "captions" in asked else None,
+        )
 
     def _captions(self, numbers: Sequence[int]) -> list[str]:
         return list(self._dataset.examples(numbers, ["captions"]).captions or ())
 
-    def _state(self, caption: str) -> Tensor:
-        kept = self._store.load(self._key(caption)) or self._encoded(caption)
-        return kept["states"].float()
+    def _kept(self, caption: str) -> Mapping[str, Tensor]:
+        return self._store.load(self._key(caption)) or self._encoded(caption)
 
     def _encoded(self, caption: str) -> Mapping[str, Tensor]:
-        network = only_encoder(self._clip).network
+        device = next(self._networks[0].parameters()).device
         with self._encoding, torch.no_grad():
-            states, _pooled, _real = encode_captions(self._clip, network, [caption], next(network.parameters()).device)
-        kept = {"states": states[0].to("cpu", torch.float16).contiguous()}
+            states, pooled = read_captions(self._clip, self._networks, [caption], device)
+        kept = {"states": states[0]} | ({} if pooled is None or len(self._networks) == 1 else {"pooled": pooled[0]})
+        kept = {name: each.to("cpu", torch.float16).contiguous() for name, each in kept.items()}
         self._store.save(self._key(caption), kept)
         return kept
 
@@ -108,7 +120,10 @@ class CachedCaptions(CachedField):
         return self._hashed_key(caption)
 
 
-def _tokenizer_digest(clip: Clip) -> str:
-    tokenizer: Any = only_encoder(clip).tokenizer  # Any: transformers' tokenizers are untyped here
+def _encoder_digest(encoder: TextEncoder) -> str:
+    tokenizer: Any = encoder.tokenizer  # Any: transformers' tokenizers are untyped here
     words = json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    return hashlib.blake2b(f"{tokenizer.model_max_length} {words}".encode(), digest_size=16).hexdigest()
+    vocabulary = hashlib.blake2b(f"{tokenizer.model_max_length} {words}".encode(), digest_size=16).hexdigest()
+    read = (encoder.hidden_layer, encoder.final_norm)
+    # The last layer's states were cached before others could be: their digest says nothing of it.
+    return f"{digest_of(encoder.network)} {vocabulary}" + ("" if read == (-1, True) else f" {read} {encoder.pooled}")

@@ -11,20 +11,18 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from graphengine.diffusion.options import PromptWeighting
 from graphengine.diffusion.prompt_grammar import parse
 from graphengine.diffusion.prompt_readings import Group, count_readings, readings
 from graphengine.diffusion.prompt_tokens import chunks, empty_chunk, is_clip
-from graphengine.diffusion.text_encoding import states_of, weighted
+from graphengine.diffusion.text_encoding import joined, pooled_together, states_of, weighted
 from graphengine.errors import InputError
 from graphengine.types import Clip, Conditioning, ConditioningPart
 
 __all__ = ["FindLearnedWord", "encode"]
 
 _MOST_READINGS = 1000
-_SD3_WITHOUT_T5 = (256, 4096)  # tokens and width of the zeros that take the place of T5's states
 
 
 FindLearnedWord = Callable[[str], Mapping[int, Tensor]]
@@ -90,11 +88,8 @@ class _Encoding:
         """Encode one moment: groups for each encoder."""
         encoded = [self._encoded(number, groups) for number, groups in enumerate(said)]
         pooled = [first[:1] for _, first in encoded if first is not None]
-        return ConditioningPart(
-            embedding=self._joined([states for states, _ in encoded]),
-            pooled=torch.cat(pooled, dim=-1) if pooled else None,
-            padding=self._padding,
-        )
+        embedding = self._joined([states for states, _ in encoded])
+        return ConditioningPart(embedding, pooled_together(self._clip, pooled, embedding), padding=self._padding)
 
     def _encoded(self, number: int, groups: Sequence[Group]) -> tuple[Tensor, Tensor | None]:
         """Give an encoder's states of all chunks ``[n, T, D]``, and their pooled states."""
@@ -106,22 +101,17 @@ class _Encoding:
         return weighted(states, pieces, empty[0], self._weighting), pooled
 
     def _joined(self, states: Sequence[Tensor]) -> Tensor:
-        """Put the states of several encoders together: ``[1, n T, D]``.
+        """Put the states of several encoders ``[n, T, D]`` together: ``[1, n T, D]``.
 
-        CLIP's go side by side, the shorter prompt's lengthened by the empty one's. T5's follow as further tokens, and
-        the narrower ones are filled up with zeros.
+        Where a CLIP encoder's prompt is shorter than another's, it is lengthened by the empty one's.
         """
-        pairs = list(zip(self._clip.encoders, states, strict=True))
-        of_clip = [number for number, (encoder, _) in enumerate(pairs) if is_clip(encoder)]
-        count = max((len(states[number]) for number in of_clip), default=0)
-        flat = [states[number].flatten(0, 1) for number, (encoder, _) in enumerate(pairs) if not is_clip(encoder)]
-        if of_clip:
-            filled = [_lengthened(states[number], self._empty[number][0], count) for number in of_clip]
-            flat.insert(0, torch.cat(filled, dim=-1).flatten(0, 1))  # [n T, D]
-        if self._clip.family == "sd3" and len(flat) == 1 and of_clip:
-            flat.append(torch.zeros(_SD3_WITHOUT_T5))
-        width = max(each.shape[-1] for each in flat)
-        return torch.cat([functional.pad(each, (0, width - each.shape[-1])) for each in flat])[None]
+        of_clip = [is_clip(encoder) for encoder in self._clip.encoders]
+        count = max((len(each) for each, is_side in zip(states, of_clip, strict=True) if is_side), default=0)
+        filled = [
+            _lengthened(each, self._empty[number][0], count) if of_clip[number] else each
+            for number, each in enumerate(states)
+        ]
+        return joined(self._clip, [each.flatten(0, 1)[None] for each in filled])
 
 
 def _lengthened(states: Tensor, empty: Tensor, count: int) -> Tensor:

@@ -15,14 +15,18 @@ from graphengine.errors import InputError
 from graphengine.training_types import LoraRecipe
 
 TARGET_KINDS: Mapping[str, tuple[str, ...]] = {
-    "attention": ("to_q", "to_k", "to_v", "to_out.0", "q_proj", "k_proj", "v_proj", "out_proj"),
+    "attention": (
+        "to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out",
+        "q_proj", "k_proj", "v_proj", "out_proj",
+    ),
     "cross_attention": ("attn2.to_q", "attn2.to_k", "attn2.to_v", "attn2.to_out.0"),
-    "feed_forward": ("ff.net.0.proj", "ff.net.2", "fc1", "fc2"),
+    "feed_forward": ("ff.net.0.proj", "ff.net.2", "ff_context.net.0.proj", "ff_context.net.2", "fc1", "fc2"),
     "projections": ("proj_in", "proj_out"),
     "resnets": ("conv1", "conv2", "conv_shortcut", "time_emb_proj"),
     "resampling": ("downsamplers.0.conv", "upsamplers.0.conv"),
-}
-"""The ends of the names of layers of each kind, in diffusers' UNets and CLIP's text encoders."""
+    "modulation": ("norm1.linear", "norm1_context.linear", "norm_out.linear"),
+}  # fmt: skip
+"""The ends of the names of layers of each kind, in diffusers' UNets and transformers and CLIP's text encoders."""
 
 
 def layer_ranks(networks: Mapping[Part, nn.Module], recipe: LoraRecipe) -> dict[Part, dict[str, int]]:

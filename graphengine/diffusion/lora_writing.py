@@ -1,7 +1,9 @@
 """Write trained adapters under the names that other programs know.
 
     lora_unet_mid_block_attentions_0_….lora_down.weight     kohya's scripts, ComfyUI, A1111; each with alpha
+    lora_transformer_transformer_blocks_0_….lora_down.…     the same for transformers: OneTrainer, ComfyUI
     unet.mid_block.attentions.0.….lora_A.weight             diffusers, PEFT; with its configuration in the header
+    transformer.transformer_blocks.0.….lora_A.weight        the same for transformers
 
 Both say in the header what the training was: under kohya's names (``ss_…``), those of the model specification
 (``modelspec.…``), and whole as ``graphengine_training``.
@@ -29,7 +31,9 @@ LoraLayout = Literal["kohya", "diffusers"]
 
 _KOHYA_PARTS = {"denoiser": "lora_unet", "text_encoder": "lora_te"}
 _KOHYA_XL_PARTS = {"denoiser": "lora_unet", "text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
+_KOHYA_SD3_PARTS = {**_KOHYA_XL_PARTS, "denoiser": "lora_transformer"}
 _DIFFUSERS_PARTS = {"denoiser": "unet", "text_encoder": "text_encoder", "text_encoder_2": "text_encoder_2"}
+_DIFFUSERS_SD3_PARTS = {**_DIFFUSERS_PARTS, "denoiser": "transformer"}
 _KOHYA_ROLES = {"down": "lora_down.weight", "up": "lora_up.weight"}
 _DIFFUSERS_ROLES = {
     "down": "lora_A.weight",
@@ -55,6 +59,7 @@ _ARCHITECTURES = {
     "sd_v1": "stable-diffusion-v1",
     "sd_v2": "stable-diffusion-v2-512",
     "sdxl_base_v1-0": "stable-diffusion-xl-v1-base",
+    "sd3": "stable-diffusion-3",
 }
 
 
@@ -85,12 +90,19 @@ def write_lora(path: Path, lora: Lora, *, layout: LoraLayout, dtype: torch.dtype
 def _in_layout(lora: Lora, layout: LoraLayout) -> tuple[dict[str, Tensor], dict[str, str]]:
     if layout == "kohya":
         parts = _KOHYA_XL_PARTS if "text_encoder_2" in lora.layers else _KOHYA_PARTS
+        parts = _KOHYA_SD3_PARTS if _is_transformer(lora) else parts
         return _named(lora, partial(_kohya_name, parts)), {}
     if lora.recipe.method in ("loha", "lokr"):
         raise InputError(
             "layout", f"diffusers has no names for a {lora.recipe.method}.", "Choose kohya, whose names LyCORIS uses."
         )
-    return _named(lora, _diffusers_name), {"lora_adapter_metadata": json.dumps(_peft_config(lora), sort_keys=True)}
+    parts = _DIFFUSERS_SD3_PARTS if _is_transformer(lora) else _DIFFUSERS_PARTS
+    config = json.dumps(_peft_config(parts, lora), sort_keys=True)
+    return _named(lora, partial(_diffusers_name, parts)), {"lora_adapter_metadata": config}
+
+
+def _is_transformer(lora: Lora) -> bool:
+    return "Transformer" in lora.training.get("base network", "")
 
 
 def _named(lora: Lora, name_of: Callable[[str, str, str], str | None]) -> dict[str, Tensor]:
@@ -114,12 +126,12 @@ def _kohya_name(parts: Mapping[str, str], part: str, layer: str, role: str) -> s
     return f"{parts[part]}_{layer.replace('.', '_')}.{role}"
 
 
-def _diffusers_name(part: str, layer: str, role: str) -> str | None:
+def _diffusers_name(parts: Mapping[str, str], part: str, layer: str, role: str) -> str | None:
     """Give the name, or None for alpha, which the configuration tells."""
-    return f"{_DIFFUSERS_PARTS[part]}.{layer}.{_DIFFUSERS_ROLES[role]}" if role in _DIFFUSERS_ROLES else None
+    return f"{parts[part]}.{layer}.{_DIFFUSERS_ROLES[role]}" if role in _DIFFUSERS_ROLES else None
 
 
-def _peft_config(lora: Lora) -> dict[str, object]:
+def _peft_config(parts: Mapping[str, str], lora: Lora) -> dict[str, object]:
     """Give PEFT's configuration of each network, as diffusers writes it: names begin with the network's."""
     config: dict[str, object] = {}
     for part, layers in lora.layers.items():
@@ -133,7 +145,7 @@ def _peft_config(lora: Lora) -> dict[str, object]:
             "target_modules": sorted(ranks),
             "use_dora": lora.recipe.method == "dora",
         }
-        config |= {f"{_DIFFUSERS_PARTS[part]}.{name}": value for name, value in values.items()}
+        config |= {f"{parts[part]}.{name}": value for name, value in values.items()}
     return config
 
 
@@ -169,12 +181,13 @@ def _body(file: bytes) -> memoryview:
     return memoryview(file)[8 + int.from_bytes(file[:8], "little") :]
 
 
-def base_facts(source: str, family: str | None, digest: str) -> Mapping[str, str]:
+def base_facts(source: str, family: str | None, network: str, digest: str) -> Mapping[str, str]:
     """Name the model that adapters were trained on.
 
     Args:
+        network: The name of its denoiser's class.
         digest: A hash of its weights.
     """
-    version = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}.get(family or "", "")
-    facts = {"base model": source, "base model weights": digest}
+    version = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0", "sd3": "sd3"}.get(family or "", "")
+    facts = {"base model": source, "base model weights": digest, "base network": network}
     return facts | ({"base version": version} if version else {})

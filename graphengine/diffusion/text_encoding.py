@@ -20,13 +20,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from graphengine.diffusion.options import PromptWeighting
 from graphengine.diffusion.prompt_tokens import Chunk, is_clip
 from graphengine.errors import InputError
 from graphengine.types import Clip, TextEncoder
 
-__all__ = ["layer_states", "set_last_layer", "states_of", "weighted"]
+__all__ = ["joined", "layer_states", "pooled_together", "set_last_layer", "states_of", "weighted"]
+
+_SD3_WIDTHS = (768, 1280)  # of its two CLIP encoders; any of its three may be left out, and zeros take its place
+_SD3_WITHOUT_T5 = (256, 4096)  # tokens and width
+_SD3_WITHOUT_CLIP = 77  # tokens
 
 
 def states_of(
@@ -45,6 +50,53 @@ def states_of(
         output = network(ids, attention_mask=None, **asked)
         states = output.last_hidden_state if reads_last else layer_states(encoder, network, output.hidden_states)
     return states.to("cpu", torch.float32), _pooled(encoder, output)
+
+
+def joined(clip: Clip, states: Sequence[Tensor]) -> Tensor:
+    """Put the states of a clip's encoders together: ``[B, T, D]``.
+
+    CLIP's go side by side. T5's follow as further tokens, and the narrower ones are filled up with zeros.
+
+    Args:
+        states: Of each encoder; those of CLIP's with as many tokens as each other.
+    """
+    pairs = list(zip(clip.encoders, states, strict=True))
+    side_by_side = [each for encoder, each in pairs if is_clip(encoder)]
+    further = [each for encoder, each in pairs if not is_clip(encoder)]
+    batch = len(states[0])
+    if clip.family == "sd3":
+        if _absent(clip) == 0:
+            side_by_side.insert(0, side_by_side[0].new_zeros(*side_by_side[0].shape[:2], _SD3_WIDTHS[0]))
+        if not side_by_side:
+            side_by_side.append(further[0].new_zeros(batch, _SD3_WITHOUT_CLIP, sum(_SD3_WIDTHS)))
+        if not further:
+            further.append(side_by_side[0].new_zeros(batch, *_SD3_WITHOUT_T5))
+    if side_by_side:
+        further.insert(0, torch.cat(side_by_side, dim=-1))
+    width = max(each.shape[-1] for each in further)
+    return torch.cat([functional.pad(each, (0, width - each.shape[-1])) for each in further], dim=1)
+
+
+def pooled_together(clip: Clip, pooled: Sequence[Tensor], like: Tensor) -> Tensor | None:
+    """Put the pooled states of those encoders that give any side by side, ``[B, P]``; None if none does.
+
+    Args:
+        like: The joined states.
+    """
+    found = list(pooled)
+    if clip.family == "sd3":
+        absent = range(2) if not found else [each for each in (_absent(clip),) if each is not None]
+        for number in absent:
+            found.insert(number, like.new_zeros(len(like), _SD3_WIDTHS[number]))
+    return torch.cat(found, dim=-1) if found else None
+
+
+def _absent(clip: Clip) -> int | None:
+    """Tell which of Stable Diffusion 3's CLIP encoders a clip with one of them lacks; None if it has both or none."""
+    widths: list[int] = [encoder.network.config.hidden_size for encoder in filter(is_clip, clip.encoders)]  # type: ignore[union-attr, misc]
+    if len(widths) != 1 or widths[0] not in _SD3_WIDTHS:
+        return None
+    return 1 - _SD3_WIDTHS.index(widths[0])
 
 
 def weighted(states: Tensor, chunks: Sequence[Chunk], empty: Tensor, weighting: PromptWeighting) -> Tensor:

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, cast
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,10 +19,15 @@ from graphengine.diffusion.prompt_tokens import only_encoder, token_limit
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_adapters import Adapters, as_file
 from graphengine.diffusion.training_captions import (
-    added_conditions,
+    check_can_be_trained,
+    check_can_learn,
     check_fits,
+    is_t5,
     read_captions,
+    reads_pooled,
     reads_sizes,
+    reads_text,
+    told_besides,
     with_encoders,
 )
 from graphengine.diffusion.training_levels import NoiseLevels, loss_weights
@@ -86,6 +90,7 @@ class DenoisingTask:
         clip: Clip | None,
         vae: Vae | None,
     ) -> None:
+        check_can_be_trained(model)
         self._model = model
         self._recipe = recipe
         self._clip = _check_clip(model, clip, recipe)
@@ -94,10 +99,8 @@ class DenoisingTask:
         self._weights = loss_weights(self._levels, model.prediction, recipe)
         self._sample_field: ExampleField = _sample_field(model, dataset, vae)
         self._reads_sizes = self._clip is not None and reads_sizes(model)
-        has_states = "embeddings" in dataset.fields and not recipe.train_text_encoder and not self._reads_sizes
-        text: ExampleField = "embeddings" if has_states else "captions"
-        wanted: list[ExampleField] = [self._sample_field, text] if self._clip else [self._sample_field]
-        chosen = choose_fields(dataset, wanted, "Training this model")
+        text = _text_fields(model, dataset, recipe) if self._clip else ()
+        chosen = choose_fields(dataset, [self._sample_field, *text], "Training this model")
         besides: tuple[ExampleField, ...] = (*_COUNTING, "sizes") if self._reads_sizes else _COUNTING
         self.fields: Sequence[ExampleField] = [*chosen, *(each for each in besides if each in dataset.fields)]
         self.frozen: dict[str, torch.nn.Module] = {}
@@ -116,7 +119,7 @@ class DenoisingTask:
         """Copy what is to be trained, with adapters if only those are."""
         originals: dict[Part, torch.nn.Module] = {"denoiser": self._model.network}
         if self._clip and self._recipe.train_text_encoder:
-            originals |= self._text_networks()
+            originals |= {part: each for part, each in self._text_networks().items() if not is_t5(each)}
         if self._recipe.lora:
             self._adapters = Adapters(self._recipe.lora, originals, device)
             copies = self._adapters.networks
@@ -152,15 +155,16 @@ class DenoisingTask:
         if self._adapters:
             return _adapted(self._model, self._clip, replace(self._adapters.result(), training=self._base_facts))
         model = replace(self._model, network=finished(self._network, copied=copied), source="TrainLoop")
-        parts = [part for part in self._text_networks() if part in self.trained]
+        parts = {number: part for number, part in enumerate(self._text_networks()) if part in self.trained}
         if self._clip and parts:
-            networks = {number: finished(self.trained[part], copied=copied) for number, part in enumerate(parts)}
+            networks = {number: finished(self.trained[part], copied=copied) for number, part in parts.items()}
             return Finished(model, with_encoders(self._clip, networks))
         return Finished(model)
 
     @cached_property
     def _base_facts(self) -> Mapping[str, str]:
-        return base_facts(self._model.source, self._model.family, digest_of(self._model.network))
+        network = self._model.network
+        return base_facts(self._model.source, self._model.family, type(network).__name__, digest_of(network))
 
     @property
     def _encodes_pictures(self) -> bool:
@@ -181,35 +185,35 @@ class DenoisingTask:
         return (latents - shift) * scale
 
     def _predict(self, noised: Tensor, told: Tensor, examples: Examples, random: StepRandom) -> Tensor:
+        predicted: Tensor
         if self._clip is None:
-            predicted: Tensor = self._network(noised, told).sample
+            predicted = self._network(noised, told).sample
             return predicted
         dropped = (random.uniform(len(noised)) < self._recipe.caption_dropout).tolist()
-        if examples.embeddings is not None:
-            return self._ask(noised, told, self._with_dropped(examples.embeddings, dropped), {})
-        captions = ["" if drop else caption for caption, drop in zip(examples.captions or (), dropped, strict=True)]
-        with torch.set_grad_enabled("text_encoder" in self.trained):
-            states, pooled = read_captions(self._clip, self._text_encoders, captions, noised.device)
-        if not self._reads_sizes:
-            return self._ask(noised, told, states, {})
-        height, width = (side * self._model.latent_factor for side in noised.shape[2:])
-        added = added_conditions(pooled, examples.sizes, (height, width))
-        return self._ask(noised, told, states, {"added_cond_kwargs": added})
-
-    def _ask(self, noised: Tensor, told: Tensor, states: Tensor, besides: Mapping[str, object]) -> Tensor:
-        predicted: Tensor = self._network(noised, told, encoder_hidden_states=states, **besides).sample
+        states, pooled = self._read(examples, dropped, noised.device)
+        besides = told_besides(self._model, pooled, examples.sizes, noised.shape[2:])
+        predicted = self._network(noised, timestep=told, encoder_hidden_states=states, **besides).sample
         return predicted
 
-    def _with_dropped(self, states: Tensor, dropped: Sequence[bool]) -> Tensor:
-        """Put the empty caption's states in the place of those dropped."""
-        return torch.where(torch.tensor(dropped, device=states.device).view(-1, 1, 1), self._empty_states, states)
+    def _read(self, examples: Examples, dropped: Sequence[bool], device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """Give the captions' states and pooled states, those of the empty caption for captions that are dropped."""
+        if examples.embeddings is None:
+            captions = ["" if drop else caption for caption, drop in zip(examples.captions or (), dropped, strict=True)]
+            with torch.set_grad_enabled("text_encoder" in self.trained):
+                return read_captions(cast(Clip, self._clip), self._text_encoders, captions, device)
+        empty, empty_pooled = self._empty
+        is_dropped = torch.tensor(dropped, device=device)
+        states = torch.where(is_dropped.view(-1, 1, 1), empty, examples.embeddings)
+        if examples.pooled is None or empty_pooled is None:
+            return states, None
+        return states, torch.where(is_dropped.view(-1, 1), empty_pooled, examples.pooled)
 
     @cached_property
-    def _empty_states(self) -> Tensor:
-        """The frozen encoder's states of the empty caption, ``[1, T, D]``."""
+    def _empty(self) -> tuple[Tensor, Tensor | None]:
+        """The frozen encoders' states of the empty caption, ``[1, T, D]``, and pooled ones."""
         encoders = self._text_encoders
         with torch.no_grad():
-            return read_captions(cast(Clip, self._clip), encoders, [""], next(encoders[0].parameters()).device)[0]
+            return read_captions(cast(Clip, self._clip), encoders, [""], next(encoders[0].parameters()).device)
 
 
 _COUNTING: tuple[ExampleField, ...] = ("mask", "weights")
@@ -270,12 +274,21 @@ def _sample_field(model: Model, dataset: Dataset, vae: Vae | None) -> ExampleFie
     return "images"
 
 
+def _text_fields(model: Model, dataset: Dataset, recipe: Recipe) -> Sequence[ExampleField]:
+    """Choose between captions and their states, made before."""
+    states: Sequence[ExampleField] = ("embeddings", "pooled") if reads_pooled(model) else ("embeddings",)
+    has_states = all(each in dataset.fields for each in states)
+    return states if has_states and not recipe.train_text_encoder else ("captions",)
+
+
 def _check_clip(model: Model, clip: Clip | None, recipe: Recipe) -> Clip | None:
-    if not isinstance(model.network, UNet2DConditionModel):
+    if not reads_text(model):
         if recipe.train_text_encoder:
             raise InputError("recipe", "it trains the text encoder, but this model reads no text.", "Turn that off.")
         return None
     if clip is None:
         raise InputError("clip", "it is missing: the model reads captions.", "Link a text encoder.")
     check_fits(model, clip)
+    if recipe.train_text_encoder:
+        check_can_learn(clip)
     return clip

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import SD3Transformer2DModel, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -134,6 +134,7 @@ def on_device(examples: Examples, device: torch.device) -> Examples:
         weights=moved(examples.weights),
         sizes=moved(examples.sizes),
         embeddings=moved(examples.embeddings),
+        pooled=moved(examples.pooled),
     )
 
 
@@ -153,6 +154,9 @@ def check_samples(samples: Tensor, network: nn.Module, what: str) -> None:
         )
     if isinstance(network, UNet2DConditionModel):
         return  # it pads odd sizes itself
+    if isinstance(network, SD3Transformer2DModel):
+        _check_patches(samples, config, what)
+        return
     multiple = 2 ** (len(config.get("block_out_channels", (1, 1, 1))) - 1)  # BasicUNet has three levels
     if any(side % multiple for side in samples.shape[2:]):
         height, width = samples.shape[2:]
@@ -160,6 +164,19 @@ def check_samples(samples: Tensor, network: nn.Module, what: str) -> None:
             "dataset",
             f"its {what} are {width} x {height}; the network halves them {multiple.bit_length() - 1} times.",
             f"Choose a size that is a multiple of {multiple}.",
+        )
+
+
+def _check_patches(samples: Tensor, config: Any, what: str) -> None:  # Any: diffusers' configuration, untyped
+    side: int = config.patch_size
+    most = side * config.pos_embed_max_size
+    height, width = samples.shape[2:]
+    if height % side or width % side or max(height, width) > most:
+        raise InputError(
+            "dataset",
+            f"its {what} are {width} x {height}; the network reads patches of {side} x {side}, and no more than {most} "
+            "along a side.",
+            f"Choose sizes that are multiples of {side} and at most {most}.",
         )
 
 
@@ -178,7 +195,14 @@ def manual_attention(modules: Collection[nn.Module]) -> Iterator[None]:
 
     Measured on one core each, training the embedded model's denoiser: SDPA's backward pass took 46 % of a step on one
     processor; on another (AMD EPYC) a step with SDPA was 11 % shorter. So it is a choice.
+
+    Raises:
+        InputError: if a network's attention is of another kind.
     """
+    if any(isinstance(module, SD3Transformer2DModel) for module in modules):
+        raise InputError(
+            "recipe", "its attention can't be manual for transformers.", "Choose attention default in TrainRecipe."
+        )
     layers: list[Any] = [  # Any: diffusers is untyped
         layer for module in modules for layer in module.modules() if isinstance(layer, Attention)
     ]

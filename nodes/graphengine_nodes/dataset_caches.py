@@ -43,15 +43,15 @@ def cache_captions(ctx: Context, dataset: Dataset, clip: Clip, max_gb: Gigabytes
 
     Args:
         dataset: A dataset with captions, after CaptionRules if there are any.
-        clip: The text encoder of the model to train.
+        clip: The text encoder of the model to train, with all that belong to it.
         max_gb: Gigabytes on disk for captions of all datasets; what was used longest ago is deleted first.
     """
     from graphengine.diffusion.cached_captions import CachedCaptions
-    from graphengine.diffusion.prompt_tokens import only_encoder
     from graphengine.diffusion.tensor_store import TensorStore
 
     cached = CachedCaptions(dataset, clip, TensorStore(ctx.state_folder("captions"), int(max_gb * 1e9)))
     with ctx.loaded(clip) as device:
-        only_encoder(clip).network.to(device)
+        for encoder in clip.encoders:
+            encoder.network.to(device)
         cached.fill(ctx.progress)
     return cached

@@ -219,7 +219,7 @@ def train_recipe(
             ones less), debiased, p2 or edm as published, whatever is predicted; sigma_sqrt and cosmap for flows.
         min_snr_gamma: The cap of min_snr and soft_min_snr.
         caption_dropout: Share of captions replaced by the empty one, which a cfg above 1 needs.
-        train_text_encoder: Train the text encoder along with the model.
+        train_text_encoder: Train the text encoder along with the model; a T5 among several stays as it is.
         kl_weight: Autoencoders, where the dataset has no latents: weight of the divergence from a unit Gaussian.
         latent_weight: Autoencoders, where the dataset has latents: weight of the distance to them.
         latent_noise: Autoencoders: the decoder sees latents with noise of up to this standard deviation.

@@ -37,7 +37,7 @@ def lora_recipe(
         rank: Size of the change: 4 to 16 for a style or a thing, 32 to 128 for much that is new.
         alpha: The change counts alpha / rank times, so that another rank needs no other learning rate.
         targets: Layers to change, separated by commas: attention, cross_attention, feed_forward, projections, resnets,
-            resampling; or what their names end with, such as attn2.to_k.
+            resampling, of transformers modulation; or what their names end with, such as attn2.to_k.
         dropout: Share of a layer's inputs that the change doesn't see at a step, against learning by heart.
         block_ranks: Other ranks for blocks, such as mid_block=4, up_blocks.1=32; 0 leaves a block out.
     """

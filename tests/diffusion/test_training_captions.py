@@ -13,8 +13,10 @@ from safetensors import safe_open
 
 from graphengine.diffusion import conditioning, lora_files
 from graphengine.diffusion.adapters import with_lora
+from graphengine.diffusion.cached_captions import CachedCaptions
 from graphengine.diffusion.lora_writing import LoraLayout, write_lora
 from graphengine.diffusion.step_random import StepRandom
+from graphengine.diffusion.tensor_store import TensorStore
 from graphengine.diffusion.training import train
 from graphengine.diffusion.training_captions import read_captions
 from graphengine.diffusion.training_denoisers import DenoisingTask
@@ -89,6 +91,20 @@ def test_a_step_is_told_the_pooled_caption_and_the_sizes(data: Blocks, told: lis
     with torch.no_grad():
         predicted = network(noised, timesteps, encoder_hidden_states=embedding, added_cond_kwargs=added).sample
     torch.testing.assert_close(loss, (predicted - noise).square().mean())
+
+
+def test_cached_captions_give_pooled_ones_too(tmp_path: Path) -> None:
+    model, clip, recipe = sdxl_model(), tiny_sdxl_clip(), replace(RECIPE, caption_dropout=0.5)
+    cached = CachedCaptions(CUT, clip, TensorStore(tmp_path, 10**8))
+    cached.fill()
+    losses = []
+    for data in (CUT, cached):
+        task = DenoisingTask(model, data, recipe, torch.device("cpu"), clip=clip, vae=None)
+        assert ("pooled" in task.fields) is (data is cached)
+        examples = data.examples([0, 1, 2, 3], task.fields)
+        losses.append(task.losses(examples, StepRandom(0, 0))["denoising"].item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0] != losses[1]  # half precision was read
 
 
 @pytest.mark.parametrize("layout", ["kohya", "diffusers"])
