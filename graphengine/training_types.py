@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, NewType, Protocol, runtime_checkable
 
+from graphengine.types import Image
+
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
@@ -288,6 +290,7 @@ class Report:
         grad_norms: The gradients' norm at each step, before clipping.
         notices: What the user should know, such as a state that could not be saved.
         held_out: Step -> the loss after it over examples that are not trained on.
+        training: What decided it, as texts by name: the recipe, the data's digest, the base model …
     """
 
     steps: int
@@ -296,6 +299,35 @@ class Report:
     grad_norms: Sequence[float]
     notices: Sequence[str] = ()
     held_out: Mapping[int, float] = field(default_factory=dict)
+    training: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What to tell of something that was trained, beside it.
+
+    Attributes:
+        report: Of its training.
+        title: Empty for the name of what is saved.
+        description: Markdown.
+        license: As the Hugging Face hub names it; empty says nothing.
+        base_model: The hub's name of what it was trained on, ``owner/name``; empty if it is on no hub.
+        trigger: What in a prompt calls for it.
+        tags: Further ones.
+        samples: Pictures made by it.
+        sample_prompts: Of the pictures, as far as there are any.
+    """
+
+    socket: ClassVar[str] = "MODEL_CARD"
+    report: Report
+    title: str = ""
+    description: str = ""
+    license: str = ""
+    base_model: str = ""
+    trigger: str = ""
+    tags: tuple[str, ...] = ()
+    samples: Image | None = None
+    sample_prompts: tuple[str, ...] = ()
 
 
 Tokenizer = NewType("Tokenizer", PreTrainedTokenizerBase)

@@ -12,12 +12,12 @@ __all__ = ["find_workflow", "read_workflow", "shipped_workflows"]
 
 
 def find_workflow(name: str) -> Path:
-    """Find a workflow by path, or a shipped one by name.
+    """Find a workflow by path, or a shipped one by name; a checkpoint's folder has its own.
 
     Raises:
         FileNotFoundError: there is neither.
     """
-    candidates = [Path(name)]
+    candidates = [Path(name), Path(name) / "workflow.json"]
     if Path(name).name == name:
         candidates += [shipped_folder() / file for file in (name, f"{name}.json")]
     found = next((path for path in candidates if path.is_file()), None)

@@ -6,7 +6,7 @@ import copy
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def save(
     vae: Vae | None = None,
     dtype: torch.dtype = torch.float32,
     workflow: str = "",
+    beside: Callable[[Path], object] | None = None,
 ) -> None:
     """Write a checkpoint as a diffusers folder that its pipelines open too.
 
@@ -48,6 +49,7 @@ def save(
         folder: Where; its parent folders are made.
         dtype: Type of the weights in the files.
         workflow: JSON that becomes ``workflow.json`` beside the parts; an empty text for none.
+        beside: Writes further files into the folder before it appears.
 
     Raises:
         ModelFileError: if nothing is given, a part is of a kind that can't be saved, or writing fails (disk full).
@@ -68,6 +70,8 @@ def save(
         _write_parts(partial, model, clip, vae, dtype)
         if workflow:
             (partial / "workflow.json").write_text(workflow, encoding="utf-8")
+        if beside:
+            beside(partial)
         _replace(folder, partial)
     except (OSError, SafetensorError) as error:
         raise ModelFileError(
@@ -153,7 +157,10 @@ def _suffixed(clip: Clip | None) -> dict[str, TextEncoder]:
 
 
 def _model_index(model: Model | None, clip: Clip | None, vae: Vae | None) -> dict[str, object]:
-    index: dict[str, object] = {"_class_name": _pipeline(model, clip, vae), "_diffusers_version": diffusers.__version__}
+    index: dict[str, object] = {
+        "_class_name": pipeline_of(model, clip, vae),
+        "_diffusers_version": diffusers.__version__,
+    }
     if model is not None:
         index[_denoiser_part(model)] = ["diffusers", type(model.network).__name__]
         index["scheduler"] = ["diffusers", _scheduler_json(model)["_class_name"]]
@@ -188,7 +195,8 @@ _NULLS: Mapping[str, tuple[str, ...]] = {
 """What each pipeline has besides; all of it null where a checkpoint lacks it."""
 
 
-def _pipeline(model: Model | None, clip: Clip | None, vae: Vae | None) -> str:
+def pipeline_of(model: Model | None, clip: Clip | None, vae: Vae | None) -> str:
+    """Name the class of diffusers that opens these parts."""
     if model is not None and isinstance(model.network, UNet2DModel) and clip is None and vae is None:
         return "DDPMPipeline"
     if model is not None and isinstance(model.network, SD3Transformer2DModel):

@@ -10,7 +10,7 @@ any step and resumes from its saved state therefore gives the same weights, bit 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,7 +126,17 @@ def train(
     run.finish()
     finished = task.result()
     lora = finished.lora and replace(finished.lora, training={**run.summary(), **finished.lora.training})
-    return Trained(cast(Subject, finished.subject), finished.clip, lora, run.report())
+    report = run.report()
+    report = replace(report, training={**report.training, **_told(subject, dataset, held_out)})
+    return Trained(cast(Subject, finished.subject), finished.clip, lora, report)
+
+
+def _told(subject: Trainable, dataset: Dataset, held_out: Dataset | None) -> Mapping[str, str]:
+    """Tell what a training was given, besides what decided its weights."""
+    told = {"examples": "endless" if dataset.length is None else f"{dataset.length:,}"}
+    if held_out:
+        told["held-out examples"] = "endless" if held_out.length is None else f"{held_out.length:,}"
+    return told | ({"base model": subject.source} if subject.source else {})
 
 
 def is_look_due(step: int, steps: int, look_every: int) -> bool:

@@ -292,8 +292,9 @@ class TrainingRun:
 
     def report(self) -> Report:
         """Tell what the training went through."""
-        history = {name: tuple(values) for name, values in self._history.items()}
-        return Report(steps=self.step, notices=tuple(self._notices), held_out=dict(self._held_out), **history)
+        losses, learning_rates, grad_norms = (tuple(self._history[name]) for name in _HISTORY)
+        notices, held_out = tuple(self._notices), dict(self._held_out)
+        return Report(self.step, losses, learning_rates, grad_norms, notices, held_out, self.summary())
 
     def _batch(self, part: int) -> Examples:
         return on_device(self._feed.take(self.step * self._recipe.accumulate + part), self._device)

@@ -23,6 +23,7 @@ pack = NodePack(
         "graphengine_nodes.pipelines",
         "graphengine_nodes.media",
         "graphengine_nodes.saving",
+        "graphengine_nodes.publishing",
         "graphengine_nodes.masks",
         "graphengine_nodes.images",
         "graphengine_nodes.image_geometry",

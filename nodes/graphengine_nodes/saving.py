@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from graphengine import Context, InputError, Widget, node
-from graphengine.training_types import Lora
+from graphengine.training_types import Lora, ModelCard
 from graphengine.types import Clip, Model, Vae
+
+if TYPE_CHECKING:
+    from graphengine.diffusion.model_cards import CardKind
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Precision = Literal["float32", "float16", "bfloat16"]
 
 
-@node("SaveCheckpoint", category="model/saving", output_node=True)
+@node("SaveCheckpoint", category="model/saving", output_node=True, outputs="path")
 def save_checkpoint(
     ctx: Context,
     model: Model | None = None,
@@ -23,10 +28,12 @@ def save_checkpoint(
     name: Name = "checkpoint",
     precision: Precision = "float32",
     layout: Annotated[Literal["diffusers folder", "single file"], Widget("select")] = "diffusers folder",
-) -> None:
+    card: ModelCard | None = None,
+) -> str:
     """Write a checkpoint below the output folder, with its workflow.
 
-    It appears there complete or not at all. What LoRAs and merges changed is in its weights.
+    It appears there complete or not at all. What LoRAs and merges changed is in its weights. The path is that of the
+    folder, or of a single file that has no card; of several files it is the first one's.
 
     Args:
         model: The denoiser, as it is with all LoRAs that it went through.
@@ -37,47 +44,93 @@ def save_checkpoint(
         layout: A diffusers folder may hold any parts, and has the workflow as workflow.json. A single file needs all
             three to be opened as a checkpoint, and has the workflow in its metadata. A vae alone, or a clip alone, goes
             into a file for LoadVAE or LoadCLIP; of a clip with several text encoders each into one: name_1, name_2 ….
+        card: What to tell of it in a README.md in the folder, from ModelCard; a single file then goes into a folder
+            of its name.
     """
     import torch
 
     from graphengine.diffusion import checkpoints
+    from graphengine.diffusion.checkpoint_writing import pipeline_of
+    from graphengine.diffusion.model_cards import write_card
 
-    dtype = getattr(torch, precision)
     workflow = "" if ctx.workflow is None else ctx.workflow.dump()
+    write: dict[str, Any] = {"dtype": getattr(torch, precision), "workflow": workflow}  # Any: keyword arguments
     if layout == "diffusers folder":
         folder = ctx.outputs.folder(name)
-        checkpoints.save(folder, model=model, clip=clip, vae=vae, dtype=dtype, workflow=workflow)
-        return
-    if model is None and (clip is None) == (vae is None):
+        opens = pipeline_of(model, clip, vae)
+        card_of = partial(write_card, kind="folder", name=folder.name, pipeline=opens, workflow=workflow)
+        describe = partial(card_of, card=card) if card else None
+        checkpoints.save(folder, model=model, clip=clip, vae=vae, **write, beside=describe)
+        return str(folder)
+    stem = name.removesuffix(".safetensors")
+    if model is not None:
+        path = _place(ctx, stem, card)
+        checkpoints.save_single_file(path, model=model, clip=clip, vae=vae, **write)
+        pipeline = pipeline_of(model, clip, vae) if model.family and clip and vae else ""
+        return _described(ctx, path, card, kind="checkpoint", pipeline=pipeline, for_comfyui=bool(model.family))
+    if (clip is None) == (vae is None):
         raise InputError(
             "model", "nothing is linked.", "Link one, or a clip or vae alone, or choose the diffusers folder."
         )
-    stem = name.removesuffix(".safetensors")
-    if model is None and clip is not None:
+    if clip is not None:
         count = len(clip.encoders)
-        stems = [f"{stem}_{number + 1}" for number in range(count)] if count > 1 else [stem]
-        paths = [ctx.outputs.folder(f"{each}.safetensors") for each in stems]
-        checkpoints.save_clip_files(paths, clip, dtype=dtype, workflow=workflow)
-        return
-    path = ctx.outputs.folder(f"{stem}.safetensors")
-    if model is None and vae is not None:
-        checkpoints.save_vae_file(path, vae, dtype=dtype, workflow=workflow)
-        return
-    assert model is not None, "one of the three is given"
-    checkpoints.save_single_file(path, model=model, clip=clip, vae=vae, dtype=dtype, workflow=workflow)
+        numbers = [f"_{number + 1}" for number in range(count)] if count > 1 else [""]
+        paths = [_place(ctx, stem, card, number) for number in numbers]
+        checkpoints.save_clip_files(paths, clip, **write)
+        return _described(ctx, paths[0], card, kind="text encoder", for_comfyui=bool(clip.family))
+    assert vae is not None, "one of the three is given"
+    path = _place(ctx, stem, card)
+    checkpoints.save_vae_file(path, vae, **write)
+    return _described(ctx, path, card, kind="autoencoder")
 
 
-@node("SaveLora", category="model/saving", output_node=True)
+def _place(ctx: Context, stem: str, card: ModelCard | None, number: str = "") -> Path:
+    """Give the path of a safetensors file: in a folder of its own, if there is a card to go with it."""
+    return ctx.outputs.folder(
+        f"{stem}/{Path(stem).name}{number}.safetensors" if card else f"{stem}{number}.safetensors"
+    )
+
+
+def _described(
+    ctx: Context,
+    path: Path,
+    card: ModelCard | None,
+    *,
+    kind: CardKind,
+    pipeline: str = "",
+    for_comfyui: bool = False,
+) -> str:
+    """Write the card that goes with a file, if there is one; give the path of what was saved."""
+    from graphengine.diffusion.model_cards import write_card
+
+    if card is None:
+        return str(path)
+    ctx.outputs.folder(path.with_name("README.md").relative_to(ctx.settings.output.resolve()).as_posix())
+    workflow = "" if ctx.workflow is None else ctx.workflow.dump()
+    write_card(
+        path.parent,
+        card,
+        kind=kind,
+        name=path.name,
+        pipeline=pipeline,
+        for_comfyui=for_comfyui,
+        workflow=workflow,
+    )
+    return str(path.parent)
+
+
+@node("SaveLora", category="model/saving", output_node=True, outputs="path")
 def save_lora(
     ctx: Context,
     lora: Lora | None,
     name: Name = "lora",
     layout: Annotated[Literal["kohya", "diffusers"], Widget("select")] = "kohya",
     precision: Precision = "float16",
-) -> None:
+    card: ModelCard | None = None,
+) -> str:
     """Write a trained LoRA below the output folder, with its workflow, so that running the file trains it again.
 
-    Put the file into models/loras to choose it in LoadLora.
+    Put the file into models/loras to choose it in LoadLora. The path is the file's, or its folder's if it has a card.
 
     Args:
         lora: From TrainLoop.
@@ -85,6 +138,7 @@ def save_lora(
         layout: How its layers are named. ComfyUI, A1111 and kohya's scripts read kohya, diffusers reads both,
             though dora under its own names only; LoadLora too. There are no diffusers names for loha and lokr.
         precision: Of the numbers in it; float16 halves its size.
+        card: What to tell of it in a README.md, from ModelCard; both then go into a folder of this name.
     """
     import torch
 
@@ -92,6 +146,9 @@ def save_lora(
 
     if lora is None:
         raise InputError("lora", "no LoRA was trained.", "Link LoraRecipe to the TrainRecipe of its TrainLoop.")
-    path = ctx.outputs.folder(f"{name.removesuffix('.safetensors')}.safetensors")
+    path = _place(ctx, name.removesuffix(".safetensors"), card)
     workflow = "" if ctx.workflow is None else ctx.workflow.dump()
     write_lora(path, lora, layout=layout, dtype=getattr(torch, precision), workflow=workflow)
+    is_known = "base version" in lora.training
+    pipeline = "DiffusionPipeline" if is_known and lora.recipe.method in ("lora", "dora") else ""
+    return _described(ctx, path, card, kind="lora", pipeline=pipeline, for_comfyui=is_known)
