@@ -11,8 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, NewType, Protocol, runtime_checkable
 
-from graphengine.types import Image
-
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
@@ -314,7 +312,7 @@ class ModelCard:
         base_model: The hub's name of what it was trained on, ``owner/name``; empty if it is on no hub.
         trigger: What in a prompt calls for it.
         tags: Further ones.
-        samples: Pictures made by it.
+        samples: Pictures made by it, as an Image.
         sample_prompts: Of the pictures, as far as there are any.
     """
 
@@ -326,7 +324,7 @@ class ModelCard:
     base_model: str = ""
     trigger: str = ""
     tags: tuple[str, ...] = ()
-    samples: Image | None = None
+    samples: Tensor | None = None
     sample_prompts: tuple[str, ...] = ()
 
 
