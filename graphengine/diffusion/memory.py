@@ -17,6 +17,7 @@ __all__ = [
     "decoding_memory",
     "encoding_memory",
     "guided_memory",
+    "pixel_sampling_memory",
     "sampling_memory",
     "tiled_decoding_memory",
     "tiled_encoding_memory",
@@ -82,6 +83,13 @@ def guided_memory(guider: Guider, latent_image: Latent) -> int:
     if guider.negative is not None and guider.middle is None:
         return sampling_memory(guider.model, latent_image, guider.cfg, guider.positive, guider.negative)
     return _call_memory(guider.model, latent_image, prompts, max(map(_asked_together, prompts)))
+
+
+def pixel_sampling_memory(model: Model, width: int, height: int, count: int) -> int:
+    """Estimate what one call of a denoiser of pictures takes, in bytes; 0 for a network of unknown structure."""
+    from graphengine.diffusion.latents import empty
+
+    return _call_memory(model, empty(width, height, count, channels=model.latent_channels, factor=1), [], 1)
 
 
 def decoding_memory(samples: Latent, vae: Vae) -> int:

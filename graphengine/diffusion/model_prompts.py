@@ -22,7 +22,7 @@ from graphengine.diffusion.schedules import TrainedLevels
 from graphengine.errors import InputError
 from graphengine.types import Conditioning, ConditioningPart, InpaintingGuide, Model, PictureSize, StepRange
 
-__all__ = ["ADDED_CONDITIONS", "ModelPrompts", "Moments"]
+__all__ = ["ADDED_CONDITIONS", "ModelPrompts", "Moments", "reads_captions"]
 
 ADDED_CONDITIONS = ("text_embeds", "time_ids")
 """Conditions that a UNet2DConditionModel takes together, as ``added_cond_kwargs``."""
@@ -31,6 +31,11 @@ _WIDTHS = ("encoder_hid_dim", "joint_attention_dim", "cross_attention_dim")
 """Where a configuration says how many features a token has: before what only the layers within are told."""
 
 _AESTHETIC_SCORES: Mapping[Side, float] = {"positive": 6.0, "negative": 2.5}
+
+
+def reads_captions(model: Model) -> bool:
+    """Tell whether a model's network takes prompts."""
+    return isinstance(model.network, UNet2DConditionModel | SD3Transformer2DModel)
 
 
 class ModelPrompts:
@@ -59,7 +64,7 @@ class ModelPrompts:
         self._model = model
         self._batch = batch
         self._to: Any = {"device": device, "dtype": dtype}  # Any: named arguments of Tensor.to
-        self._is_conditional = isinstance(model.network, UNet2DConditionModel | SD3Transformer2DModel)
+        self._is_conditional = reads_captions(model)
         if not self._is_conditional:
             sides = {"positive": Conditioning.of(torch.zeros(1, 0, 0))}
         self.parts = [(side, part) for side, prompt in sides.items() for part in prompt.parts]

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from graphengine import Context, InputError, Widget, node
-from graphengine.diffusion.memory import sampling_memory
-from graphengine.types import Conditioning, Latent, Model, SamplerName, ScheduleName
+from graphengine.diffusion.memory import pixel_sampling_memory, sampling_memory
+from graphengine.types import Conditioning, Image, Latent, Model, SamplerName, ScheduleName
 from graphengine_nodes.inputs import Seed, Share, Steps
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+PictureSide = Annotated[int, Field(ge=4, le=4096)]
 
 
 @node("KSampler", category="sampling", device="gpu", memory=sampling_memory)
@@ -86,6 +88,48 @@ def _(steps: int, start_at_step: int, end_at_step: int | None) -> None:
     if start_at_step >= end:
         raise InputError(
             "start_at_step", f"{start_at_step} leaves no step to run before step {end}.", f"Choose at most {end - 1}."
+        )
+
+
+@node("PixelSampler", category="sampling", device="gpu", memory=pixel_sampling_memory, outputs="images")
+def pixel_sampler(
+    ctx: Context,
+    model: Model,
+    seed: Seed = 0,
+    steps: Steps = 50,
+    sampler_name: SamplerName = "euler",
+    scheduler: ScheduleName = "normal",
+    width: PictureSide = 32,
+    height: PictureSide = 32,
+    count: Annotated[int, Field(ge=1, le=4096)] = 16,
+) -> Image:
+    """Make pictures with a model that works on pictures themselves and reads no captions.
+
+    Args:
+        model: From TrainLoop, of NewUNet2D's kind.
+        seed: The same seed gives the same pictures; each has noise of its own.
+        steps: Model evaluations. 50 are plenty for most samplers; ddpm wants several hundred.
+        sampler_name: How each step is made. ddpm adds noise at each step, as the model's paper does; euler adds none.
+        scheduler: At which noise levels the steps lie.
+        width: Of each picture, in pixels; best as the model was trained.
+        height: Of each picture, in pixels.
+        count: How many pictures to make at once.
+    """
+    from graphengine.diffusion.pixel_sampling import sample_pictures
+
+    with ctx.loaded(model) as device:
+        return sample_pictures(
+            model,
+            seed=seed,
+            steps=steps,
+            sampler_name=sampler_name,
+            scheduler=scheduler,
+            width=width,
+            height=height,
+            count=count,
+            device=device,
+            sparing=ctx.settings.sparing,
+            on_step=watched_by(ctx, model),
         )
 
 

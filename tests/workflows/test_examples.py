@@ -225,13 +225,14 @@ def test_training_workflow_runs(path: Path, tmp_path: Path) -> None:
 
 
 def shorten(path: Path, folder: Path) -> None:
-    """Copy a workflow, with two steps of small batches for each training."""
+    """Copy a workflow, with two steps of small batches for each training, and for each sampler."""
     document = json.loads(path.read_bytes())
-    for node in document["nodes"].values():
-        if node["type"] == "TrainLoop":
-            node["inputs"]["steps"] = 2
-        elif node["type"] == "TrainRecipe":
-            node["inputs"] |= {"warmup_steps": 0, "batch_size": 4}
+    for graph in (document, *document.get("subgraphs", {}).values()):
+        for node in graph["nodes"].values():
+            if node["type"] == "TrainLoop" or "Sampler" in node["type"]:
+                node["inputs"]["steps"] = 2
+            elif node["type"] == "TrainRecipe":
+                node["inputs"] |= {"warmup_steps": 0, "batch_size": 4}
     for declared in document.get("inputs", {}).values():
         if any(target.endswith(".steps") for target in declared["to"]):
             declared["default"] = 2
