@@ -142,6 +142,26 @@ class Lora:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WordRecipe:
+    """A word to learn by textual inversion, Gal et al. 2022.
+
+    Attributes:
+        placeholder: The word in captions, which the text encoders don't know.
+        initial: Known words whose vectors it starts from, in turn.
+        vectors: How many stand for it, ≥ 1.
+        keep_length: Only the vectors' directions are learnt; they stay as long as those they start from.
+        templates: Captions for pictures without one; ``{word}`` is the placeholder.
+    """
+
+    socket: ClassVar[str] = "WORD_RECIPE"
+    placeholder: str
+    initial: tuple[str, ...]
+    vectors: int = 1
+    keep_length: bool = False
+    templates: tuple[str, ...] = ("a photo of {word}",)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObjectiveRecipe:
     """What a denoiser is shown, and how its errors count, beyond what every recipe says.
 
@@ -242,6 +262,7 @@ class Recipe:
         if_diverged: When the loss is no number any more: ``stop``, or ``roll_back`` to the last state at half the rate.
         gradient_checkpointing: Spares memory and takes time. Does not change the weights.
         compile: Lets torch.compile make kernels. Changes no more than rounding.
+        word: Trains the vectors of this word, and nothing else but the ``lora`` if there is one; None for no word.
     """
 
     batch_size: int = 32
@@ -275,6 +296,7 @@ class Recipe:
     if_diverged: Literal["stop", "roll_back"] = "stop"
     gradient_checkpointing: bool = False
     compile: bool = False
+    word: WordRecipe | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ Importing this module loads neither torch nor diffusers, so that definitions can
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, NewType
 
 from graphengine.core.on_demand import made_on_demand
@@ -426,6 +426,27 @@ class Guider:
 
 
 @dataclass(frozen=True)
+class LearnedVectors:
+    """What textual inversion teaches: vectors that text encoders read in the place of a word.
+
+    Attributes:
+        placeholder: The word, as prompts and captions have it, such as ``<mascot>``.
+        vectors: float32 ``[n, D]`` for each encoder of a clip, in its order; ``[0, D]`` for those that aren't CLIP's.
+        training: What decided them, as texts by name: the base model's hash, steps, the dataset's digest …
+    """
+
+    socket: ClassVar[str] = "LEARNED_WORD"
+    placeholder: str
+    vectors: tuple[Tensor, ...]
+    training: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The word without the brackets that set it apart, for ``embedding:NAME`` and a file's name."""
+        return self.placeholder.strip("<>") or self.placeholder
+
+
+@dataclass(frozen=True)
 class Clip:
     """One or more text encoders that read the same prompt for one denoiser.
 
@@ -436,11 +457,13 @@ class Clip:
         encoders: At least one, in the order of the denoiser's family.
         source: Where it came from, in the user's words.
         family: Whose encoders these are; None for others.
+        words: That it was taught besides, each by another placeholder.
     """
 
     encoders: tuple[TextEncoder, ...]
     source: str = ""
     family: Family | None = None
+    words: tuple[LearnedVectors, ...] = ()
 
 
 @dataclass(frozen=True)

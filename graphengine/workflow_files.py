@@ -49,5 +49,7 @@ def _workflow_in_header(path: Path) -> str:
 
     workflow = read_header_and_metadata(path)[1].get("workflow")
     if workflow is None:
-        raise FileFormatError(f"{path}: the file carries no workflow. Give one that SaveLora or SaveCheckpoint wrote.")
+        raise FileFormatError(
+            f"{path}: the file carries no workflow. Give one that SaveLora, SaveEmbedding or SaveCheckpoint wrote."
+        )
     return workflow

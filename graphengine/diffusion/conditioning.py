@@ -6,12 +6,13 @@ text ─▶ prompt_grammar ─▶ prompt_readings ─▶ prompt_tokens ─▶ te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from graphengine.diffusion.learned_words import FindLearnedWord, find_vectors, no_learned_words, with_words
 from graphengine.diffusion.options import PromptWeighting
 from graphengine.diffusion.prompt_grammar import parse
 from graphengine.diffusion.prompt_readings import Group, count_readings, readings
@@ -23,19 +24,6 @@ from graphengine.types import Clip, Conditioning, ConditioningPart
 __all__ = ["FindLearnedWord", "encode"]
 
 _MOST_READINGS = 1000
-
-
-FindLearnedWord = Callable[[str], Mapping[int, Tensor]]
-"""Gives a learned word's vectors ``[n, D]`` by the encoder's place, by its name in the prompt."""
-
-
-def no_learned_words(name: str) -> Mapping[int, Tensor]:
-    """Refuse a learned word where there are none.
-
-    Raises:
-        InputError: always.
-    """
-    raise InputError("text", f"there is no embedding {name!r}.", r"For the words themselves, write 'embedding\:'.")
 
 
 def encode(
@@ -94,7 +82,8 @@ class _Encoding:
     def _encoded(self, number: int, groups: Sequence[Group]) -> tuple[Tensor, Tensor | None]:
         """Give an encoder's states of all chunks ``[n, T, D]``, and their pooled states."""
         encoder, empty = self._clip.encoders[number], self._empty[number]
-        pieces = chunks(encoder, groups, lambda name: self._find_learned(name)[number])
+        words = self._clip.words
+        pieces = chunks(encoder, with_words(groups, words), find_vectors(words, number, self._find_learned))
         if not pieces:
             return empty
         states, pooled = states_of(encoder, pieces, device=self._device)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from graphengine.durable import sync_file
+from graphengine.diffusion.adapter_files import modelspec, write_whole
 from graphengine.errors import InputError
 from graphengine.training_types import Lora
 
@@ -55,12 +54,6 @@ _SS_NAMES = {
     "base model": "ss_sd_model_name",
     "base version": "ss_base_model_version",
 }
-_ARCHITECTURES = {
-    "sd_v1": "stable-diffusion-v1",
-    "sd_v2": "stable-diffusion-v2-512",
-    "sdxl_base_v1-0": "stable-diffusion-xl-v1-base",
-    "sd3": "stable-diffusion-3",
-}
 
 
 def write_lora(path: Path, lora: Lora, *, layout: LoraLayout, dtype: torch.dtype, workflow: str = "") -> None:
@@ -77,14 +70,7 @@ def write_lora(path: Path, lora: Lora, *, layout: LoraLayout, dtype: torch.dtype
     metadata = {**metadata, **_described(lora, path.stem)} | ({"workflow": workflow} if workflow else {})
     converted = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
     metadata["sshs_model_hash"] = hashlib.sha256(_body(save(converted))).hexdigest()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(save(converted, dict(sorted(metadata.items()))))
-        sync_file(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, converted, metadata)
 
 
 def _in_layout(lora: Lora, layout: LoraLayout) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -161,19 +147,12 @@ def _described(lora: Lora, title: str) -> dict[str, str]:
         "ss_network_args": json.dumps(arguments),
         "ss_mixed_precision": _PRECISIONS.get(training.get("precision", ""), "no"),
         "ss_v2": str(training.get("base version") == "sd_v2"),
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.title": title,
-        "modelspec.implementation": "diffusers",
-        "modelspec.prediction_type": {"v_prediction": "v"}.get(
-            training.get("prediction", ""), training.get("prediction", "")
-        ),
         "graphengine_training": json.dumps(dict(training), sort_keys=True),
     }
     described |= {known: training[name] for name, known in _SS_NAMES.items() if name in training}
     if training.get("loss_weighting") == "min_snr":
         described["ss_min_snr_gamma"] = training["min_snr_gamma"]
-    architecture = _ARCHITECTURES.get(training.get("base version", ""))
-    return described | ({"modelspec.architecture": f"{architecture}/lora"} if architecture else {})
+    return described | modelspec(title, "lora", training)
 
 
 def _body(file: bytes) -> memoryview:

@@ -144,8 +144,8 @@ def upscaling_memory(upscale_model: UpscaleModel, image: Image, tile_size: int) 
 def training_memory(model: Model | Vae | Clip, recipe: Recipe) -> int:
     """Tell the least that training takes, in bytes; what a step computes isn't known before.
 
-    Float32 copies of the weights: those trained, their gradients, the optimizer's two moments, and their average. Of a
-    LoRA's base there is one copy; what is trained of it is small beside that.
+    Float32 copies of the weights: those trained, their gradients, the optimizer's two moments, and their average. Of
+    what a LoRA or a word is trained through there is one copy; what is trained is small beside that.
     """
     match model:
         case Model():
@@ -154,7 +154,7 @@ def training_memory(model: Model | Vae | Clip, recipe: Recipe) -> int:
             networks = [model.autoencoder]
         case Clip():
             networks = [encoder.network for encoder in model.encoders]
-    copies = 1 if recipe.lora else 5 if recipe.ema_decay > 0 else 4
+    copies = 1 if recipe.lora or recipe.word else 5 if recipe.ema_decay > 0 else 4
     return copies * 4 * sum(parameter.numel() for network in networks for parameter in network.parameters())
 
 

@@ -14,7 +14,18 @@ from graphengine.diffusion.prompt_readings import Group
 from graphengine.errors import InputError
 from graphengine.types import Clip, TextEncoder
 
-__all__ = ["Chunk", "FindLearned", "Token", "chunks", "empty_chunk", "is_clip", "only_encoder", "token_limit"]
+__all__ = [
+    "Chunk",
+    "FindLearned",
+    "Token",
+    "chunks",
+    "cut_chunk",
+    "empty_chunk",
+    "is_clip",
+    "only_encoder",
+    "room_for_words",
+    "token_limit",
+]
 
 FindLearned = Callable[[str], Tensor]
 """Gives a learned word's vectors ``[n, D]`` for one encoder, by its name in the prompt."""
@@ -83,11 +94,22 @@ def chunks(encoder: TextEncoder, groups: Sequence[Group], find_learned: FindLear
         words = (word for group in groups for word in _words(encoder, group, find_learned))
         tokens = [token for word in words for token in word]
         return [_marked(encoder, tokens)] if tokens else []
-    room = token_limit(encoder) - 2  # one token marks the start, one the end
+    room = room_for_words(encoder)
     filled: list[list[Token]] = []
     for group in groups:
         filled += _filled(list(_words(encoder, group, find_learned)), room)
     return [_marked(encoder, tokens) for tokens in filled]
+
+
+def cut_chunk(encoder: TextEncoder, group: Group, find_learned: FindLearned) -> Chunk:
+    """Give the one chunk that an encoder reads of a caption in training; what is too long is cut."""
+    tokens = [token for word in _words(encoder, group, find_learned) for token in word]
+    return _marked(encoder, tokens[: room_for_words(encoder)])
+
+
+def room_for_words(encoder: TextEncoder) -> int:
+    """How many tokens of words an encoder reads at once, beside the marks of start and end; T5 has none of start."""
+    return token_limit(encoder) - (1 if encoder.tokenizer.bos_token_id is None else 2)
 
 
 def _filled(words: Sequence[Sequence[Token]], room: int) -> Iterator[list[Token]]:

@@ -27,7 +27,16 @@ from graphengine.diffusion.prompt_tokens import Chunk, is_clip
 from graphengine.errors import InputError
 from graphengine.types import Clip, TextEncoder
 
-__all__ = ["joined", "layer_states", "pooled_together", "set_last_layer", "states_of", "weighted"]
+__all__ = [
+    "joined",
+    "layer_states",
+    "pooled_together",
+    "set_last_layer",
+    "states_of",
+    "token_ids",
+    "vectors_in_place",
+    "weighted",
+]
 
 _SD3_WIDTHS = (768, 1280)  # of its two CLIP encoders; any of its three may be left out, and zeros take its place
 _SD3_WITHOUT_T5 = (256, 4096)  # tokens and width
@@ -43,10 +52,10 @@ def states_of(
         The states ``[n, T, D]``, and the pooled ones ``[n, P]`` if the encoder is asked for any; float32, on the CPU.
     """
     network: Any = encoder.network.to(device)  # Any: its outputs differ between the classes
-    ids = torch.tensor([[token.id for token in chunk.tokens] for chunk in chunks], device=device)
+    ids = token_ids(chunks, device)
     reads_last = encoder.hidden_layer == -1 and encoder.final_norm
     asked = {} if reads_last else {"output_hidden_states": True}
-    with torch.no_grad(), _learned(network, ids, chunks):
+    with torch.no_grad(), vectors_in_place(network, ids, chunks):
         output = network(ids, attention_mask=None, **asked)
         states = output.last_hidden_state if reads_last else layer_states(encoder, network, output.hidden_states)
     return states.to("cpu", torch.float32), _pooled(encoder, output)
@@ -97,6 +106,11 @@ def _absent(clip: Clip) -> int | None:
     if len(widths) != 1 or widths[0] not in _SD3_WIDTHS:
         return None
     return 1 - _SD3_WIDTHS.index(widths[0])
+
+
+def token_ids(chunks: Sequence[Chunk], device: torch.device | str) -> Tensor:
+    """Give what networks take for chunks: int64 ``[n, T]``."""
+    return torch.tensor([[token.id for token in chunk.tokens] for chunk in chunks], device=device)
 
 
 def weighted(states: Tensor, chunks: Sequence[Chunk], empty: Tensor, weighting: PromptWeighting) -> Tensor:
@@ -157,8 +171,8 @@ def _pooled(encoder: TextEncoder, output: Any) -> Tensor | None:  # Any: as abov
 
 
 @contextmanager
-def _learned(network: Any, ids: Tensor, chunks: Sequence[Chunk]) -> Iterator[None]:  # Any: as above
-    """Let learned vectors take the place of embeddings, for one call with these ids only."""
+def vectors_in_place(network: Any, ids: Tensor, chunks: Sequence[Chunk]) -> Iterator[None]:  # Any: as above
+    """Let learned vectors take the place of embeddings, for one call with these ids only; they may take gradients."""
     places = [
         (row, column, token.vector)
         for row, chunk in enumerate(chunks)

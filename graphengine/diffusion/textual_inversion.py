@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from graphengine.config import Settings
-from graphengine.diffusion.conditioning import FindLearnedWord
+from graphengine.diffusion.learned_words import FindLearnedWord
 from graphengine.diffusion.model_files import PICKLE_SUFFIXES, pickle_error, read_header
 from graphengine.diffusion.prompt_files import EMBEDDINGS, embedding_file
 from graphengine.diffusion.prompt_tokens import is_clip

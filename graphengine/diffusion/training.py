@@ -29,7 +29,7 @@ from graphengine.diffusion.training_tasks import Trainable, TrainingTask, choose
 from graphengine.diffusion.training_text import TextTask
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, Lora, Recipe, Report
-from graphengine.types import Clip, Model, Vae
+from graphengine.types import Clip, LearnedVectors, Model, Vae
 
 __all__ = ["StepResult", "Trained", "TrainingDiverged", "TrainingStateError", "is_look_due", "train"]
 
@@ -45,12 +45,14 @@ class Trained(Generic[Subject]):
         clip: The text encoder, if it was trained along with a denoiser.
         lora: What was trained, if the recipe asks for a LoRA; it is in the subject and clip as well.
         report: What the training went through.
+        word: What was trained, if the recipe asks for a word; the clip knows it.
     """
 
     subject: Subject
     clip: Clip | None
     lora: Lora | None
     report: Report
+    word: LearnedVectors | None = None
 
 
 def train(
@@ -128,7 +130,8 @@ def train(
     lora = finished.lora and replace(finished.lora, training={**run.summary(), **finished.lora.training})
     report = run.report()
     report = replace(report, training={**report.training, **_told(subject, dataset, held_out)})
-    return Trained(cast(Subject, finished.subject), finished.clip, lora, report)
+    word = finished.word and replace(finished.word, training={**run.summary(), **finished.word.training})
+    return Trained(cast(Subject, finished.subject), finished.clip, lora, report, word)
 
 
 def _told(subject: Trainable, dataset: Dataset, held_out: Dataset | None) -> Mapping[str, str]:
@@ -158,6 +161,12 @@ def _check(subject: Trainable, dataset: Dataset, recipe: Recipe, steps: int) -> 
             "recipe",
             "it trains a LoRA, which is for models that denoise step by step.",
             "Leave 'lora' open in TrainRecipe to train the weights themselves.",
+        )
+    if recipe.word and not is_denoiser:
+        raise InputError(
+            "recipe",
+            "it trains a word, which is for models that draw what prompts say.",
+            "Leave 'word' open in TrainRecipe.",
         )
     positive = {"batch_size": recipe.batch_size, "checkpoint_every": recipe.checkpoint_every}
     positive |= {"accumulate": recipe.accumulate}

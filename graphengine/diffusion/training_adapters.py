@@ -42,7 +42,7 @@ class Adapters:
     def __init__(self, recipe: LoraRecipe, networks: Mapping[Part, nn.Module], device: torch.device) -> None:
         self._recipe = recipe
         ranks = layer_ranks(networks, recipe)
-        self.networks = {part: _frozen_copy(network, device) for part, network in networks.items()}
+        self.networks = {part: frozen_copy(network, device) for part, network in networks.items()}
         self._layers: dict[Part, dict[str, AdaptedLayer]] = {part: {} for part in networks}
         for part, network in self.networks.items():
             for name, rank in ranks[part].items():
@@ -227,7 +227,7 @@ def _near_square(number: int) -> tuple[int, int]:
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def _frozen_copy(network: Network, device: torch.device) -> Network:
+def frozen_copy(network: Network, device: torch.device) -> Network:
     """Copy a network's modules, and its weights only as far as they aren't float32 and on the device."""
     weights: dict[int, Any] = {  # Any: what deepcopy takes for copied
         id(weight): nn.Parameter(weight.detach().to(device, torch.float32), requires_grad=False)

@@ -10,8 +10,10 @@ import torch
 from diffusers import SD3Transformer2DModel, UNet2DConditionModel, UNet2DModel
 from torch import Tensor, nn
 
-from graphengine.diffusion.prompt_tokens import is_clip, token_limit
-from graphengine.diffusion.text_encoding import joined, layer_states, pooled_together
+from graphengine.diffusion.learned_words import find_vectors, no_learned_words, with_words
+from graphengine.diffusion.prompt_readings import Piece
+from graphengine.diffusion.prompt_tokens import Chunk, cut_chunk, is_clip, token_limit
+from graphengine.diffusion.text_encoding import joined, layer_states, pooled_together, token_ids, vectors_in_place
 from graphengine.diffusion.training_tasks import config_of
 from graphengine.errors import InputError
 from graphengine.types import Clip, Model, TextEncoder
@@ -151,11 +153,13 @@ def read_captions(
     """
     states: list[Tensor] = []
     pooled: list[Tensor] = []
-    for encoder, network in zip(clip.encoders, networks, strict=True):
-        ids = _token_ids(encoder, captions).to(device)
+    for number, (encoder, network) in enumerate(zip(clip.encoders, networks, strict=True)):
+        chunks = _chunks(clip, number, captions)
+        ids = token_ids(chunks, device) if chunks else _token_ids(encoder, captions).to(device)
         reads_last = encoder.hidden_layer == -1 and encoder.final_norm
         called: Any = network  # Any: its outputs differ between the classes
-        output = called(ids, **({} if reads_last else {"output_hidden_states": True}))
+        with vectors_in_place(network, ids, chunks):
+            output = called(ids, **({} if reads_last else {"output_hidden_states": True}))
         read = output.last_hidden_state if reads_last else layer_states(encoder, network, output.hidden_states)
         states.append(read)
         if encoder.pooled is not None:
@@ -201,6 +205,15 @@ def with_encoders(clip: Clip, trained: Mapping[int, nn.Module]) -> Clip:
         for number, encoder in enumerate(clip.encoders)
     )
     return replace(clip, encoders=encoders, source="TrainLoop")
+
+
+def _chunks(clip: Clip, number: int, captions: Sequence[str]) -> Sequence[Chunk]:
+    """Give the tokens of captions for an encoder of a clip that was taught words; none for one that wasn't."""
+    if not clip.words:
+        return []
+    groups = with_words([(Piece(caption),) for caption in captions], clip.words)
+    find = find_vectors(clip.words, number, no_learned_words)
+    return [cut_chunk(clip.encoders[number], group, find) for group in groups]
 
 
 def _token_ids(encoder: TextEncoder, captions: Sequence[str]) -> Tensor:

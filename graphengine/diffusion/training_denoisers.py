@@ -17,7 +17,7 @@ from graphengine.diffusion.lora_writing import base_facts
 from graphengine.diffusion.objectives import distances, mix_with_noise
 from graphengine.diffusion.prompt_tokens import only_encoder, token_limit
 from graphengine.diffusion.step_random import StepRandom
-from graphengine.diffusion.training_adapters import Adapters, as_file
+from graphengine.diffusion.training_adapters import Adapters, as_file, frozen_copy
 from graphengine.diffusion.training_captions import (
     check_can_be_trained,
     check_can_learn,
@@ -43,6 +43,7 @@ from graphengine.diffusion.training_tasks import (
     given,
     trainable_copy,
 )
+from graphengine.diffusion.training_words import WordTraining, check_word, with_word, words_digest
 from graphengine.diffusion.walkthrough import predict_clean
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, ExampleField, Examples, Lora, ObjectiveRecipe, Recipe
@@ -94,6 +95,12 @@ class DenoisingTask:
         self._model = model
         self._recipe = recipe
         self._clip = _check_clip(model, clip, recipe)
+        self._word: WordTraining | None = None
+        if recipe.word and self._clip:
+            check_word(recipe, self._clip, dataset)
+            self._word = WordTraining(recipe.word, self._clip, device)
+        # A caption that is left out teaches a word nothing.
+        self._dropout = 0.0 if recipe.word and not recipe.lora else recipe.caption_dropout
         self._objective = recipe.objective or ObjectiveRecipe()
         self._levels = NoiseLevels(model.scheduler_config, device)
         self._weights = loss_weights(self._levels, model.prediction, recipe)
@@ -105,15 +112,19 @@ class DenoisingTask:
         self.fields: Sequence[ExampleField] = [*chosen, *(each for each in besides if each in dataset.fields)]
         self.frozen: dict[str, torch.nn.Module] = {}
         self.facts: dict[str, str | float] = {"prediction": model.prediction, "noise levels": self._levels.digest}
+        if self._clip and self._clip.words:
+            self.facts["words of the clip"] = words_digest(self._clip)
         self._autoencoder = frozen_on(vae.autoencoder, device) if self._encodes_pictures and vae else None
         if self._autoencoder:
             self.frozen["autoencoder"] = self._autoencoder
         self._adapters: Adapters | None = None
-        self.trained = self._copies(device)
+        self.trained: dict[str, torch.nn.Module] = self._copies(device)
+        if self._word:
+            self.trained["word"] = self._word.vectors
         self._network = self.trained["network"]
         for part, network in self._text_networks().items():
             if part not in self.trained:
-                self.frozen[part] = frozen_on(network, device)
+                self.frozen[part] = frozen_copy(network, device) if self._word else frozen_on(network, device)
 
     def _copies(self, device: torch.device) -> dict[str, torch.nn.Module]:
         """Copy what is to be trained, with adapters if only those are."""
@@ -123,6 +134,8 @@ class DenoisingTask:
         if self._recipe.lora:
             self._adapters = Adapters(self._recipe.lora, originals, device)
             copies = self._adapters.networks
+        elif self._word:  # it is trained through the denoiser
+            copies = {part: frozen_copy(network, device) for part, network in originals.items()}
         else:
             copies = {part: trainable_copy(network, device) for part, network in originals.items()}
         return {"network" if part == "denoiser" else part: network for part, network in copies.items()}
@@ -149,9 +162,19 @@ class DenoisingTask:
         delta = self._objective.huber_delta
         errors = distances(self._recipe.loss, predicted, target, mask=mask, huber_delta=delta)  # [B]
         counts = self._weights[timesteps] if examples.weights is None else self._weights[timesteps] * examples.weights
-        return {"denoising": (errors * counts).mean()}
+        loss = (errors * counts).mean()
+        return {"denoising": loss + self._word.nothing() if self._word else loss}
 
     def result(self, *, copied: bool = False) -> Finished:
+        result = self._networks_result(copied)
+        if self._word is None:
+            return result
+        word = self._word.result(self._base_facts)
+        return replace(result, clip=with_word(result.clip or cast(Clip, self._clip), word), word=word)
+
+    def _networks_result(self, copied: bool) -> Finished:
+        if self._word and not self._adapters:
+            return Finished(self._model)
         if self._adapters:
             return _adapted(self._model, self._clip, replace(self._adapters.result(), training=self._base_facts))
         model = replace(self._model, network=finished(self._network, copied=copied), source="TrainLoop")
@@ -189,7 +212,10 @@ class DenoisingTask:
         if self._clip is None:
             predicted = self._network(noised, told).sample
             return predicted
-        dropped = (random.uniform(len(noised)) < self._recipe.caption_dropout).tolist()
+        dropped = (random.uniform(len(noised)) < self._dropout).tolist()
+        if self._word:
+            captions = self._word.captions(examples.captions or [""] * len(noised), random)
+            examples = replace(examples, captions=captions)
         states, pooled = self._read(examples, dropped, noised.device)
         besides = told_besides(self._model, pooled, examples.sizes, noised.shape[2:])
         predicted = self._network(noised, timestep=told, encoder_hidden_states=states, **besides).sample
@@ -199,8 +225,11 @@ class DenoisingTask:
         """Give the captions' states and pooled states, those of the empty caption for captions that are dropped."""
         if examples.embeddings is None:
             captions = ["" if drop else caption for caption, drop in zip(examples.captions or (), dropped, strict=True)]
-            with torch.set_grad_enabled("text_encoder" in self.trained):
-                return read_captions(cast(Clip, self._clip), self._text_encoders, captions, device)
+            clip = cast(Clip, self._clip)
+            is_trained = self._word is not None or "text_encoder" in self.trained
+            with torch.set_grad_enabled(torch.is_grad_enabled() and is_trained):
+                read = with_word(clip, self._word.now()) if self._word else clip
+                return read_captions(read, self._text_encoders, captions, device)
         empty, empty_pooled = self._empty
         is_dropped = torch.tensor(dropped, device=device)
         states = torch.where(is_dropped.view(-1, 1, 1), empty, examples.embeddings)
@@ -275,7 +304,9 @@ def _sample_field(model: Model, dataset: Dataset, vae: Vae | None) -> ExampleFie
 
 
 def _text_fields(model: Model, dataset: Dataset, recipe: Recipe) -> Sequence[ExampleField]:
-    """Choose between captions and their states, made before."""
+    """Choose between captions and their states, made before; a word needs captions, or writes its own."""
+    if recipe.word:
+        return ("captions",) if "captions" in dataset.fields else ()
     states: Sequence[ExampleField] = ("embeddings", "pooled") if reads_pooled(model) else ("embeddings",)
     has_states = all(each in dataset.fields for each in states)
     return states if has_states and not recipe.train_text_encoder else ("captions",)
@@ -285,6 +316,8 @@ def _check_clip(model: Model, clip: Clip | None, recipe: Recipe) -> Clip | None:
     if not reads_text(model):
         if recipe.train_text_encoder:
             raise InputError("recipe", "it trains the text encoder, but this model reads no text.", "Turn that off.")
+        if recipe.word:
+            raise InputError("recipe", "it trains a word, but this model reads no text.", "Choose a model that does.")
         return None
     if clip is None:
         raise InputError("clip", "it is missing: the model reads captions.", "Link a text encoder.")

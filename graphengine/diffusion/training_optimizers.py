@@ -53,16 +53,16 @@ class Lion(Optimizer):
 
 
 def make_optimizer(modules: Mapping[str, nn.Module], recipe: Recipe) -> Optimizer:
-    """Make a recipe's optimizer for what requires gradients; the text encoder may have a rate of its own.
+    """Make a recipe's optimizer for what requires gradients; text encoders and words may have a rate of their own.
 
     Raises:
         InputError: if its package isn't installed, or its settings don't fit it.
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for name, module in modules.items():
-        is_text = name.startswith("text_encoder") and recipe.text_encoder_rate > 0
-        parameters = groups.setdefault(recipe.text_encoder_rate if is_text else recipe.learning_rate, [])
-        parameters += [each for each in module.parameters() if each.requires_grad]
+        is_text = name.startswith(("text_encoder", "word")) and recipe.text_encoder_rate > 0
+        if parameters := [each for each in module.parameters() if each.requires_grad]:
+            groups.setdefault(recipe.text_encoder_rate if is_text else recipe.learning_rate, []).extend(parameters)
     options = recipe.optimizer_options or OptimizerRecipe()
     given = [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]
     betas = (options.beta1, options.beta2)

@@ -85,7 +85,7 @@ def _switches(module: Any) -> tuple[Any, Any]:  # Any: diffusers' and transforme
         return module.enable_gradient_checkpointing, module.disable_gradient_checkpointing
     if getattr(module, "supports_gradient_checkpointing", False):
         return module.activation_checkpointing_enable, module.activation_checkpointing_disable
-    if isinstance(module, nn.ModuleDict):  # small heads
+    if isinstance(module, nn.ModuleDict) or next(module.children(), None) is None:  # small heads, a word's vectors
         return lambda: None, lambda: None
     raise InputError(
         "recipe", f"{type(module).__name__} knows no gradient checkpointing.", "Turn gradient_checkpointing off."

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, ExampleField, Examples, Lora
-from graphengine.types import Clip, Model, Vae
+from graphengine.types import Clip, LearnedVectors, Model, Vae
 
 Trainable = Model | Vae | Clip
 
@@ -31,11 +31,13 @@ class Finished:
         subject: What was trained, of the kind that was given.
         clip: The text encoder, if it was trained along.
         lora: The changes alone, if only those were trained.
+        word: What was trained of a word; the clip knows it.
     """
 
     subject: Trainable
     clip: Clip | None = None
     lora: Lora | None = None
+    word: LearnedVectors | None = None
 
 
 class TrainingTask(Protocol):

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from graphengine import Context, InputError, Widget, node
 from graphengine.training_types import Lora, ModelCard
-from graphengine.types import Clip, Model, Vae
+from graphengine.types import Clip, LearnedVectors, Model, Vae
 
 if TYPE_CHECKING:
     from graphengine.diffusion.model_cards import CardKind
@@ -152,3 +152,30 @@ def save_lora(
     is_known = "base version" in lora.training
     pipeline = "DiffusionPipeline" if is_known and lora.recipe.method in ("lora", "dora") else ""
     return _described(ctx, path, card, kind="lora", pipeline=pipeline, for_comfyui=is_known)
+
+
+@node("SaveEmbedding", category="model/saving", output_node=True, outputs="path")
+def save_embedding(
+    ctx: Context,
+    word: LearnedVectors | None,
+    name: Annotated[str, Field(max_length=200)] = "",
+    layout: Annotated[Literal["web interfaces", "diffusers"], Widget("select")] = "web interfaces",
+) -> str:
+    """Write a learned word below the output folder, with its workflow, so that running the file trains it again.
+
+    Put the file into models/embeddings to write embedding:NAME in prompts. The path is the file's.
+
+    Args:
+        word: From TrainLoop.
+        name: Of the file, which ends in .safetensors; empty for the word itself. A file of that name is replaced.
+        layout: What its vectors are called: emb_params, as A1111 and ComfyUI save them, or by the word, as diffusers
+            does. Those of several text encoders are clip_l and clip_g in both; CLIPEncode reads all of them.
+    """
+    from graphengine.diffusion.embedding_writing import write_embedding
+
+    if word is None:
+        raise InputError("word", "no word was trained.", "Link WordRecipe to the TrainRecipe of its TrainLoop.")
+    path = ctx.outputs.folder(f"{(name or word.name).removesuffix('.safetensors')}.safetensors")
+    workflow = "" if ctx.workflow is None else ctx.workflow.dump()
+    write_embedding(path, word, layout=layout, workflow=workflow)
+    return str(path)

@@ -24,8 +24,9 @@ from graphengine.training_types import (
     Precision,
     Recipe,
     Report,
+    WordRecipe,
 )
-from graphengine.types import Clip, Image, Model, Vae
+from graphengine.types import Clip, Image, LearnedVectors, Model, Vae
 from graphengine_nodes.inputs import RareShare, Seed, Share
 
 if TYPE_CHECKING:
@@ -40,15 +41,17 @@ class TrainLoopOutputs(NamedTuple, Generic[Subject]):
 
     Attributes:
         model: What was trained, of the kind that was given.
-        clip: The text encoder: trained along if the recipe says so, else the one given.
+        clip: The text encoder: trained along or taught a word if the recipe says so, else the one given.
         lora: What was trained, for SaveLora, if the recipe asks for a LoRA; model and clip have it in them.
         report: Loss, learning rate and gradient norm of each step.
+        word: The word that was learnt, for SaveEmbedding, if the recipe asks for one; clip understands it.
     """
 
     model: Subject
     clip: Clip | None
     lora: Lora | None
     report: Report
+    word: LearnedVectors | None
 
 
 @node(
@@ -112,7 +115,7 @@ def train_loop(
     look = None if watch is None else partial(_look, ctx, watch, {"clip": clip, "vae": vae} | inputs)
     with closing(training):  # a Stop raises in here, and closing saves the state
         trained = _follow(ctx, training, look, look_every)
-    return TrainLoopOutputs(trained.subject, trained.clip or clip, trained.lora, trained.report)
+    return TrainLoopOutputs(trained.subject, trained.clip or clip, trained.lora, trained.report, trained.word)
 
 
 def _follow(
@@ -199,6 +202,7 @@ def train_recipe(
     if_diverged: Annotated[Literal["stop", "roll_back"], Widget("select", advanced=True)] = "stop",
     gradient_checkpointing: Annotated[bool, Widget("checkbox", advanced=True)] = False,
     compile: Annotated[bool, Widget("checkbox", advanced=True)] = False,
+    word: WordRecipe | None = None,
 ) -> Recipe:
     """Choose how to train.
 
@@ -233,12 +237,14 @@ def train_recipe(
         lora: Train small changes of a model instead of all its weights, from LoraRecipe.
         objective: Which noise a model is shown, and how its errors count, from ObjectiveRecipe.
         optimizer_options: Numbers of the optimizer and the learning rate's course, from OptimizerRecipe.
-        text_encoder_rate: The text encoder's own learning rate, where it is trained; 0 for that of the model.
+        text_encoder_rate: The own learning rate of the text encoder, where it is trained, and of a word; 0 for that of
+            the model.
         accumulate: Batches that make up one step, as one batch so many times as large would, in the memory of one.
         if_diverged: When the loss is no number any more: stop, or roll_back to the last saved state and go on at half
             the learning rate, up to five times.
         gradient_checkpointing: Takes less memory and about a third more time. Does not change the result.
         compile: Make kernels for this model first, which takes minutes and pays off on GPUs. Changes only rounding.
+        word: Teach a word by pictures, from WordRecipe: only its vectors are trained, and the lora if there is one.
     """
     return Recipe(
         batch_size=batch_size,
@@ -272,6 +278,7 @@ def train_recipe(
         if_diverged=if_diverged,
         gradient_checkpointing=gradient_checkpointing,
         compile=compile,
+        word=word,
     )
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from graphengine import InputError, Widget, node
-from graphengine.training_types import AdapterMethod, LoraRecipe, ObjectiveRecipe, OptimizerRecipe, TimestepSampling
+from graphengine.training_types import (
+    AdapterMethod,
+    LoraRecipe,
+    ObjectiveRecipe,
+    OptimizerRecipe,
+    TimestepSampling,
+    WordRecipe,
+)
 from graphengine_nodes.inputs import RareShare, Share
 
 Rare = Widget("number", advanced=True)
@@ -60,6 +68,56 @@ def _ranks_once(block_ranks: Any) -> None:  # Any: a literal
 def _ranks(text: str) -> tuple[tuple[str, int], ...]:
     pairs = (part.split("=") for part in text.replace("\n", ",").split(",") if part.strip())
     return tuple((block.strip(), int(rank)) for block, rank in pairs)
+
+
+_NO_WORD = re.compile(r"[\s,()\[\]:{}|\\/]|[.;!?]$")  # what prompts read as something else, or as a word's end
+_TEMPLATES = "a photo of {word}\na close-up photo of {word}\na photo of one {word}\na rendering of {word}"
+
+
+@node("WordRecipe", category="training/recipes", outputs="word")
+def word_recipe(
+    placeholder: Annotated[str, Field(min_length=1, max_length=100)],
+    initial: Annotated[str, Field(pattern=r"\S", max_length=1000)],
+    vectors: Annotated[int, Field(ge=1, le=75)] = 1,
+    keep_length: bool = False,
+    templates: Annotated[str, Field(pattern=r"\S"), Widget("textarea", advanced=True)] = _TEMPLATES,
+) -> WordRecipe:
+    """Teach a model a word for what pictures show, by textual inversion; the model itself stays as it is.
+
+    Captions that have the word in them teach it; others don't, and captions are never left out, whatever
+    caption_dropout says, unless a LoRA is trained along. A learning rate of 0.001 to 0.01 is usual.
+
+    Args:
+        placeholder: The word, as captions and prompts have it; one that the text encoder doesn't know, such as
+            <my-cat>.
+        initial: What it starts from: a known word that says roughly what the pictures show, such as cat; or several,
+            one for each vector in turn.
+        vectors: How many stand for it. More say more, and are harder to combine with other words; 1 to 8 are usual.
+        keep_length: Learn the vectors' directions only, so that the word never drowns the others.
+        templates: Captions for pictures without one, a line each, with {word} for the word.
+    """
+    known = tuple(initial.replace(",", " ").split())
+    lines = tuple(line.strip() for line in templates.splitlines() if line.strip())
+    return WordRecipe(
+        placeholder=placeholder.strip(), initial=known, vectors=vectors, keep_length=keep_length, templates=lines
+    )
+
+
+@word_recipe.check
+def _is_one_word(placeholder: Any) -> None:  # Any: a literal
+    if not placeholder.strip():
+        raise InputError("placeholder", "it is empty.", "Write a word that the model doesn't know, such as <my-cat>.")
+    if found := _NO_WORD.search(placeholder.strip()):
+        raise InputError(
+            "placeholder", f"it has {found[0]!r} in it.", "Use letters, digits, - and _, such as <my-cat>."
+        )
+
+
+@word_recipe.check
+def _templates_have_the_word(templates: Any) -> None:  # Any: a literal
+    without = [line for line in templates.splitlines() if line.strip() and "{word}" not in line]
+    if without:
+        raise InputError("templates", f"{without[0]!r} is without {{word}}.", "Write {word} where the word stands.")
 
 
 @node("ObjectiveRecipe", category="training/recipes", outputs="objective")
