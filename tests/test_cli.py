@@ -355,7 +355,15 @@ def graphengine(*words: str, **options: Any) -> subprocess.Popen[str]:  # Any: P
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
-def test_ctrl_c_ends_with_130_and_whole_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "again"),
+    [
+        ("SIGINT", "Ctrl-C again"),
+        pytest.param("SIGTERM", "the same again", marks=pytest.mark.slow),
+        pytest.param("SIGHUP", "the same again", marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_ends_with_130_and_whole_files(tmp_path: Path, number: str, again: str) -> None:
     workflow = written(tmp_path, document({"e": "Endless"}))
     out = tmp_path / "out"
     process = graphengine(
@@ -367,11 +375,11 @@ def test_ctrl_c_ends_with_130_and_whole_files(tmp_path: Path) -> None:
         if '"node_showed"' in line:
             break
     time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.Signals[number])
     rest, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert json.loads(rest.splitlines()[-1])["state"] == "cancelled"
-    assert err.splitlines() == ["Stopping after this step (Ctrl-C again stops at once).", "Stopped."]
+    assert err.splitlines() == [f"Stopping after this step ({again} stops at once).", "Stopped."]
     files = list(out.iterdir())
     assert files
     assert all(file.suffix == ".txt" and file.read_text() == "whole\n" * 2000 for file in files)

@@ -39,6 +39,10 @@ __all__ = ["run"]
 
 DONE, FAILED = 0, 1
 
+# Ctrl-C, ``kill`` and schedulers' time limits, a terminal that closes; Windows lacks some.
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_AGAIN: dict[int, str] = {signal.SIGINT: "Ctrl-C again"}
+
 
 def run(options: argparse.Namespace) -> int:
     """Run what the options say; 0 if all went well, 1 if a node failed."""
@@ -218,15 +222,17 @@ def print_result(result: RunResult, before: str = "") -> None:
 
 @contextmanager
 def _cancel_on_interrupt(cancel: threading.Event) -> Iterator[None]:
-    """Let the first Ctrl-C end the run in order, and the second at once."""
+    """Let the first Ctrl-C, or a polite request to end, end the run in order, and the second at once."""
 
     def stop(number: int, frame: object) -> None:
         cancel.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.stderr.write("Stopping after this step (Ctrl-C again stops at once).\n")
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        sys.stderr.write(f"Stopping after this step ({_AGAIN.get(number, 'the same again')} stops at once).\n")
 
-    before = signal.signal(signal.SIGINT, stop)
+    numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -88,7 +88,7 @@ def train(
 
     Raises:
         InputError: if dataset, subject and recipe don't fit each other.
-        TrainingStateError: if the saved state is of another training or can't be read.
+        TrainingStateError: if the saved state is of another training or can't be read, or is in use by a training.
         TrainingDiverged: if the loss or its gradients are no longer numbers.
     """
     _check(subject, dataset, recipe, steps)
@@ -99,13 +99,13 @@ def train(
     run = TrainingRun(task, dataset, recipe, steps=steps, seed=seed, device=torch.device(device))
     place = state_dir(run.key) if callable(state_dir) else state_dir
     folder = StateFolder(place, run.identity, recipe.keep_checkpoints) if place else None
-    state = folder.load(at_most=steps) if folder else None
-    if state:
-        run.restore(state)
-    recovery = Recovery(run, folder, steps=steps) if recipe.if_diverged == "roll_back" else None
-    saved, saved_at = run.step, time.monotonic()
     with ExitStack() as stack:
         stack.callback(run.close)
+        if folder:
+            stack.enter_context(folder.held())
+            _resume(run, folder, steps)
+        recovery = Recovery(run, folder, steps=steps) if recipe.if_diverged == "roll_back" else None
+        saved, saved_at = run.step, time.monotonic()
         if recipe.attention == "manual":
             stack.enter_context(manual_attention(task.trained.values()))
         if recipe.gradient_checkpointing:
@@ -140,6 +140,15 @@ def _told(subject: Trainable, dataset: Dataset, held_out: Dataset | None) -> Map
     if held_out:
         told["held-out examples"] = "endless" if held_out.length is None else f"{held_out.length:,}"
     return told | ({"base model": subject.source} if subject.source else {})
+
+
+def _resume(run: TrainingRun, folder: StateFolder, steps: int) -> None:
+    """Continue from the newest state that is whole, if there is one."""
+    state = folder.load(at_most=steps)
+    if state:
+        run.restore(state)
+    for notice in folder.take_damaged():
+        run.note(notice)
 
 
 def is_look_due(step: int, steps: int, look_every: int) -> bool:

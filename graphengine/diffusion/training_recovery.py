@@ -49,6 +49,8 @@ class Recovery:
         saved = self._folder.load(at_most=self._steps) if self._folder else None
         self._run.restore(saved or self._begin)
         self._run.lower_rate(_FACTOR)
+        for notice in self._folder.take_damaged() if self._folder else ():
+            self._run.note(notice)
         self._run.note(
             f"At step {failed:,} the training diverged; it went back to step {self._run.step:,} and goes on at "
             f"{_FACTOR:g} times the learning rate."

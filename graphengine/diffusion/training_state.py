@@ -12,15 +12,18 @@ import json
 import logging
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from graphengine.durable import sync_file, sync_folder
 from graphengine.errors import GraphEngineError
 
 logger = logging.getLogger(__name__)
@@ -63,6 +66,31 @@ class StateFolder:
         self._folder = folder
         self._identity = dict(identity)
         self._keep = keep
+        self._damaged: list[str] = []
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other trainings out of this folder within the block; a lock beside it ends with the process.
+
+        Raises:
+            TrainingStateError: if one runs there now.
+        """
+        # Not thread-local: what holds a training may let go of it in another thread.
+        lock = FileLock(self._folder.with_name(f"{self._folder.name}.lock"), thread_local=False, fallback_to_soft=False)
+        try:
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise TrainingStateError(
+                f"{self._folder}: this training runs already, in another job or process.\n"
+                "  Wait for its end or stop it; to train beside it, give this one another name."
+            ) from None
+        except (OSError, NotImplementedError):  # nothing can be locked there, and maybe saved: told when it is tried
+            pass
+        try:
+            yield
+        finally:
+            lock.release()
 
     def save(self, state: TrainingState) -> str | None:
         """Write a state, then delete those that are too old.
@@ -76,17 +104,20 @@ class StateFolder:
             self._folder.mkdir(parents=True, exist_ok=True)
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
             save_file(tensors, partial, self._header(state, _checksum(tensors)))
-            _flush(partial)
+            sync_file(partial)  # else a crash after renaming it could leave an empty file
             partial.replace(path)
+            sync_folder(self._folder)
         except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
+            _remove(partial)
             return self._not_saved(state.step, error)
         for old in self._paths()[: -self._keep]:
-            old.unlink(missing_ok=True)
+            _remove(old)
         return None
 
     def load(self, *, at_most: int) -> TrainingState | None:
         """Read the newest state that is whole; None if there is none. What a crash left half-written is removed.
+
+        What is damaged is passed over, see ``take_damaged``.
 
         Args:
             at_most: The steps the training is to have.
@@ -95,16 +126,16 @@ class StateFolder:
             TrainingStateError: if none is whole, or it belongs to another training, or it is past its end.
         """
         for leftover in self._folder.glob("step-*.partial-*"):
-            leftover.unlink(missing_ok=True)
+            _remove(leftover)
         damaged: list[str] = []
         for path in reversed(self._paths()):
             try:
                 state, identity = _read(path)
             except (OSError, SafetensorError, ValueError, KeyError) as error:
                 damaged.append(f"{path.name}: {error}")
-                logger.warning("%s can't be read and is passed over: %s", path, error)
                 continue
             self._check_identity(path, identity)
+            self._pass_over(damaged, state.step)
             if state.step > at_most:
                 raise TrainingStateError(
                     f"{path}: this training has had {state.step:,} steps; {at_most:,} are asked for.\n"
@@ -118,6 +149,21 @@ class StateFolder:
                 + "  Delete them to begin anew."
             )
         return None
+
+    def take_damaged(self) -> tuple[str, ...]:
+        """Tell which states ``load`` passed over since this was asked last, for the user."""
+        taken = tuple(self._damaged)
+        self._damaged.clear()
+        return taken
+
+    def _pass_over(self, damaged: list[str], step: int) -> None:
+        for line in damaged:
+            message = (
+                f"A saved state of this training is damaged and was passed over: {self._folder / line}. "
+                f"It goes on from step {step:,}."
+            )
+            logger.warning("%s", message)
+            self._damaged.append(message)
 
     def _header(self, state: TrainingState, checksum: int) -> dict[str, str]:
         content = {
@@ -179,7 +225,9 @@ def _checksum(tensors: Mapping[str, Tensor]) -> int:
     return checksum
 
 
-def _flush(path: Path) -> None:
-    """Wait until a file's content is on the disk; else a crash after renaming it could leave an empty file."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def _remove(path: Path) -> None:
+    """Delete a file, if the folder lets one: what is left over takes room and does no harm."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("%s can't be deleted: %s", path, error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -60,20 +60,63 @@ def test_a_state_of_another_training_is_refused_by_what_differs(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "empty", "not safetensors"])
-def test_a_damaged_state_gives_way_to_the_one_before(
-    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_state_gives_way_to_the_one_before(tmp_path: Path, damage: str) -> None:
     folder = StateFolder(tmp_path, IDENTITY, keep=2)
     folder.save(state(1))
     folder.save(state(2))
     spoil(tmp_path / "step-00000002.safetensors", damage)
 
-    with caplog.at_level(logging.WARNING):
-        loaded = folder.load(at_most=10)
+    loaded = folder.load(at_most=10)
 
     assert loaded is not None
     assert loaded.step == 1
-    assert "step-00000002.safetensors can't be read and is passed over" in caplog.text
+    (told,) = folder.take_damaged()
+    assert re.search(r"damaged and was passed over: .*step-00000002\.safetensors: .+ goes on from step 1\.", told)
+    assert folder.take_damaged() == ()
+
+
+def test_a_training_tells_that_it_goes_on_from_an_older_state(tmp_path: Path) -> None:
+    """Steps 2 and 3 of four are saved, 3 is damaged: it goes on from 2, and comes to the same."""
+    recipe = replace(RECIPE, checkpoint_every=1)
+    stopped = train(tiny_model(), Blocks(), recipe, steps=4, seed=0, state_dir=tmp_path)
+    for _ in range(3):
+        next(stopped)
+    stopped.close()
+    spoil(tmp_path / "step-00000003.safetensors", "changed")
+
+    results, resumed = finish(train(tiny_model(), Blocks(), recipe, steps=4, seed=0, state_dir=tmp_path))
+
+    assert [result.step for result in results] == [3, 4]
+    (notice,) = results[0].notices
+    assert "step-00000003.safetensors" in notice
+    assert resumed.report.notices == (notice,)
+    _, whole = finish(train(tiny_model(), Blocks(), recipe, steps=4, seed=0))
+    assert same_weights(weights_of(resumed.subject.network), weights_of(whole.subject.network))
+
+
+def test_two_trainings_of_one_name_do_not_write_over_each_other(tmp_path: Path) -> None:
+    place = tmp_path / "digits"
+    first = train(tiny_model(), Blocks(), RECIPE, steps=2, seed=0, state_dir=place)
+    next(first)
+    with pytest.raises(TrainingStateError, match=r"digits: this training runs already(?s:.*)another name"):
+        next(train(tiny_model(), Blocks(), RECIPE, steps=2, seed=0, state_dir=place))
+    next(train(tiny_model(), Blocks(), RECIPE, steps=2, seed=0, state_dir=tmp_path / "other"))
+
+    first.close()
+    results, _ = finish(train(tiny_model(), Blocks(), RECIPE, steps=2, seed=0, state_dir=place))
+    assert [result.step for result in results] == [2]
+
+
+def test_a_folder_that_can_not_be_written_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+    """A file lies where the folder of states should be made: neither a lock nor a state can be written."""
+    (tmp_path / "full").write_bytes(b"")
+    recipe = replace(RECIPE, checkpoint_every=1)
+    results, trained = finish(
+        train(tiny_model(), Blocks(), recipe, steps=2, seed=0, state_dir=tmp_path / "full" / "digits")
+    )
+    assert len(results) == 2
+    assert len(trained.report.notices) == 2
+    assert "after step 1 could not be saved" in trained.report.notices[0]
 
 
 def spoil(path: Path, damage: str) -> None:
