@@ -5,7 +5,8 @@ Nodes with ``refine`` state facts of their outputs. From there facts travel alon
     LoadCheckpoint ──model: latent_channels 4──────────────────────▶ KSampler
     EmptyLatent ─────latent: latent_channels 4──▶ LatentUpscale ───▶    they agree
 
-Two inputs of one node for which one fact has two values don't fit. What isn't known fits everything. A ``refine`` that
+Two inputs of one node for which one fact has two values don't fit. An input that takes several types, such as what is
+trained, is compared as what is linked there, unless another input takes that alone. What isn't known fits everything. A ``refine`` that
 raises ``InputError`` says that a literal, such as a file, doesn't fit what is known of the node's inputs.
 
 Facts that the built-in nodes state:
@@ -46,6 +47,7 @@ _COMPARED = (
     "LATENT",
     "CONDITIONING",
     "CONTROL_NET",
+    "DATASET",
 )  # of two that differ, the later one is to blame
 _MADE_FROM = {"CONDITIONING": ("CLIP",), "GUIDER": ("MODEL",), "LATENT": ("VAE", "MODEL")}
 _HELD = {"GUIDER": "MODEL"}  # what there is to link in its place
@@ -58,6 +60,7 @@ _IN_WORDS = {
     "LATENT": "a latent of",
     "CONDITIONING": "made with the text encoder of",
     "CONTROL_NET": "the ControlNet",
+    "DATASET": "a dataset of",
 }
 _CHOSEN_FOR = {"CONTROL_NET": "Choose a ControlNet for the model's family."}  # what no checkpoint holds
 _MEASURES = {
@@ -89,12 +92,14 @@ class _Flow(NamedTuple):
     """How facts pass through nodes of one kind.
 
     Attributes:
-        compared: The inputs that must fit each other, those first that the others are measured by.
+        compared: The inputs that must fit each other, those first that the others are measured by, and their types.
+        open: Inputs that stand for what is linked, and for which no other input is an alternative.
         outputs: Each output, the inputs whose facts it has, and whether it is a latent made from other things: then it
             has only those facts that are a latent's.
     """
 
-    compared: tuple[str, ...]
+    compared: Mapping[str, str]
+    open: tuple[str, ...]
     outputs: tuple[tuple[str, tuple[str, ...], bool], ...]
 
 
@@ -104,6 +109,7 @@ class FactsCheck:
 
     Attributes:
         literals: Gives a node's literals, files as paths.
+        types: Of the outputs, with what type variables stand for.
         found: What ``problems`` gave: node, input and message.
     """
 
@@ -111,6 +117,7 @@ class FactsCheck:
     links: Mapping[str, Mapping[str, Link]]
     literals: Callable[[str], Mapping[str, Any]]  # Any: of each input's own type
     function_of: Callable[[NodeDefinition], RunnableNode]
+    types: Mapping[Link, str] = field(default_factory=dict)
     found: set[tuple[str, str, str]] = field(default_factory=set)
     _known: MutableMapping[Link, _Facts] = field(default_factory=dict)
     _flows: dict[int, _Flow] = field(default_factory=dict)
@@ -185,7 +192,7 @@ class FactsCheck:
             flow = self._flows[id(kind)] = _flow_of(kind)
         doubtful: set[str] = set()
         if len(given) > 1:
-            for name, differing, problem in self._differences(kind, flow, given):
+            for name, differing, problem in self._differences(kind, self._compared(id_, kind, flow), given):
                 doubtful |= differing
                 yield name, problem
         try:
@@ -232,12 +239,23 @@ class FactsCheck:
             logger.debug("refine of node %r (%s) failed", id_, kind.id, exc_info=True)
             return {output.name: _NOTHING for output in kind.outputs}
 
+    def _compared(self, id_: str, kind: NodeDefinition, flow: _Flow) -> Mapping[str, str]:
+        """Give the inputs that must fit each other with their types, as ``_Flow.compared``."""
+        links = self.links[id_]
+        linked = {name: self.types.get(links[name], "").strip("[]") for name in flow.open if name in links}
+        added = {name: type_ for name, type_ in linked.items() if type_ not in flow.compared.values()}
+        return _in_order(kind, {**flow.compared, **added}) if added else flow.compared
+
     def _differences(
-        self, kind: NodeDefinition, flow: _Flow, given: Mapping[str, _Facts]
+        self, kind: NodeDefinition, types: Mapping[str, str], given: Mapping[str, _Facts]
     ) -> Iterator[tuple[str, set[str], Problem]]:
-        """Compare a node's inputs: the input to blame, the names of the facts that differ, and the problem."""
+        """Compare a node's inputs: the input to blame, the names of the facts that differ, and the problem.
+
+        Args:
+            types: The inputs that are compared, in their order, and their types.
+        """
         first: dict[str, tuple[str, _Fact]] = {}
-        for name in flow.compared:
+        for name in types:
             if name not in given:
                 continue
             differing: dict[str, list[str]] = {}
@@ -246,21 +264,21 @@ class FactsCheck:
                 if other_fact is not fact and other_fact.value != fact.value:
                     differing.setdefault(other, []).append(fact_name)
             for other, fact_names in differing.items():
-                yield name, set(fact_names), self._problem(kind, (name, given[name]), (other, given[other]), fact_names)
+                yield name, set(fact_names), self._problem(types, (name, given[name]), (other, given[other]), fact_names)
 
     def _problem(
-        self, kind: NodeDefinition, blamed: tuple[str, _Facts], other: tuple[str, _Facts], fact_names: list[str]
+        self, types: Mapping[str, str], blamed: tuple[str, _Facts], other: tuple[str, _Facts], fact_names: list[str]
     ) -> Problem:
         name, facts = blamed
         other_name, other_facts = other
         message = (
-            f"{self._described(_type_of(kind, name), facts, fact_names)}; "
-            f"{other_name!r} is {self._described(_type_of(kind, other_name), other_facts, fact_names)}."
+            f"{self._described(types[name], facts, fact_names)}; "
+            f"{other_name!r} is {self._described(types[other_name], other_facts, fact_names)}."
         )
         fact, other_fact = facts[fact_names[0]], other_facts[fact_names[0]]
-        remedy = _CHOSEN_FOR.get(_type_of(kind, name))
+        remedy = _CHOSEN_FOR.get(types[name])
         if remedy is None:
-            remedy = self._remedy(fact_names[0], fact, other_fact, _type_of(kind, other_name))
+            remedy = self._remedy(fact_names[0], fact, other_fact, types[other_name])
         differing = {each: [facts[each].value, other_facts[each].value] for each in fact_names}
         return Problem("facts_differ", message, remedy, extra={"with": other_name, "facts": differing})
 
@@ -293,13 +311,20 @@ def _flow_of(kind: NodeDefinition) -> _Flow:
     does is up to these.
     """
     if kind.sockets_from or (kind.body is not None and kind.body.outputs):
-        return _Flow((), ())
-    compared = sorted(
-        (_COMPARED.index(_type_of(kind, each.name)), position, each.name)
-        for position, each in enumerate(kind.inputs)
-        if _type_of(kind, each.name) in _COMPARED
-    )
-    return _Flow(tuple(name for *_, name in compared), tuple(_output_flow(kind, each) for each in kind.outputs))
+        return _Flow({}, (), ())
+    types = {each.name: _type_of(kind, each.name) for each in kind.inputs}
+    variables = [type_ for type_ in types.values() if sockets.is_variable(type_)]
+    alone = tuple(name for name, type_ in types.items() if variables.count(type_) == 1)
+    outputs = tuple(_output_flow(kind, each) for each in kind.outputs)
+    return _Flow(_in_order(kind, types), alone, outputs)
+
+
+def _in_order(kind: NodeDefinition, types: Mapping[str, str]) -> Mapping[str, str]:
+    """Take those of a kind's inputs that are compared, by their types, then by their places."""
+    places = {each.name: place for place, each in enumerate(kind.inputs)}
+    names = [name for name, type_ in types.items() if type_ in _COMPARED]
+    names.sort(key=lambda name: (_COMPARED.index(types[name]), places[name]))
+    return {name: types[name] for name in names}
 
 
 def _output_flow(kind: NodeDefinition, output: OutputDefinition) -> tuple[str, tuple[str, ...], bool]:

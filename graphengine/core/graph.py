@@ -391,7 +391,7 @@ class _Checker(NodeChecker):
             self.lists[id_] = types
 
     def _check_facts(self, order: Sequence[str], function_of: FunctionOf) -> None:
-        self.facts = FactsCheck(self.kinds, self.links, self.plain_literals, function_of)
+        self.facts = FactsCheck(self.kinds, self.links, self.plain_literals, function_of, self.types.outputs)
         for id_, name, problem in self.facts.problems(order):
             self.add(id_, self.kinds[id_], name, problem)
 

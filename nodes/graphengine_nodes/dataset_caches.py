@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -10,10 +11,24 @@ from graphengine import Context, Widget, node
 from graphengine.training_types import Dataset
 from graphengine.types import Clip, Vae
 
+Facts = Mapping[str, Mapping[str, Any]]  # Any: facts are plain values
+
+
+def _of_latents(_literals: object, facts: Facts) -> Facts:
+    made_by = facts.get("vae", {})
+    latents = {name: made_by[name] for name in ("latent_channels", "latent_factor") if name in made_by}
+    return {"dataset": {**facts.get("dataset", {}), **latents}}
+
+
+def _of_captions(_literals: object, facts: Facts) -> Facts:
+    made_by = facts.get("clip", {})
+    return {"dataset": {**facts.get("dataset", {}), **made_by}}
+
+
 Gigabytes = Annotated[float, Field(gt=0, le=100_000), Widget("number", advanced=True)]
 
 
-@node("CacheLatents", category="training/datasets", device="gpu")
+@node("CacheLatents", category="training/datasets", device="gpu", refine=_of_latents)
 def cache_latents(ctx: Context, dataset: Dataset, vae: Vae, max_gb: Gigabytes = 20.0) -> Dataset:
     """Encode all pictures once and keep their latents on disk, so that training needs no autoencoder and less time.
 
@@ -35,7 +50,7 @@ def cache_latents(ctx: Context, dataset: Dataset, vae: Vae, max_gb: Gigabytes = 
     return cached
 
 
-@node("CacheCaptions", category="training/datasets", device="gpu")
+@node("CacheCaptions", category="training/datasets", device="gpu", refine=_of_captions)
 def cache_captions(ctx: Context, dataset: Dataset, clip: Clip, max_gb: Gigabytes = 5.0) -> Dataset:
     """Encode all captions once and keep the text encoder's states on disk, so that training doesn't run it.
 

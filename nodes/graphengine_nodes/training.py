@@ -28,6 +28,7 @@ from graphengine.training_types import (
 )
 from graphengine.types import Clip, Image, LearnedVectors, Model, Vae
 from graphengine_nodes.inputs import RareShare, Seed, Share
+from graphengine_nodes.training_checks import needs_clip
 
 if TYPE_CHECKING:
     from graphengine.diffusion.training import StepResult, Trained
@@ -60,6 +61,7 @@ class TrainLoopOutputs(NamedTuple, Generic[Subject]):
     device="gpu",
     memory=training_memory,
     body=Body(input="watch", supplies=("model", "clip", "vae", "step"), outputs=False),
+    refine=needs_clip,
 )
 def train_loop(
     ctx: Context,

@@ -11,6 +11,7 @@ from graphengine.diffusion.memory import training_memory
 from graphengine.training_types import Dataset, Recipe
 from graphengine.types import Clip, Model, Vae
 from graphengine_nodes.inputs import Seed
+from graphengine_nodes.training_checks import needs_clip
 
 Subject = TypeVar("Subject", Model, Vae, Clip)
 
@@ -31,7 +32,7 @@ class TryTrainingOutputs(NamedTuple):
     learns: bool
 
 
-@node("TryTraining", category="training", device="gpu", memory=training_memory, cacheable=False)
+@node("TryTraining", category="training", device="gpu", memory=training_memory, cacheable=False, refine=needs_clip)
 def try_training(
     ctx: Context,
     model: Subject,

@@ -241,15 +241,62 @@ def test_what_training_gives_is_of_the_kind_that_was_trained(found: Found) -> No
     """
     deep ──▶ train ──▶ sampler ◀── empty (4 channels)
     """
-    training: Nodes = {
-        "data": ("DrawnShapes", {}),
-        "recipe": ("TrainRecipe", {}),
-        "train": ("TrainLoop", {"model": "@deep.model", "dataset": "@data.dataset", "recipe": "@recipe.recipe"}),
-    }
     sampler = drawing()["sampler"][1] | {"model": "@train.model"}
-    problems = found(drawing(sampler=("KSampler", sampler)) | training)
+    problems = found(drawing(sampler=("KSampler", sampler)) | training(model="deep.model", clip="deep.clip"))
     assert {each.input for each in problems} == {"positive", "negative", "latent_image"}
     assert all("'deep' (node 'deep')" in each.message for each in problems)
+
+
+def training(**links: str) -> Nodes:
+    """Train on drawn shapes what is linked."""
+    linked = {name: f"@{link}" for name, link in links.items()}
+    parts = {"dataset": "@data.dataset", "recipe": "@recipe.recipe"}
+    return {"data": ("DrawnShapes", {}), "recipe": ("TrainRecipe", {}), "train": ("TrainLoop", parts | linked)}
+
+
+def test_parts_of_another_family_are_refused_before_a_training(found: Found) -> None:
+    """All that doesn't fit what is trained is told at once, and at a trial as well."""
+    loaded = {"deep": drawing()["deep"], "checkpoint": drawing()["checkpoint"]}
+    nodes = loaded | training(model="deep.model", clip="checkpoint.clip", vae="checkpoint.vae")
+    nodes["try"] = ("TryTraining", nodes["train"][1])
+    problems = found(nodes)
+    told = {(each.node, each.input): each.message for each in problems}
+    assert told.keys() == {(node, input) for node in ("train", "try") for input in ("clip", "vae")}
+    assert told["train", "clip"] == (
+        "the text encoder of 'embedded' (node 'checkpoint'), 128 wide; "
+        "'model' is the denoiser of 'deep' (node 'deep'), 32 wide."
+    )
+    assert "8 latent channels" in told["train", "vae"]
+    assert {each.remedy for each in problems} == {"Take both from the same checkpoint."}
+    assert found(loaded | training(model="deep.model", clip="deep.clip", vae="deep.vae")) == []
+    assert found(loaded | training(model="deep.vae")) == []
+
+
+def test_a_text_encoder_that_is_missing_is_told_before_a_training(found: Found) -> None:
+    loaded = {"deep": drawing()["deep"]}
+    (problem,) = found(loaded | training(model="deep.model"))
+    assert (problem.node, problem.input) == ("train", "clip")
+    assert problem.message == "it is missing: the model reads captions."
+    assert found(loaded | training(model="deep.clip")) == []
+    pixels: Nodes = {"new": ("NewUNet2D", {}), **training(model="new.model")}
+    assert found(pixels) == []
+
+
+def test_latents_and_captions_cached_for_another_family_are_refused(found: Found) -> None:
+    """
+    data ──▶ latents (embedded's) ──▶ captions (embedded's) ──▶ train ◀── deep
+    """
+    nodes: Nodes = {"deep": drawing()["deep"], "checkpoint": drawing()["checkpoint"]}
+    nodes |= training(model="deep.model", clip="deep.clip", dataset="captions.dataset")
+    nodes["latents"] = ("CacheLatents", {"dataset": "@data.dataset", "vae": "@checkpoint.vae"})
+    nodes["captions"] = ("CacheCaptions", {"dataset": "@latents.dataset", "clip": "@checkpoint.clip"})
+    (problem,) = found(nodes)
+    assert (problem.node, problem.input) == ("train", "dataset")
+    assert problem.extra["facts"] == {
+        "context_width": [128, 32],
+        "latent_channels": [4, 8],
+        "latent_factor": [8, 2],
+    }
 
 
 def test_pixel_models_take_pixels(found: Found) -> None:

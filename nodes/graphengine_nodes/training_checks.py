@@ -1,0 +1,24 @@
+"""What is known to be missing for a training before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphengine import InputError
+
+__all__ = ["needs_clip"]
+
+Facts = Mapping[str, Mapping[str, Any]]  # Any: facts are plain values
+
+
+def needs_clip(_literals: object, facts: Facts) -> Facts:
+    """Refuse a denoiser that is known to read captions without a text encoder.
+
+    Raises:
+        InputError: naming the input that is open.
+    """
+    model = facts.get("model", {})
+    if model.get("context_width") and model.get("latent_channels") and "clip" not in facts:  # text encoders lack these
+        raise InputError("clip", "it is missing: the model reads captions.", "Link the text encoder made for it.")
+    return {}
