@@ -169,6 +169,13 @@ class Context(Protocol):
     def is_cancelled(self) -> bool:
         """Whether the user stopped the run, for nodes that save before they stop."""
 
+    def saving_when_stopped(self) -> AbstractContextManager[None]:
+        """Ask for more time to stop within the block, because hours of work are saved first.
+
+        A server ends a node that takes longer than its grace period to stop, which is a few seconds; within the block
+        it waits for minutes, unless the user stops the run again. The block has to look at cancelling all the same.
+        """
+
     def generator(self, seed: int) -> torch.Generator:
         """Give a random generator on the CPU, so that a seed means the same on every device."""
 

@@ -182,6 +182,10 @@ class FakeContext(Progress):
     def is_cancelled(self) -> bool:
         return self._cancel.is_set()
 
+    @contextmanager
+    def saving_when_stopped(self) -> Iterator[None]:
+        yield
+
     # What a node gets
 
     @contextmanager

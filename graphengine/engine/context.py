@@ -49,6 +49,7 @@ class RunServices:
         device_memory: What is on the device, kept between runs as well.
         previews: Whether somebody watches previews.
         preview_interval_s: The shortest time between two previews of a node.
+        saves_when_stopped: How many nodes are at work that save it before they stop.
     """
 
     settings: Settings
@@ -58,6 +59,7 @@ class RunServices:
     device_memory: DeviceMemory = field(default_factory=DeviceMemory)
     previews: bool = False
     preview_interval_s: float = 0.2
+    saves_when_stopped: int = 0
 
     @cached_property
     def workflow_json(self) -> str:
@@ -164,6 +166,14 @@ class ExecutionContext(Progress):
     @property
     def is_cancelled(self) -> bool:
         return self._services.cancel.is_set()
+
+    @contextmanager
+    def saving_when_stopped(self) -> Iterator[None]:
+        self._services.saves_when_stopped += 1
+        try:
+            yield
+        finally:
+            self._services.saves_when_stopped -= 1
 
     def generator(self, seed: int) -> torch.Generator:
         import torch

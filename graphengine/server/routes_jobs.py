@@ -183,7 +183,10 @@ async def get_job_workflow(call: Call[NoParameters, None]) -> web.StreamResponse
 
 
 async def cancel_job(call: Call[NoParameters, None]) -> JobAnswer:
-    """Stop a job: at once while it waits; a running one is asked to stop, and killed after the grace period."""
+    """Stop a job: at once while it waits; a running one is asked to stop, and killed after the grace period.
+
+    One that saves its work first, as a training does, has five minutes more, unless it is cancelled again.
+    """
     job = await call.services.store.write(lambda store: store.cancel(call.path["job"], call.owner))
     if job.is_over:
         call.services.hub.end(job)

@@ -175,7 +175,13 @@ class JobRunner:
             "probe": self._probe,
             "sockets": self._sockets,
             "memory": lambda about: self._engine.memory(),
+            "saves": lambda about: self._saves(),
         }
+
+    def _saves(self) -> bool:
+        """Tell whether the job that runs saves its work when it is stopped, which takes its time."""
+        with self._turn:
+            return self._services is not None and self._services.saves_when_stopped > 0
 
     def _run_with_care(self, run: Run, watch: _Watch) -> RunResult:
         """Run a job; where the device is full, once more with everything else unloaded and in smaller parts."""

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 
 from graphengine.core.job import Job, JobError
+from graphengine.errors import GraphEngineError
 from graphengine.workers.messages import Cancel
 from graphengine.workers.worker import Worker
 
 __all__ = ["JobGuard"]
 
 _MEMORY_EVERY_S = 0.25
+_LONGEST_SAVE_S = 300.0  # of a model with several billion weights and its optimizer's numbers, on a slow disk
 _MIB = 1024**2
 
 
@@ -19,7 +21,8 @@ class JobGuard:
     """Watches over one attempt at a job, from when its worker was told to run it until it is closed.
 
     Args:
-        cancel_grace_s: How long the job may take to stop before its worker is killed.
+        cancel_grace_s: How long the job may take to stop before its worker is killed; where its node saves its work
+            first, as a training does, up to five minutes more, unless it is cancelled again.
 
     Attributes:
         reason: Why it was ended, if it was; the first reason counts.
@@ -31,6 +34,8 @@ class JobGuard:
         self._job = job
         self._cancel_grace_s = cancel_grace_s
         self._is_stopping = False
+        self._saves_until = 0.0  # by the event loop's clock; 0 within the grace period
+        self._question: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         if job.limits.wall_s is not None:
             self._later(job.limits.wall_s, self._wall_limit, job.limits.wall_s)
@@ -42,6 +47,8 @@ class JobGuard:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        if self._question is not None:
+            self._question.cancel()
 
     def cancel(self) -> None:
         """Ask for the job's end, and kill its worker after the grace period."""
@@ -70,12 +77,30 @@ class JobGuard:
         self._later(_MEMORY_EVERY_S, self._check_memory, most_bytes)
 
     def _stop(self, reason: JobError) -> None:
+        if self._saves_until:  # asked again while it saves: without that, then
+            self._worker.kill()
         if self._is_stopping:  # asked again: the first grace period counts
             return
         self._is_stopping = True
         self.reason = self.reason or reason
         self._worker.send(Cancel(self._job.id, self._job.attempts))
-        self._later(self._cancel_grace_s, self._worker.kill)
+        self._later(self._cancel_grace_s, self._grace_is_over)
+
+    def _grace_is_over(self) -> None:
+        self._question = asyncio.get_running_loop().create_task(self._kill_unless_it_saves())
+
+    async def _kill_unless_it_saves(self) -> None:
+        """End the worker, if it isn't saving work that would be lost, or takes too long over it."""
+        now = asyncio.get_running_loop().time()
+        self._saves_until = self._saves_until or now + _LONGEST_SAVE_S
+        try:
+            saves = await self._worker.ask("saves", timeout_s=max(1.0, self._cancel_grace_s))
+        except (GraphEngineError, TimeoutError):
+            saves = False
+        if saves and now < self._saves_until:
+            self._later(self._cancel_grace_s, self._grace_is_over)
+        else:
+            self._worker.kill()
 
     def _kill(self, reason: JobError) -> None:
         self.reason = self.reason or reason

@@ -115,7 +115,7 @@ def train_loop(
         look_every=look_every,
     )
     look = None if watch is None else partial(_look, ctx, watch, {"clip": clip, "vae": vae} | inputs)
-    with closing(training):  # a Stop raises in here, and closing saves the state
+    with ctx.saving_when_stopped(), closing(training):  # a Stop raises in here, and closing saves the state
         trained = _follow(ctx, training, look, look_every)
     return TrainLoopOutputs(trained.subject, trained.clip or clip, trained.lora, trained.report, trained.word)
 

@@ -18,10 +18,18 @@ class Stubborn:
         self.told: list[Message] = []
         self.killed = asyncio.Event()
         self.memory_bytes = 100 * 1024**2
+        self.saves = False
+        self.asked = asyncio.Event()
 
     def send(self, message: Message) -> None:
         """Note it."""
         self.told.append(message)
+
+    async def ask(self, what: str, about: object = None, *, timeout_s: float = 10) -> object:
+        """Say whether it saves what it did."""
+        assert what == "saves"
+        self.asked.set()
+        return self.saves
 
     def kill(self) -> None:
         """Note it."""
@@ -49,6 +57,38 @@ def test_an_attempt_that_is_over_is_left_alone() -> None:
         worker.memory_bytes = 2**31
         await asyncio.sleep(0.5)
         assert not worker.killed.is_set()
+
+    asyncio.run(main())
+
+
+def test_a_job_that_saves_its_work_has_longer_until_it_is_cancelled_again() -> None:
+    async def main() -> None:
+        worker = Stubborn()
+        worker.saves = True
+        guard = _guard(worker)
+        guard.cancel()
+        for _ in range(2):  # it is asked again and again, and told once
+            worker.asked.clear()
+            await asyncio.wait_for(worker.asked.wait(), 60)
+        assert not worker.killed.is_set()
+        guard.cancel()
+        assert worker.killed.is_set()
+        guard.close()
+        assert len(worker.told) == 1
+
+    asyncio.run(main())
+
+
+def test_a_job_that_has_saved_its_work_and_still_runs_is_ended() -> None:
+    async def main() -> None:
+        worker = Stubborn()
+        worker.saves = True
+        guard = _guard(worker)
+        guard.cancel()
+        await asyncio.wait_for(worker.asked.wait(), 60)
+        worker.saves = False
+        await asyncio.wait_for(worker.killed.wait(), 60)
+        guard.close()
 
     asyncio.run(main())
 
