@@ -217,7 +217,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stop a job: at once while it waits; a running one is asked to stop, and killed after the grace period */
+        /**
+         * Stop a job: at once while it waits; a running one is asked to stop, and killed after the grace period
+         * @description One that saves its work first, as a training does, has five minutes more, unless it is cancelled again.
+         */
         post: operations["cancel_job"];
         delete?: never;
         options?: never;
