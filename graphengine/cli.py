@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 DONE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
 
-_EXIT_CODES = """exit codes: 0 done, 1 a node failed, 2 the workflow or a file is invalid, 130 interrupted (Ctrl-C, SIGTERM)"""
+_EXIT_CODES = """exit codes: 0 done, 1 a node failed, 2 the workflow or a file is invalid, 130 interrupted"""
 _MIGRATE_EXIT_CODES = """exit codes: 0 done, 1 --check found something to change, 2 a file is invalid"""
 
 _TOKEN_FILE = "a file with the token that lets one in (default: the environment's GRAPHENGINE_TOKEN)"

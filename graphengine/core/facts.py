@@ -6,8 +6,9 @@ Nodes with ``refine`` state facts of their outputs. From there facts travel alon
     EmptyLatent ─────latent: latent_channels 4──▶ LatentUpscale ───▶    they agree
 
 Two inputs of one node for which one fact has two values don't fit. An input that takes several types, such as what is
-trained, is compared as what is linked there, unless another input takes that alone. What isn't known fits everything. A ``refine`` that
-raises ``InputError`` says that a literal, such as a file, doesn't fit what is known of the node's inputs.
+trained, is compared as what is linked there, unless another input takes that alone. What isn't known fits everything. A
+``refine`` that raises ``InputError`` says that a literal, such as a file, doesn't fit what is known of the node's
+inputs, or that one of them must not be left open.
 
 Facts that the built-in nodes state:
 
@@ -264,7 +265,11 @@ class FactsCheck:
                 if other_fact is not fact and other_fact.value != fact.value:
                     differing.setdefault(other, []).append(fact_name)
             for other, fact_names in differing.items():
-                yield name, set(fact_names), self._problem(types, (name, given[name]), (other, given[other]), fact_names)
+                yield (
+                    name,
+                    set(fact_names),
+                    self._problem(types, (name, given[name]), (other, given[other]), fact_names),
+                )
 
     def _problem(
         self, types: Mapping[str, str], blamed: tuple[str, _Facts], other: tuple[str, _Facts], fact_names: list[str]
