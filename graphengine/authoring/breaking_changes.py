@@ -47,8 +47,15 @@ def _output_changes(old: NodeDefinition, new: NodeDefinition) -> Iterator[str]:
         now = new.outputs_by_name.get(name)
         if now is None:
             yield f"{name} removed"
-        elif not _fits(now.type, new, into=each.type, of=old):
+        elif not _fits(now.type, new, into=each.type, of=old) and not _is_given(each.type, old, now.type, new):
             yield f"{name} is {now.type} instead of {each.type}"
+
+
+def _is_given(before: str, old: NodeDefinition, now: str, new: NodeDefinition) -> bool:
+    """Tell whether an output is still what the same inputs are given: where these take more, nothing saved changes."""
+    giving = [name for name, each in old.inputs_by_name.items() if each.type == before]
+    known = [new.inputs_by_name.get(name) for name in giving]
+    return before in old.variables and bool(giving) and all(each is not None and each.type == now for each in known)
 
 
 def _fits(given: str, giver: NodeDefinition, *, into: str, of: NodeDefinition) -> bool:

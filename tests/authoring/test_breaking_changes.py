@@ -16,6 +16,7 @@ Cover = NewType("Cover", object)
 T = TypeVar("T")
 S = TypeVar("S")
 Only = TypeVar("Only", Picture, Cover)
+More = TypeVar("More", Picture, Cover, str)
 
 
 class One(NamedTuple):
@@ -31,6 +32,8 @@ def definition(function: Callable[..., Any], version: int = 1) -> NodeDefinition
     return node("mypack.Blur", category="test", version=version)(function).definition
 
 
+def variable_given(image: Only) -> Only: ...  # type: ignore[empty-body]
+def more_given(image: More) -> More: ...  # type: ignore[empty-body]
 def before(image: Picture, radius: int = 2) -> One: ...  # type: ignore[empty-body]  # only its signature matters
 def no_radius(image: Picture) -> One: ...  # type: ignore[empty-body]
 def renamed(image: Picture, size: int = 2) -> One: ...  # type: ignore[empty-body]
@@ -74,6 +77,12 @@ def test_what_takes_all_that_was_saved_is_fine(new: Any) -> None:
 
 def test_a_type_variable_may_have_another_name() -> None:
     assert find_breaking_changes([definition(variable)], [definition(same_variable)]) == []
+
+
+def test_a_type_variable_may_stand_for_more_where_an_input_gives_it() -> None:
+    assert find_breaking_changes([definition(variable_given)], [definition(more_given)]) == []
+    (message,) = find_breaking_changes([definition(more_given)], [definition(variable_given)])
+    assert "image is $Only instead of $More" in message
 
 
 def test_with_a_new_version_all_is_fine() -> None:
