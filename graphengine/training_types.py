@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 else:
     PreTrainedTokenizerBase = object  # NewType wants a class at import; transformers stays unloaded
 
-ExampleField = Literal["images", "captions", "latents", "labels", "mask", "weights", "sizes", "embeddings", "pooled"]
+ExampleField = Literal[
+    "images", "captions", "latents", "labels", "mask", "weights", "sizes", "embeddings", "pooled", "hints"
+]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Examples:
             the crop after that, height and width of what is trained on.
         embeddings: float32 ``[B, T, D]``, the text encoders' states for the captions, if they were made before.
         pooled: float32 ``[B, P]``, their pooled states, of several encoders.
+        hints: float32 ``[B, 3, H, W]`` in 0…1, at the pictures' size: what is to steer towards each, such as its edges.
     """
 
     images: Tensor | None = None
@@ -48,6 +51,7 @@ class Examples:
     sizes: Tensor | None = None
     embeddings: Tensor | None = None
     pooled: Tensor | None = None
+    hints: Tensor | None = None
 
 
 class Dataset(Protocol):

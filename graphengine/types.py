@@ -161,6 +161,7 @@ class ControlNet:
         network: A diffusers ``ControlNetModel``, ``ControlNetUnionModel`` or ``T2IAdapter``, in eval mode.
         source: Where it came from, in the user's words.
         kind: Which of a union's kinds of pictures it is given; None for networks of a single one.
+        training: What decided its weights, as texts by name, if it was trained here.
     """
 
     socket: ClassVar[str] = "CONTROL_NET"
@@ -168,6 +169,7 @@ class ControlNet:
     network: nn.Module
     source: str = ""
     kind: int | None = None
+    training: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,11 +19,27 @@ from graphengine.types import Image, Mask
 __all__ = ["dataset_sheet", "shown_examples"]
 
 
-def shown_examples(dataset: Dataset, *, first: int, count: int) -> tuple[list[Image], Sequence[str], list[Mask]]:
-    """Give a dataset's pictures with consecutive numbers, ``[1, H, W, 3]`` each, with their captions and masks.
+@dataclass(frozen=True)
+class ShownExamples:
+    """Examples as they are shown.
 
-    Of a finite dataset come no more than it has, unless it varies: numbers past the end are further variations. Without
-    captions they are empty, and without masks all counts.
+    Attributes:
+        pictures: ``[1, H, W, 3]`` each.
+        captions: Empty ones where there are none.
+        masks: ``[1, H, W]`` each; 1 everywhere without masks.
+        hints: As the pictures; none at all if the dataset has none.
+    """
+
+    pictures: list[Image]
+    captions: list[str]
+    masks: list[Mask]
+    hints: list[Image]
+
+
+def shown_examples(dataset: Dataset, *, first: int, count: int) -> ShownExamples:
+    """Give a dataset's examples with consecutive numbers.
+
+    Of a finite dataset come no more than it has, unless it varies: numbers past the end are further variations.
 
     Raises:
         InputError: if the dataset has no pictures, or none with these numbers.
@@ -34,14 +51,15 @@ def shown_examples(dataset: Dataset, *, first: int, count: int) -> tuple[list[Im
     if first >= end:
         raise InputError("first", f"{first} is past the last example, {end - 1}.", "Choose a smaller number.")
     asked: list[ExampleField] = ["images"]
-    asked += [field for field in dataset.fields if field in ("captions", "mask")]
+    asked += [field for field in dataset.fields if field in ("captions", "mask", "hints")]
     numbers = range(first, end)
     batches = [numbers] if len(groups_of(dataset)) <= 1 else [range(each, each + 1) for each in numbers]
     shown = [_as_seen(dataset.examples(batch, asked)) for batch in batches]
-    return (
-        [picture for pictures, _captions, _masks in shown for picture in pictures],
-        [caption for _pictures, captions, _masks in shown for caption in captions],
-        [mask for _pictures, _captions, masks in shown for mask in masks],
+    return ShownExamples(
+        [picture for each in shown for picture in each.pictures],
+        [caption for each in shown for caption in each.captions],
+        [mask for each in shown for mask in each.masks],
+        [hint for each in shown for hint in each.hints],
     )
 
 
@@ -51,13 +69,18 @@ def dataset_sheet(pictures: Sequence[Image], labels: Sequence[str] = ()) -> Imag
     return grid(Image(torch.cat([_centred(picture, width, height) for picture in pictures])), gap=2, labels=labels)
 
 
-def _as_seen(examples: Examples) -> tuple[list[Image], Sequence[str], list[Mask]]:
+def _as_seen(examples: Examples) -> ShownExamples:
     if examples.images is None:
         raise InputError("dataset", "it promised images but gave none.", "Correct the dataset's fields.")
     pictures = to_image((examples.images + 1) / 2)
     masks = torch.ones(pictures.shape[:3]) if examples.mask is None else examples.mask[:, 0]
-    captions = examples.captions or [""] * len(pictures)
-    return [Image(each[None]) for each in pictures], captions, [Mask(each[None]) for each in masks]
+    hints = [] if examples.hints is None else list(examples.hints.permute(0, 2, 3, 1))
+    return ShownExamples(
+        [Image(each[None]) for each in pictures],
+        list(examples.captions or [""] * len(pictures)),
+        [Mask(each[None]) for each in masks],
+        [Image(each[None]) for each in hints],
+    )
 
 
 def _centred(picture: Image, width: int, height: int) -> Tensor:

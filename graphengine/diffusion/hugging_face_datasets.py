@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from graphengine.diffusion.hint_pictures import check_proportions
 from graphengine.diffusion.image_folder import Unreadable
 from graphengine.diffusion.picture_looks import PictureLook, UnreadablePicture, look_into
 from graphengine.diffusion.picture_shapes import Sizes
@@ -45,11 +46,13 @@ class Columns:
     Attributes:
         caption: None if there are no captions.
         labels: What each number in the caption's column means; empty if it has texts.
+        hint: None if there are no hints.
     """
 
     image: str
     caption: str | None = None
     labels: Sequence[str] = ()
+    hint: str | None = None
 
 
 class RowPictures:
@@ -71,22 +74,30 @@ class RowPictures:
         self.captions = captions
         self.repeats = [1] * len(numbers)
         self.has_masks = False
+        self.has_hints = columns.hint is not None
         self._rows = rows
         self._numbers = numbers
-        self._column = columns.image
+        self._columns = columns
         self._hashes: dict[int, str] = {}
 
     def content_hash(self, index: int) -> str:
         """Hash a picture's bytes; see PictureSource."""
         if index not in self._hashes:
-            content = _content(self._rows[self._numbers[index]][self._column])
-            self._hashes[index] = hashlib.blake2b(content, digest_size=16).hexdigest()
+            row = self._rows[self._numbers[index]]
+            digest = hashlib.blake2b(_content(row[self._columns.image]), digest_size=16)
+            if self._columns.hint:
+                digest.update(b"hint" + _content(row[self._columns.hint]))
+            self._hashes[index] = digest.hexdigest()
         return self._hashes[index]
 
     def decode(self, index: int, at_least: tuple[int, int]) -> Decoded:
         """Give a picture; see PictureSource."""
-        content = _content(self._rows[self._numbers[index]][self._column])
-        return Decoded(decode_bytes(content, self.names[index], at_least).colours)
+        row, name = self._rows[self._numbers[index]], self.names[index]
+        colours = decode_bytes(_content(row[self._columns.image]), name, at_least).colours
+        if self._columns.hint is None:
+            return Decoded(colours)
+        hint = decode_bytes(_content(row[self._columns.hint]), f"{name}'s hint", at_least).colours
+        return Decoded(colours, hint=hint)
 
 
 def row_pictures(
@@ -106,7 +117,7 @@ def row_pictures(
     for number in watch(range(len(rows))):
         row = rows[number]
         try:
-            looks[number] = look_into(io.BytesIO(_content(row[columns.image])))
+            looks[number] = _look(row, columns)
         except UnreadablePicture as error:
             faults.append(f"row {number} ({error})")
             continue
@@ -124,7 +135,25 @@ def row_pictures(
     return source, [f"Left out: {named_some(faults)}."] if faults else []
 
 
-def open_rows(place: Path, *, split: str, image_column: str, caption_column: str, cache: Path) -> tuple[Rows, Columns]:
+def _look(row: Mapping[str, Any], columns: Columns) -> PictureLook:  # Any: a cell
+    """Look at the picture of a row, and at its hint.
+
+    Raises:
+        UnreadablePicture: if either can't be read, or they don't fit each other.
+    """
+    look = look_into(io.BytesIO(_content(row[columns.image])))
+    if columns.hint:
+        try:
+            hint = look_into(io.BytesIO(_content(row[columns.hint])))
+        except UnreadablePicture as error:
+            raise UnreadablePicture(f"its hint: {error}") from error
+        check_proportions((look.width, look.height), (hint.width, hint.height))
+    return look
+
+
+def open_rows(
+    place: Path, *, split: str, image_column: str, caption_column: str, hint_column: str = "", cache: Path
+) -> tuple[Rows, Columns]:
     """Open a Parquet file, a folder of them, or a folder that ``save_to_disk`` wrote.
 
     Args:
@@ -143,12 +172,15 @@ def open_rows(place: Path, *, split: str, image_column: str, caption_column: str
         ) from error
     opened = _opened(datasets, place, split, cache)
     features: Mapping[str, Any] = opened.features  # Any: kinds of columns
-    columns = _columns(features, image_column, caption_column)
+    columns = _columns(features, image_column, caption_column, hint_column)
     told = features[columns.caption] if columns.caption else None
-    columns = Columns(columns.image, columns.caption, tuple(getattr(told, "names", None) or ()))
-    wanted = [each for each in (columns.image, columns.caption) if each]
-    rows: Rows = opened.select_columns(wanted).cast_column(columns.image, datasets.Image(decode=False))
-    return rows, columns
+    columns = replace(columns, labels=tuple(getattr(told, "names", None) or ()))
+    wanted = [each for each in (columns.image, columns.caption, columns.hint) if each]
+    rows = opened.select_columns(wanted)
+    for each in filter(None, (columns.image, columns.hint)):
+        rows = rows.cast_column(each, datasets.Image(decode=False))
+    found: Rows = rows
+    return found, columns
 
 
 def _opened(datasets: Any, place: Path, split: str, cache: Path) -> Any:  # Any: an optional package and its Dataset
@@ -189,17 +221,23 @@ def parquet_files(place: Path, split: str) -> list[str]:
     )
 
 
-def _columns(features: Mapping[str, Any], image_column: str, caption_column: str) -> Columns:  # Any: kinds of columns
-    for name, column in (("image_column", image_column), ("caption_column", caption_column)):
+def _columns(
+    features: Mapping[str, Any],  # Any: kinds of columns
+    image_column: str,
+    caption_column: str,
+    hint_column: str,
+) -> Columns:
+    chosen = {"image_column": image_column, "caption_column": caption_column, "hint_column": hint_column}
+    for name, column in chosen.items():
         if column and column not in features:
             raise InputError(name, f"there is no column {column!r}.", f"Choose one of {', '.join(features)}.")
-    pictures = [name for name, kind in features.items() if type(kind).__name__ == "Image"]
+    pictures = [name for name, kind in features.items() if type(kind).__name__ == "Image" and name != hint_column]
     usual = [name for name in _IMAGE_COLUMNS if name in features]
     image = image_column or next(iter([*pictures, *usual]), "")
     if not image:
         raise InputError("image_column", "no column has pictures.", f"Choose one of {', '.join(features)}.")
     caption = caption_column or next((n for n in (*_CAPTION_COLUMNS, *_LABEL_COLUMNS) if n in features), None)
-    return Columns(image, caption)
+    return Columns(image, caption, hint=hint_column or None)
 
 
 def _caption(row: Mapping[str, Any], columns: Columns) -> str:  # Any: a cell

@@ -5,6 +5,7 @@
       metadata.jsonl              a table for the pictures of its folder and those below
       10_ginger cat/b.jpg         with repeats: ten times an epoch, "ginger cat" if nothing else says what it shows
       masks/a.png                 with masks="masks": white where a.png counts
+      edges/a.png                 with hints="edges": what a ControlNet is to steer towards a.png
 
 Everything that is wrong with a folder is told at once, before anything is trained.
 """
@@ -20,8 +21,9 @@ from typing import Literal
 
 import numpy as np
 
+from graphengine.diffusion.hint_pictures import check_hint_files
 from graphengine.diffusion.known_hashes import KnownHashes
-from graphengine.diffusion.metadata_tables import TABLE_NAMES, read_table
+from graphengine.diffusion.metadata_tables import TABLE_NAMES, read_hints, read_table
 from graphengine.diffusion.picture_dataset import PictureDataset, Settings
 from graphengine.diffusion.picture_looks import PICTURE_ENDINGS, PictureLook, UnreadablePicture, look_at
 from graphengine.diffusion.picture_shapes import Fit
@@ -68,6 +70,7 @@ def image_folder(
     repeats: bool = False,
     masks: Path | None = None,
     alpha_masks: bool = False,
+    hints: Path | None = None,
     unreadable: Unreadable = "error",
     watch: Watch = iter,
     known: KnownHashes | None = None,
@@ -78,6 +81,7 @@ def image_folder(
         repeats: Whether sub-folders named ``N_name`` repeat their pictures N times an epoch.
         masks: A folder of masks with the pictures' names, of any picture format.
         alpha_masks: Whether what is transparent doesn't count in the loss.
+        hints: A folder of hints with the pictures' names, of any picture format; each picture needs one.
         unreadable: What damaged files do.
         watch: Goes through the files; may report how far it is.
         known: Hashes of files from earlier runs.
@@ -90,7 +94,7 @@ def image_folder(
     """
     if not folder.is_dir():
         raise InputError("folder", f"{folder} is not a folder.", "Choose a folder of pictures.")
-    files = _picture_files(folder, masks)
+    files = _picture_files(folder, masks, hints)
     if not files:
         endings = ", ".join(sorted(PICTURE_ENDINGS))
         raise InputError("folder", f"{folder.name} holds no pictures.", f"Put in files ending in {endings}.")
@@ -105,6 +109,7 @@ def image_folder(
         repeats=counts,
         masks=None if masks is None else _masks(masks, found.names),
         alpha_masks=alpha_masks,
+        hints=None if hints is None else _hints(hints, found),
         known=known,
     )
     return source, [*found.notices(), *missing]
@@ -115,6 +120,7 @@ def image_table(
     *,
     file_column: str = "",
     caption_column: str = "",
+    hint_column: str = "",
     unreadable: Unreadable = "error",
     watch: Watch = iter,
     known: KnownHashes | None = None,
@@ -124,6 +130,7 @@ def image_table(
     Args:
         file_column: As for ``read_table``.
         caption_column: As for ``read_table``.
+        hint_column: Which column names each picture's hint, from the table's folder too; empty for no hints.
         unreadable: As for ``image_folder``.
         watch: As for ``image_folder``.
         known: As for ``image_folder``.
@@ -143,10 +150,15 @@ def image_table(
         )
     found = _look(file.parent, list(captions), unreadable, watch)
     told = [captions[name] for name in found.names]
-    return FilePictures(found.paths, found.names, _sizes(found), captions=told, known=known), [
-        *found.notices(),
-        *_empty(found, told),
-    ]
+    hints = None
+    if hint_column:
+        listed = read_hints(file, hint_column, file_column=file_column)
+        named = {endings.get(name, name): hint for name, hint in listed.items()}
+        given = {name: _below(file.parent, named.get(name, "")) for name in found.names}
+        remedy = f"In the column {hint_column!r} name a picture below the table's folder in each row."
+        hints = check_hint_files(given, _sizes(found), input="hint_column", remedy=remedy)
+    source = FilePictures(found.paths, found.names, _sizes(found), captions=told, hints=hints, known=known)
+    return source, [*found.notices(), *_empty(found, told)]
 
 
 def of_one_size(source: PictureSource, size: int, fit: Fit = "cover") -> PictureDataset:
@@ -155,11 +167,11 @@ def of_one_size(source: PictureSource, size: int, fit: Fit = "cover") -> Picture
     return PictureDataset(source, shapes, Settings(fit=fit))
 
 
-def _picture_files(folder: Path, masks: Path | None) -> list[str]:
-    """Give the pictures' paths below a folder, in order, without those of a folder of masks within."""
+def _picture_files(folder: Path, *others: Path | None) -> list[str]:
+    """Give the pictures' paths below a folder, in order, without those of folders of masks and hints within."""
     found: list[str] = []
     for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if masks is None or Path(place, name) != masks]
+        folders[:] = [name for name in folders if Path(place, name) not in others]
         below = Path(place).relative_to(folder)
         found += [(below / name).as_posix() for name in files if Path(name).suffix.lower() in PICTURE_ENDINGS]
     return sorted(found)
@@ -275,6 +287,23 @@ def _masks(folder: Path, names: Sequence[str]) -> list[str | None]:
     return [None if mask is None else str(folder / mask) for mask in masks]
 
 
+def _hints(folder: Path, found: _Found) -> list[str]:
+    """Find the hint of each picture: of the same name, whatever its ending."""
+    if not folder.is_dir():
+        raise InputError("hints", f"{folder} is not a folder.", "Choose a folder of hints.")
+    endings = _endings_below(folder)
+    names = {name: endings.get(Path(name).with_suffix("").as_posix()) for name in found.names}
+    hints = {name: None if hint is None else folder / hint for name, hint in names.items()}
+    remedy = f"Put one into {folder.name} for each picture, with its name and proportions."
+    return check_hint_files(hints, _sizes(found), input="hints", remedy=remedy)
+
+
+def _below(folder: Path, name: str) -> Path | None:
+    """Give a file that a table names, if it lies below the table's folder."""
+    path = folder / name
+    return path if name and path.resolve().is_relative_to(folder.resolve()) else None
+
+
 def _endings_below(folder: Path) -> dict[str, str]:
     """Give the pictures below a folder by their paths without endings."""
-    return {Path(name).with_suffix("").as_posix(): name for name in _picture_files(folder, None)}
+    return {Path(name).with_suffix("").as_posix(): name for name in _picture_files(folder)}

@@ -15,7 +15,7 @@ from typing import Any
 
 from graphengine.errors import InputError
 
-__all__ = ["TABLE_NAMES", "Table", "read_table"]
+__all__ = ["TABLE_NAMES", "Table", "read_hints", "read_table"]
 
 TABLE_NAMES = ("metadata.jsonl", "metadata.csv")
 _FILE_COLUMNS = ("file_name", "image", "file", "image_path", "path", "img")
@@ -61,6 +61,24 @@ def read_table(path: Path, *, file_column: str = "", caption_column: str = "") -
             "Correct these lines, or name the columns.",
         )
     return table
+
+
+def read_hints(path: Path, column: str, *, file_column: str = "") -> Table:
+    """Read which file each file's hint is in; a table that ``read_table`` reads.
+
+    Raises:
+        InputError: if no row has that column.
+    """
+    columns: dict[str, None] = {}
+    hints: dict[str, str] = {}
+    for _place, row in _rows(path, []):
+        columns |= dict.fromkeys(row)
+        hint = row.get(column)
+        if hint:
+            hints[_cell(row, file_column, _FILE_COLUMNS) or ""] = str(hint)
+    if column not in columns:
+        raise InputError("hint_column", f"there is no column {column!r}.", f"Choose one of {', '.join(columns)}.")
+    return hints
 
 
 def _rows(path: Path, faults: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:  # Any: parsed JSON

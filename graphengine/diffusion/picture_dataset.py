@@ -15,6 +15,8 @@ from PIL import Image as Picture
 from torch import Tensor
 
 from graphengine.diffusion.augmentation import Augmentation, draw
+from graphengine.diffusion.edge_hints import EdgeHints
+from graphengine.diffusion.hint_pictures import fitting_hints
 from graphengine.diffusion.picture_shapes import Buckets, Fit, Placed, Sizes, placed, scaled_size
 from graphengine.diffusion.picture_sources import Decoded, MemoryPictures, PictureSource
 from graphengine.errors import InputError
@@ -34,11 +36,18 @@ class Settings:
         fit: How proportions that differ from the shape's come to it.
         augmentation: What changes from epoch to epoch.
         shaping: What decided the shapes, for the digest.
+        edges: How hints are drawn from the pictures; None for those of the source, if it has any.
     """
 
     fit: Fit = "cover"
     augmentation: Augmentation = field(default_factory=Augmentation)
     shaping: str = ""
+    edges: EdgeHints | None = None
+
+    @property
+    def identity(self) -> str:
+        """All of it in one text; edges came later, so they aren't named where there are none."""
+        return repr({name: value for name, value in asdict(self).items() if name != "edges" or value is not None})
 
 
 class PictureDataset:
@@ -77,6 +86,8 @@ class PictureDataset:
             given.append("captions")
         if self.source.has_masks or self.settings.fit == "pad":
             given.append("mask")
+        if self.source.has_hints or self.settings.edges:
+            given.append("hints")
         return given
 
     @cached_property
@@ -92,7 +103,7 @@ class PictureDataset:
     @cached_property
     def digest(self) -> str:
         """A hash of every picture's name and content, the captions and the settings."""
-        digest = hashlib.blake2b(repr(asdict(self.settings)).encode(), digest_size=16)
+        digest = hashlib.blake2b(self.settings.identity.encode(), digest_size=16)
         captions = self.source.captions or [""] * len(self.source.names)
         rows = zip(self.source.names, captions, self.source.repeats, self.shapes, strict=True)
         for index, (name, caption, repeats, (width, height)) in enumerate(rows):
@@ -110,9 +121,10 @@ class PictureDataset:
         captions = self.source.captions
         told = [captions[self.pictures[each % count]] for each in indices] if captions is not None else None
         given = Examples(captions=told if "captions" in fields else None)
-        if not {"images", "mask", "sizes"} & set(fields):
+        if not {"images", "mask", "sizes", "hints"} & set(fields):
             return given
-        pictures = [self._placed(index) for index in indices]
+        with_hints = "hints" in fields and "hints" in self.fields
+        pictures = [self._placed(index, with_hint=with_hints) for index in indices]
         with_mask = "mask" in fields and "mask" in self.fields
         return replace(
             given,
@@ -121,10 +133,11 @@ class PictureDataset:
             else None,
             mask=torch.stack([_planes(each.mask) for each in pictures]) / 255 if with_mask else None,
             sizes=self._sizes(indices, pictures) if "sizes" in fields else None,
+            hints=torch.stack([_planes(each.hint) for each in pictures if each.hint]) / 255 if with_hints else None,
         )
 
-    def _placed(self, number: int) -> Placed:
-        """Make one variation of one picture."""
+    def _placed(self, number: int, *, with_hint: bool) -> Placed:
+        """Make one variation of one picture; its hint follows it, but for the colours."""
         picture = int(self.pictures[number % len(self.pictures)])
         shape = (int(self.shapes[picture][0]), int(self.shapes[picture][1]))
         augmentation, fit = self.settings.augmentation, self.settings.fit
@@ -132,10 +145,12 @@ class PictureDataset:
         width, height = self.source.sizes[picture].tolist()
         size = scaled_size((width, height), shape, fit, drawn.zoom)
         scaled = self._decoded(picture, size, keep=augmentation.zoom == 0)
-        colours, mask = scaled.colours, scaled.mask
+        colours, mask, hint = scaled.colours, scaled.mask, scaled.hint if with_hint else None
         if drawn.is_flipped:
-            colours, mask = _mirrored(colours), None if mask is None else _mirrored(mask)
-        result = placed(colours, mask, shape, fit, drawn.at)
+            colours, mask, hint = _mirrored(colours), mask and _mirrored(mask), hint and _mirrored(hint)
+        result = placed(colours, mask, shape, fit, drawn.at, hint=hint)
+        if with_hint and self.settings.edges:
+            result = replace(result, hint=self.settings.edges.of_picture(result.colours))
         return replace(result, colours=drawn.coloured(result.colours))
 
     def _decoded(self, picture: int, size: tuple[int, int], *, keep: bool) -> Decoded:
@@ -146,7 +161,8 @@ class PictureDataset:
                 return self._scaled[picture]
         decoded = self.source.decode(picture, size)
         mask = None if decoded.mask is None else decoded.mask.resize(size, Picture.Resampling.BILINEAR)
-        scaled = Decoded(decoded.colours.resize(size, Picture.Resampling.LANCZOS), mask)
+        hint = None if decoded.hint is None else decoded.hint.resize(size, Picture.Resampling.LANCZOS)
+        scaled = Decoded(decoded.colours.resize(size, Picture.Resampling.LANCZOS), mask, hint)
         if keep:
             self._keep(picture, scaled)
         return scaled
@@ -184,22 +200,29 @@ def as_pictures(dataset: Dataset, needed_for: str) -> PictureDataset:
 
 
 def list_dataset(
-    pictures: Sequence[Image], captions: Sequence[str] | None = None, masks: Sequence[Mask] | None = None
+    pictures: Sequence[Image],
+    captions: Sequence[str] | None = None,
+    masks: Sequence[Mask] | None = None,
+    hints: Sequence[Image] | None = None,
 ) -> PictureDataset:
     """Make a dataset of pictures ``[B, H, W, 3]`` in memory, each at its own size.
 
     Raises:
-        InputError: if there are none, or not one caption or mask for each.
+        InputError: if there are none, or not one caption, mask or fitting hint for each.
     """
     single = [Image(each[None]) for picture in pictures for each in picture]
     if not single:
         raise InputError("images", "there are none.", "Link at least one picture.")
     covers = None if masks is None else [Mask(each[None]) for mask in masks for each in mask]
-    given: tuple[tuple[str, Sequence[object] | None], ...] = (("captions", captions), ("masks", covers))
+    steering = None if hints is None else [Image(each[None]) for hint in hints for each in hint]
+    given: tuple[tuple[str, Sequence[object] | None], ...]
+    given = (("captions", captions), ("masks", covers), ("hints", steering))
     for name, row in given:
         if row is not None and len(row) != len(single):
             raise InputError(name, f"{len(row):,} for {len(single):,} pictures.", "Give one for each picture.")
-    source = MemoryPictures(single, captions, covers)
+    if steering is not None:
+        steering = fitting_hints(steering, single)
+    source = MemoryPictures(single, captions, covers, steering)
     return PictureDataset(source, source.sizes, Settings(shaping="own sizes"))
 
 
@@ -243,5 +266,5 @@ def _mirrored(picture: Picture.Image) -> Picture.Image:
 
 
 def _bytes(scaled: Decoded) -> int:
-    planes = 3 if scaled.mask is None else 4
+    planes = 3 + (scaled.mask is not None) + 3 * (scaled.hint is not None)
     return planes * scaled.colours.width * scaled.colours.height

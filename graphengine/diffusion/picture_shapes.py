@@ -181,11 +181,13 @@ class Placed:
         colours: RGB.
         mask: L, as large.
         crop: Top and left of what is seen, in pixels of the scaled picture; negative where it is padded.
+        hint: RGB, as large; None if there is none or it wasn't asked for.
     """
 
     colours: Picture.Image
     mask: Picture.Image
     crop: tuple[int, int]
+    hint: Picture.Image | None = None
 
 
 def placed(
@@ -194,19 +196,26 @@ def placed(
     shape: tuple[int, int],
     fit: Fit,
     at: tuple[float, float] = (0.5, 0.5),
+    *,
+    hint: Picture.Image | None = None,
 ) -> Placed:
-    """Cut a scaled picture to its shape, or lay it on white.
+    """Cut a scaled picture to its shape, or lay it on white, and its hint on black.
 
     Args:
         mask: L, as large as the colours; None counts everything.
+        hint: RGB, as large as the colours.
         at: Where what is seen lies within what is there, as shares: 0.5 is the middle.
     """
     left, top = (round((have - want) * share) for have, want, share in zip(colours.size, shape, at, strict=True))
     shown = Picture.new("L", colours.size, 255) if mask is None else mask
     if colours.size == shape:
-        return Placed(colours, shown, (0, 0))
+        return Placed(colours, shown, (0, 0), hint)
     sheet = Picture.new("RGB", shape, "white")
     sheet.paste(colours, (-left, -top))
     sheet_mask = Picture.new("L", shape, 0 if fit == "pad" else 255)
     sheet_mask.paste(shown, (-left, -top))
-    return Placed(sheet, sheet_mask, (top, left))
+    if hint is None:
+        return Placed(sheet, sheet_mask, (top, left))
+    sheet_hint = Picture.new("RGB", shape, "black")
+    sheet_hint.paste(hint, (-left, -top))
+    return Placed(sheet, sheet_mask, (top, left), sheet_hint)

@@ -46,10 +46,12 @@ class Decoded:
     Attributes:
         colours: RGB, on white where it is transparent.
         mask: L, how much each place counts, as large as the colours or not; None where nothing says.
+        hint: RGB, what is to steer towards the picture, as large or not; None where there is none.
     """
 
     colours: Picture.Image
     mask: Picture.Image | None = None
+    hint: Picture.Image | None = None
 
 
 class PictureSource(Protocol):
@@ -61,6 +63,7 @@ class PictureSource(Protocol):
         captions: One for each, empty where there is none; None if no picture has one.
         repeats: How often each comes in an epoch, ≥ 1.
         has_masks: Whether any has a mask.
+        has_hints: Whether each has a hint.
     """
 
     @property
@@ -73,9 +76,11 @@ class PictureSource(Protocol):
     def repeats(self) -> Sequence[int]: ...
     @property
     def has_masks(self) -> bool: ...
+    @property
+    def has_hints(self) -> bool: ...
 
     def content_hash(self, index: int) -> str:
-        """Hash a picture's content and its mask's; the same again once it is known.
+        """Hash a picture's content, its mask's and its hint's; the same again once it is known.
 
         Raises:
             InputError: naming the picture that can't be read.
@@ -100,6 +105,7 @@ class FilePictures:
         repeats: How often each comes in an epoch; once if None.
         masks: A file for each picture that has a mask, white where it counts; None for none at all.
         alpha_masks: Whether what is transparent doesn't count.
+        hints: A file for each picture, of about its proportions; None for none at all.
         known: Hashes from earlier runs.
     """
 
@@ -113,6 +119,7 @@ class FilePictures:
         repeats: Sequence[int] | None = None,
         masks: Sequence[str | None] | None = None,
         alpha_masks: bool = False,
+        hints: Sequence[str] | None = None,
         known: KnownHashes | None = None,
     ) -> None:
         self.names = names
@@ -120,14 +127,16 @@ class FilePictures:
         self.captions = captions
         self.repeats = repeats or [1] * len(paths)
         self.has_masks = alpha_masks or masks is not None
+        self.has_hints = hints is not None
         self._paths = paths
         self._masks = masks
+        self._hints = hints
         self._alpha_masks = alpha_masks
         self._known = known or KnownHashes()
         self._hashes: dict[int, str] = {}
 
     def content_hash(self, index: int) -> str:
-        """Hash a file and its mask's; see PictureSource."""
+        """Hash a file, its mask and its hint; see PictureSource."""
         if index not in self._hashes:
             self._hashes[index] = self._hash(index)
         return self._hashes[index]
@@ -136,19 +145,26 @@ class FilePictures:
         """Give a picture; see PictureSource."""
         path = Path(self._paths[index])
         decoded = _decode_named(path, self.names[index], at_least)
-        mask_path = self._masks[index] if self._masks else None
-        if mask_path is not None:
-            mask = _decode_named(Path(mask_path), f"{self.names[index]}'s mask", at_least).colours
-            return Decoded(decoded.colours, mask.convert("L"))
-        return decoded if self._alpha_masks else Decoded(decoded.colours)
+        hint = self._beside(self._hints, index, "hint", at_least)
+        mask = self._beside(self._masks, index, "mask", at_least)
+        if mask is not None:
+            return Decoded(decoded.colours, mask.convert("L"), hint)
+        return Decoded(decoded.colours, decoded.mask if self._alpha_masks else None, hint)
+
+    def _beside(
+        self, paths: Sequence[str | None] | None, index: int, what: str, at_least: tuple[int, int]
+    ) -> Picture.Image | None:
+        path = paths[index] if paths else None
+        return None if path is None else _decode_named(Path(path), f"{self.names[index]}'s {what}", at_least).colours
 
     def _hash(self, index: int) -> str:
         digest = hashlib.blake2b(b"alpha" if self._alpha_masks else b"", digest_size=16)
-        for path in (self._paths[index], self._masks[index] if self._masks else None):
+        for kind, paths in (("", self._paths), ("", self._masks), ("hint", self._hints)):
+            path = paths[index] if paths else None
             if path is None:
                 continue
             try:
-                digest.update(self._known.of(Path(path)).encode())
+                digest.update(f"{kind}{self._known.of(Path(path))}".encode())
             except OSError as error:
                 raise InputError("folder", f"{self.names[index]} can't be read: {error}.", "Bring it back.") from error
         return digest.hexdigest()
@@ -161,29 +177,37 @@ class MemoryPictures:
         pictures: float32 ``[1, H, W, 3]`` in 0…1 each.
         captions: One for each, or None.
         masks: ``[1, H, W]`` for each, or None.
+        hints: float32 ``[1, H, W, 3]`` in 0…1 for each, or None.
     """
 
     def __init__(
-        self, pictures: Sequence[Image], captions: Sequence[str] | None = None, masks: Sequence[Mask] | None = None
+        self,
+        pictures: Sequence[Image],
+        captions: Sequence[str] | None = None,
+        masks: Sequence[Mask] | None = None,
+        hints: Sequence[Image] | None = None,
     ) -> None:
         self._bytes = [images.to_bytes(picture)[0] for picture in pictures]
         self._masks = None if masks is None else [(mask[0] * 255).round().byte().numpy() for mask in masks]
+        self._hints = None if hints is None else [images.to_bytes(hint)[0] for hint in hints]
         self.names = [f"picture {number}" for number in range(len(pictures))]
         self.sizes = np.array([pixels.shape[1::-1] for pixels in self._bytes], dtype=np.int32).reshape(-1, 2)
         self.captions = captions
         self.repeats = [1] * len(pictures)
         self.has_masks = masks is not None
+        self.has_hints = hints is not None
 
     def content_hash(self, index: int) -> str:
-        """Hash a picture's pixels and mask."""
-        rows = [self._bytes[index]] if self._masks is None else [self._bytes[index], self._masks[index]]
+        """Hash a picture's pixels, mask and hint."""
+        rows = [each[index] for each in (self._bytes, self._masks, self._hints) if each is not None]
         content = b"".join(f"{row.shape}".encode() + row.tobytes() for row in rows)
         return hashlib.blake2b(content, digest_size=16).hexdigest()
 
     def decode(self, index: int, at_least: tuple[int, int]) -> Decoded:
         """Give a picture; see PictureSource."""
         mask = None if self._masks is None else Picture.fromarray(self._masks[index])
-        return Decoded(Picture.fromarray(self._bytes[index]), mask)
+        hint = None if self._hints is None else Picture.fromarray(self._hints[index])
+        return Decoded(Picture.fromarray(self._bytes[index]), mask, hint)
 
 
 def decode(file: Path | IO[bytes], at_least: tuple[int, int]) -> Decoded:

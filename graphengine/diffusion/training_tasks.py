@@ -18,9 +18,9 @@ from transformers import PreTrainedModel
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, ExampleField, Examples, Lora
-from graphengine.types import Clip, LearnedVectors, Model, Vae
+from graphengine.types import Clip, ControlNet, LearnedVectors, Model, Vae
 
-Trainable = Model | Vae | Clip
+Trainable = Model | Vae | Clip | ControlNet
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ def on_device(examples: Examples, device: torch.device) -> Examples:
         sizes=moved(examples.sizes),
         embeddings=moved(examples.embeddings),
         pooled=moved(examples.pooled),
+        hints=moved(examples.hints),
     )
 
 

@@ -6,12 +6,13 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from graphengine import Widget, node
+from graphengine import InputError, Widget, node
 from graphengine.training_types import Dataset
 from graphengine_nodes.inputs import RareShare, Seed, Share
 
 Fit = Literal["cover", "contain", "pad", "stretch"]
 DatasetSide = Annotated[int, Field(ge=8, le=8192)]
+EdgeStrength = Annotated[float, Field(ge=0.01, le=4), Widget("slider", step=0.01)]
 Times = Annotated[int, Field(ge=1, le=10_000)]
 
 
@@ -116,6 +117,33 @@ def augment_dataset(
             hue=hue,
         ),
     )
+
+
+@node("DatasetEdges", category="training/datasets")
+def dataset_edges(dataset: Dataset, low_threshold: EdgeStrength = 0.4, high_threshold: EdgeStrength = 0.8) -> Dataset:
+    """Find the edges of each picture as the Canny node would, as hints to train a ControlNet on.
+
+    Pictures from files have the edges of what is cut out of them, before AugmentDataset changes its colours.
+
+    Args:
+        dataset: A dataset of pictures; ImageFolder and others take hints made by other programs.
+        low_threshold: How strong an edge must be that goes on from a strong one.
+        high_threshold: How strong an edge must be to count by itself; black beside white has about 2.6.
+    """
+    from graphengine.diffusion.dataset_edges import edged
+    from graphengine.diffusion.edge_hints import EdgeHints
+
+    return edged(dataset, EdgeHints(low_threshold, high_threshold))
+
+
+@dataset_edges.check
+def _(low_threshold: float, high_threshold: float) -> None:
+    if low_threshold > high_threshold:
+        raise InputError(
+            "low_threshold",
+            f"{low_threshold} is above the high threshold, {high_threshold}.",
+            f"Choose at most {high_threshold}.",
+        )
 
 
 @node("CaptionRules", category="training/datasets")

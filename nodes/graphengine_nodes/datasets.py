@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from graphengine import Context, FilesIn, Widget, node
+from graphengine import Context, FilesIn, InputError, Widget, node
 from graphengine.training_types import Dataset
 from graphengine.types import Clip, Image, Mask, Model
 from graphengine_nodes.inputs import RareShare, Seed, Share
@@ -93,6 +93,7 @@ def image_folder(
     masks: Annotated[Path, FilesIn("datasets")] | None = None,
     alpha_masks: Annotated[bool, Widget("checkbox", advanced=True)] = False,
     unreadable: Annotated[Unreadable, Widget("select", advanced=True)] = "error",
+    hints: Annotated[Path, FilesIn("datasets")] | None = None,
 ) -> Dataset:
     """Use your own pictures, with captions in .txt or .caption files of the same name, or in a metadata table.
 
@@ -109,6 +110,8 @@ def image_folder(
         masks: A folder of pictures with the same names: white where a picture counts in the loss, black where not.
         alpha_masks: What is transparent doesn't count in the loss.
         unreadable: Damaged files stop everything, all of them named (error), or are left out with a notice (skip).
+        hints: A folder of pictures with the same names, of edges, depth or poses, say: what a ControlNet is to steer
+            by. They are resized, cut and mirrored as their pictures are, and laid on black.
     """
     from graphengine.diffusion import image_folder as folders
     from graphengine.diffusion.known_hashes import KnownHashes
@@ -118,6 +121,7 @@ def image_folder(
         repeats=repeats,
         masks=masks,
         alpha_masks=alpha_masks,
+        hints=hints,
         unreadable=unreadable,
         watch=ctx.progress,
         known=KnownHashes(ctx.state_folder("datasets") / _HASHES),
@@ -136,6 +140,7 @@ def image_table(
     file_column: str = "",
     caption_column: str = "",
     unreadable: Annotated[Unreadable, Widget("select", advanced=True)] = "error",
+    hint_column: str = "",
 ) -> Dataset:
     """Use the pictures that a table lists with their captions: JSON lines, CSV, TSV, or sd-scripts' JSON.
 
@@ -146,6 +151,8 @@ def image_table(
         file_column: Which column names the pictures; empty for file_name, image, file or path.
         caption_column: Which column has the captions; empty for text, caption, prompt, description or tags.
         unreadable: As for ImageFolder.
+        hint_column: Which column names the pictures that a ControlNet is to steer by, such as conditioning_image;
+            empty for none.
     """
     from graphengine.diffusion import image_folder as folders
     from graphengine.diffusion.known_hashes import KnownHashes
@@ -154,6 +161,7 @@ def image_table(
         file,
         file_column=file_column,
         caption_column=caption_column,
+        hint_column=hint_column,
         unreadable=unreadable,
         watch=ctx.progress,
         known=KnownHashes(ctx.state_folder("datasets") / _HASHES),
@@ -173,6 +181,7 @@ def hugging_face_dataset(
     image_column: str = "",
     caption_column: str = "",
     unreadable: Annotated[Unreadable, Widget("select", advanced=True)] = "error",
+    hint_column: str = "",
 ) -> Dataset:
     """Use a dataset in Hugging Face's formats that lies on this computer; needs the package datasets.
 
@@ -187,6 +196,8 @@ def hugging_face_dataset(
         image_column: Which column has the pictures; empty for the one that is declared as such.
         caption_column: Which column has the captions; empty for text, caption, prompt or a label's name.
         unreadable: As for ImageFolder.
+        hint_column: Which column has the pictures that a ControlNet is to steer by, such as conditioning_image; empty
+            for none.
     """
     from graphengine.diffusion import hugging_face_datasets as rows
     from graphengine.diffusion.image_folder import of_one_size
@@ -196,6 +207,7 @@ def hugging_face_dataset(
         split=split,
         image_column=image_column,
         caption_column=caption_column,
+        hint_column=hint_column,
         cache=ctx.state_folder("hugging_face"),
     )
     source, notices = rows.row_pictures(opened, columns, unreadable=unreadable, watch=ctx.progress)
@@ -205,17 +217,24 @@ def hugging_face_dataset(
 
 
 @node("ListDataset", category="training/datasets")
-def list_dataset(images: list[Image], captions: list[str] | None = None, masks: list[Mask] | None = None) -> Dataset:
+def list_dataset(
+    images: list[Image],
+    captions: list[str] | None = None,
+    masks: list[Mask] | None = None,
+    hints: list[Image] | None = None,
+) -> Dataset:
     """Make a dataset of pictures that nodes made, such as a folder's pictures after an image node changed each.
 
     Args:
         images: The pictures, of any sizes; each may be a batch. Pictures of one size share batches.
         captions: One for each picture, in their order; open for none.
         masks: One for each picture, 1 where it counts in the loss; open where all counts.
+        hints: One for each picture, of its proportions: what a ControlNet is to steer by, such as what an image node
+            made of the picture; open for none.
     """
     from graphengine.diffusion.picture_dataset import list_dataset as make
 
-    return make(images, captions, masks)
+    return make(images, captions, masks, hints)
 
 
 @node("IDXDataset", category="training/datasets")
@@ -242,6 +261,7 @@ def dataset_images(
     first: Number = 0,
     count: Annotated[int, Field(ge=1, le=256)] = 16,
     captions: bool = False,
+    hints: bool = False,
 ) -> Image:
     """Show pictures of a dataset as a grid.
 
@@ -250,11 +270,14 @@ def dataset_images(
         first: Number of the first example.
         count: How many examples to show.
         captions: Write each caption under its picture.
+        hints: Show what a ControlNet is to steer by instead of the pictures.
     """
     from graphengine.diffusion.dataset_pictures import dataset_sheet, shown_examples
 
-    pictures, texts, _masks = shown_examples(dataset, first=first, count=count)
-    return dataset_sheet(pictures, texts if captions else ())
+    shown = shown_examples(dataset, first=first, count=count)
+    if hints and not shown.hints:
+        raise InputError("hints", "the dataset gives none.", "Turn this off, or put DatasetEdges before.")
+    return dataset_sheet(shown.hints if hints else shown.pictures, shown.captions if captions else ())
 
 
 class DatasetListOutputs(NamedTuple):
@@ -264,11 +287,13 @@ class DatasetListOutputs(NamedTuple):
         images: The pictures; a node that takes one runs once for each.
         captions: The caption of each, empty where there is none.
         masks: Where each counts in the loss, 1 everywhere unless the dataset says otherwise.
+        hints: What a ControlNet is to steer by towards each; none if the dataset gives none.
     """
 
     images: list[Image]
     captions: list[str]
     masks: list[Mask]
+    hints: list[Image]
 
 
 @node("DatasetToList", category="training/datasets")
@@ -286,8 +311,8 @@ def dataset_to_list(
     """
     from graphengine.diffusion.dataset_pictures import shown_examples
 
-    pictures, captions, masks = shown_examples(dataset, first=first, count=count)
-    return DatasetListOutputs(pictures, list(captions), masks)
+    shown = shown_examples(dataset, first=first, count=count)
+    return DatasetListOutputs(shown.pictures, shown.captions, shown.masks, shown.hints)
 
 
 class DatasetReportOutputs(NamedTuple):
@@ -349,5 +374,4 @@ def dataset_image(dataset: Dataset, index: Annotated[Number, Widget("number")] =
     """
     from graphengine.diffusion.dataset_pictures import shown_examples
 
-    pictures, _captions, _masks = shown_examples(dataset, first=index, count=1)
-    return pictures[0]
+    return shown_examples(dataset, first=index, count=1).pictures[0]

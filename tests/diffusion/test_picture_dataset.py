@@ -177,11 +177,12 @@ def test_pictures_of_nodes_are_a_dataset() -> None:
     assert told.mask is not None
     assert told.mask.max() == 0
 
-    shown, captions, shown_masks = shown_examples(dataset, first=0, count=10)
-    assert [tuple(each.shape) for each in shown] == [(1, 8, 8, 3), (1, 8, 8, 3), (1, 8, 16, 3)]
-    assert captions == ["a", "b", "c"]
-    assert [each.mean().item() for each in shown_masks] == [0, 0, 1]
-    assert dataset_sheet(shown).shape == (1, 2 * 8 + 2, 2 * 16 + 2, 3)
+    shown = shown_examples(dataset, first=0, count=10)
+    assert [tuple(each.shape) for each in shown.pictures] == [(1, 8, 8, 3), (1, 8, 8, 3), (1, 8, 16, 3)]
+    assert shown.captions == ["a", "b", "c"]
+    assert [each.mean().item() for each in shown.masks] == [0, 0, 1]
+    assert shown.hints == []
+    assert dataset_sheet(shown.pictures).shape == (1, 2 * 8 + 2, 2 * 16 + 2, 3)
 
     with pytest.raises(InputError, match="1 for 3 pictures"):
         list_dataset(pictures, ["a"])
@@ -190,9 +191,9 @@ def test_pictures_of_nodes_are_a_dataset() -> None:
 
 
 def test_shown_pictures_are_those_asked_for() -> None:
-    shown, captions, _masks = shown_examples(Blocks(), first=6, count=5)
-    assert len(shown) == 2
-    assert captions == ["a red disc", "a blue disc"]
+    shown = shown_examples(Blocks(), first=6, count=5)
+    assert len(shown.pictures) == 2
+    assert shown.captions == ["a red disc", "a blue disc"]
     with pytest.raises(InputError, match="8 is past the last example, 7"):
         shown_examples(Blocks(), first=8, count=1)
     with pytest.raises(InputError, match="has no images"):
