@@ -50,6 +50,7 @@ def _workflow_in_header(path: Path) -> str:
     workflow = read_header_and_metadata(path)[1].get("workflow")
     if workflow is None:
         raise FileFormatError(
-            f"{path}: the file carries no workflow. Give one that SaveLora, SaveEmbedding or SaveCheckpoint wrote."
+            f"{path}: the file carries no workflow. "
+            "Give one that SaveLora, SaveEmbedding, SaveControlNet or SaveCheckpoint wrote."
         )
     return workflow

@@ -72,7 +72,7 @@ def save(
             (partial / "workflow.json").write_text(workflow, encoding="utf-8")
         if beside:
             beside(partial)
-        _replace(folder, partial)
+        put_in_place(folder, partial)
     except (OSError, SafetensorError) as error:
         raise ModelFileError(
             f"{folder}: the checkpoint couldn't be written: {error}\n"
@@ -208,8 +208,11 @@ def _may_replace(folder: Path) -> bool:
     return folder.is_dir() and ((folder / "model_index.json").exists() or not any(folder.iterdir()))
 
 
-def _replace(folder: Path, partial: Path) -> None:
-    """Put the finished folder in place of an earlier one; a rename can't replace a folder that isn't empty."""
+def put_in_place(folder: Path, partial: Path) -> None:
+    """Put a finished folder or file in place of an earlier one; a rename can't replace a folder that isn't empty."""
+    if partial.is_file():
+        partial.replace(folder)
+        return
     if not folder.exists():
         partial.rename(folder)
         return

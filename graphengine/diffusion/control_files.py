@@ -10,6 +10,7 @@ github.com/TencentARC/T2I-Adapter.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,8 +25,10 @@ from graphengine.config import Precision
 from graphengine.diffusion.families import FAMILY_BY_CONTEXT_WIDTH
 from graphengine.diffusion.model_files import (
     PICKLE_SUFFIXES,
+    damaged,
     find_weights,
     pickle_error,
+    read_header_and_metadata,
     read_json,
 )
 from graphengine.diffusion.precision import weights_dtype
@@ -39,6 +42,9 @@ _NETWORKS: Mapping[str, Any] = {  # Any: diffusers leaves constructors untyped
     "ControlNetUnionModel": ControlNetUnionModel,
     "T2IAdapter": T2IAdapter,
 }
+CONFIG_KEY = "graphengine_control_net"
+"""Where the metadata of a file say how its network is built, if this project wrote it."""
+
 _STEM = "diffusion_pytorch_model"
 _T2I_LEVELS = 4
 _PREFIXES = ("control_model.", "controlnet.")
@@ -74,7 +80,9 @@ def read(
         if path.suffix in PICKLE_SUFFIXES:
             raise pickle_error(path)
         weights = _in_diffusers_names(path, read_tensors(path))
-        kind, config = _recognised(path, {name: tuple(tensor.shape) for name, tensor in weights.items()})
+        kind, config = _noted(path) or _recognised(
+            path, {name: tuple(tensor.shape) for name, tensor in weights.items()}
+        )
     stored = Counter(tensor.dtype for tensor in weights.values()).most_common(1)[0][0]
     dtype = weights_dtype(precision, device, FAMILY_BY_CONTEXT_WIDTH.get(config.get("cross_attention_dim")), stored)
     network = share(network_key(path, dtype, kind), lambda: _built(path, kind, config, weights, dtype))
@@ -85,12 +93,34 @@ def _of_folder(folder: Path) -> tuple[str, dict[str, Any], list[Path]]:  # Any: 
     config = read_json(folder / "config.json")
     kind = config.get("_class_name")
     if not isinstance(kind, str) or kind not in _NETWORKS:
-        raise ModelFileError(
-            f"{folder / 'config.json'}: a control network of the kind {kind!r} can't be used\n"
-            f"  Known kinds: {', '.join(_NETWORKS)}."
-        )
+        raise _unknown_kind(folder / "config.json", kind)
     files, _variant = find_weights(folder, _STEM)
-    return kind, {name: value for name, value in config.items() if not name.startswith("_")}, files
+    return kind, _plain(config), files
+
+
+def _noted(path: Path) -> tuple[str, dict[str, Any]] | None:  # Any: a JSON object's values
+    """Give a network's kind and configuration from what the file says of them; None where it says nothing."""
+    text = read_header_and_metadata(path)[1].get(CONFIG_KEY)
+    if text is None:
+        return None
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"its metadata {CONFIG_KEY!r} can't be read ({error!r})") from error
+    kind = config.get("_class_name") if isinstance(config, dict) else None
+    if not isinstance(kind, str) or kind not in _NETWORKS:
+        raise _unknown_kind(path, kind)
+    return kind, _plain(config)
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:  # Any: as above
+    return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def _unknown_kind(path: Path, kind: object) -> ModelFileError:
+    return ModelFileError(
+        f"{path}: a control network of the kind {kind!r} can't be used\n  Known kinds: {', '.join(_NETWORKS)}."
+    )
 
 
 def _in_diffusers_names(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

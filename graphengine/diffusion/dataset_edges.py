@@ -65,10 +65,10 @@ class EdgedDataset:
 
     def examples(self, indices: Sequence[int], fields: Collection[ExampleField]) -> Examples:
         """Give the examples with these numbers."""
-        asked = [name for name in fields if name != "hints"]
+        asked: list[ExampleField] = [name for name in fields if name != "hints"]
         if "hints" not in fields:
             return self._dataset.examples(indices, asked)
-        wanted: list[ExampleField] = asked if "images" in asked else [*asked, "images"]
+        wanted = asked if "images" in asked else [*asked, "images"]
         examples = self._dataset.examples(indices, wanted)
         if examples.images is None:
             raise InputError("dataset", "it promised images but gave none.", "Correct the dataset's fields.")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphengine.training_types import Recipe
-from graphengine.types import Clip, Conditioning, Guider, Image, Latent, Model, UpscaleModel, Vae
+from graphengine.types import Clip, Conditioning, ControlNet, Guider, Image, Latent, Model, UpscaleModel, Vae
 
 __all__ = [
     "decoding_memory",
@@ -141,11 +141,12 @@ def upscaling_memory(upscale_model: UpscaleModel, image: Image, tile_size: int) 
     return int(height * width * 3.1 * weight.shape[0]) * 4
 
 
-def training_memory(model: Model | Vae | Clip, recipe: Recipe) -> int:
+def training_memory(model: Model | Vae | Clip | ControlNet, recipe: Recipe, base: Model | None = None) -> int:
     """Tell the least that training takes, in bytes; what a step computes isn't known before.
 
     Float32 copies of the weights: those trained, their gradients, the optimizer's two moments, and their average. Of
-    what a LoRA or a word is trained through there is one copy; what is trained is small beside that.
+    what a LoRA or a word is trained through there is one copy, as of the model that a ControlNet steers; what is
+    trained of it is small beside that.
     """
     match model:
         case Model():
@@ -154,8 +155,12 @@ def training_memory(model: Model | Vae | Clip, recipe: Recipe) -> int:
             networks = [model.autoencoder]
         case Clip():
             networks = [encoder.network for encoder in model.encoders]
+        case ControlNet():
+            networks = [model.network]
     copies = 1 if recipe.lora or recipe.word else 5 if recipe.ema_decay > 0 else 4
-    return copies * 4 * sum(parameter.numel() for network in networks for parameter in network.parameters())
+    frozen = sum(parameter.numel() for parameter in base.network.parameters()) if base else 0
+    trained = sum(parameter.numel() for network in networks for parameter in network.parameters())
+    return 4 * (copies * trained + frozen)
 
 
 def _config(network: object) -> Mapping[str, Any]:  # Any: a network's configuration, as its library has it

@@ -20,6 +20,7 @@ import torch
 
 from graphengine.diffusion.step_random import derive_seed, seeded_globally
 from graphengine.diffusion.training_autoencoder import AutoencoderTask
+from graphengine.diffusion.training_controls import ControlNetTask
 from graphengine.diffusion.training_denoisers import DenoisingTask, MixingTask
 from graphengine.diffusion.training_precision import compiled, gradient_checkpointing
 from graphengine.diffusion.training_recovery import Recovery
@@ -29,11 +30,11 @@ from graphengine.diffusion.training_tasks import Trainable, TrainingTask, choose
 from graphengine.diffusion.training_text import TextTask
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, Lora, Recipe, Report
-from graphengine.types import Clip, LearnedVectors, Model, Vae
+from graphengine.types import Clip, ControlNet, LearnedVectors, Model, Vae
 
 __all__ = ["StepResult", "Trained", "TrainingDiverged", "TrainingStateError", "is_look_due", "train"]
 
-Subject = TypeVar("Subject", Model, Vae, Clip)
+Subject = TypeVar("Subject", Model, Vae, Clip, ControlNet)
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,9 @@ def train(
     device: torch.device | str = "cpu",
     held_out: Dataset | None = None,
     look_every: int = 500,
+    base: Model | None = None,
 ) -> Generator[StepResult, None, Trained[Subject]]:
-    """Train a denoiser, an autoencoder or a text encoder; one result is given after each step.
+    """Train a denoiser, an autoencoder, a text encoder or a ControlNet; one result is given after each step.
 
     Closing the generator (or letting go of it) between steps saves the state, if there is a ``state_dir``, and stops.
 
@@ -85,15 +87,16 @@ def train(
         device: Where to compute. The result is on the CPU.
         held_out: Examples to measure the loss on without training on them; changes nothing else.
         look_every: Steps between those measurements; the last step has one too.
+        base: The denoiser that a ControlNet steers; it stays as it is.
 
     Raises:
         InputError: if dataset, subject and recipe don't fit each other.
         TrainingStateError: if the saved state is of another training or can't be read, or is in use by a training.
         TrainingDiverged: if the loss or its gradients are no longer numbers.
     """
-    _check(subject, dataset, recipe, steps)
+    _check(subject, dataset, recipe, steps, base)
     with seeded_globally(derive_seed(seed, "new weights")):
-        task = _make_task(subject, dataset, recipe, torch.device(device), clip=clip, vae=vae)
+        task = _make_task(subject, dataset, recipe, torch.device(device), clip=clip, vae=vae, base=base)
     if held_out:
         _check_held_out(held_out, task)
     run = TrainingRun(task, dataset, recipe, steps=steps, seed=seed, device=torch.device(device))
@@ -129,9 +132,12 @@ def train(
     finished = task.result()
     lora = finished.lora and replace(finished.lora, training={**run.summary(), **finished.lora.training})
     report = run.report()
-    report = replace(report, training={**report.training, **_told(subject, dataset, held_out)})
+    report = replace(report, training={**report.training, **_told(base or subject, dataset, held_out)})
     word = finished.word and replace(finished.word, training={**run.summary(), **finished.word.training})
-    return Trained(cast(Subject, finished.subject), finished.clip, lora, report, word)
+    trained = finished.subject
+    if isinstance(trained, ControlNet):
+        trained = replace(trained, training={**run.summary(), **trained.training})
+    return Trained(cast(Subject, trained), finished.clip, lora, report, word)
 
 
 def _told(subject: Trainable, dataset: Dataset, held_out: Dataset | None) -> Mapping[str, str]:
@@ -161,7 +167,7 @@ def _is_save_due(recipe: Recipe, step: int, steps: int, *, minutes: float) -> bo
     return step == steps or step % recipe.checkpoint_every == 0 or overdue
 
 
-def _check(subject: Trainable, dataset: Dataset, recipe: Recipe, steps: int) -> None:
+def _check(subject: Trainable, dataset: Dataset, recipe: Recipe, steps: int, base: Model | None) -> None:
     if dataset.length == 0:
         raise InputError("dataset", "it is empty.", "Choose one with at least one example.")
     is_denoiser = isinstance(subject, Model) and subject.prediction != "mixing"
@@ -177,6 +183,8 @@ def _check(subject: Trainable, dataset: Dataset, recipe: Recipe, steps: int) -> 
             "it trains a word, which is for models that draw what prompts say.",
             "Leave 'word' open in TrainRecipe.",
         )
+    if base is not None and not isinstance(subject, ControlNet):
+        raise InputError("base", "it is for training a ControlNet only.", "Leave it open.")
     positive = {"batch_size": recipe.batch_size, "checkpoint_every": recipe.checkpoint_every}
     positive |= {"accumulate": recipe.accumulate}
     positive |= {"keep_checkpoints": recipe.keep_checkpoints, "steps": steps}
@@ -192,13 +200,22 @@ def _check_held_out(held_out: Dataset, task: TrainingTask) -> None:
 
 
 def _make_task(
-    subject: Trainable, dataset: Dataset, recipe: Recipe, device: torch.device, *, clip: Clip | None, vae: Vae | None
+    subject: Trainable,
+    dataset: Dataset,
+    recipe: Recipe,
+    device: torch.device,
+    *,
+    clip: Clip | None,
+    vae: Vae | None,
+    base: Model | None,
 ) -> TrainingTask:
     match subject:
         case Vae():
             return AutoencoderTask(subject, dataset, recipe, device)
         case Clip():
             return TextTask(subject, dataset, device)
+        case ControlNet():
+            return ControlNetTask(subject, base, dataset, recipe, device, clip=clip, vae=vae)
         case Model(prediction="mixing"):
             return MixingTask(subject, dataset, recipe, device)
         case Model():

@@ -152,7 +152,7 @@ class DenoisingTask:
 
     def losses(self, examples: Examples, random: StepRandom) -> dict[str, Tensor]:
         samples = self._samples(examples, random)  # [B, C, h, w]
-        check_samples(samples, self._network, self._sample_field)
+        self._check(samples, examples)
         timesteps = draw_timesteps(random, self._objective, len(self._levels), len(samples))
         noise = draw_noise(random, self._objective, *samples.shape)
         noised = self._levels.noised(samples, perturbed(noise, random, self._objective), timesteps)
@@ -189,6 +189,11 @@ class DenoisingTask:
         network = self._model.network
         return base_facts(self._model.source, self._model.family, type(network).__name__, digest_of(network))
 
+    def _check(self, samples: Tensor, examples: Examples) -> None:
+        """Refuse a batch that the network can't work on."""
+        del examples
+        check_samples(samples, self._network, self._sample_field)
+
     @property
     def _encodes_pictures(self) -> bool:
         return self._model.latent_factor > 1 and self._sample_field == "images"
@@ -217,7 +222,7 @@ class DenoisingTask:
             captions = self._word.captions(examples.captions or [""] * len(noised), random)
             examples = replace(examples, captions=captions)
         states, pooled = self._read(examples, dropped, noised.device)
-        besides = told_besides(self._model, pooled, examples.sizes, noised.shape[2:])
+        besides = told_besides(self._model, pooled, examples.sizes, noised.shape[2:]) | self._besides(examples)
         predicted = self._network(noised, timestep=told, encoder_hidden_states=states, **besides).sample
         return predicted
 
@@ -236,6 +241,11 @@ class DenoisingTask:
         if examples.pooled is None or empty_pooled is None:
             return states, None
         return states, torch.where(is_dropped.view(-1, 1), empty_pooled, examples.pooled)
+
+    def _besides(self, examples: Examples) -> dict[str, Tensor]:
+        """Give what the network is told of examples besides captions and sizes."""
+        del examples
+        return {}
 
     @cached_property
     def _empty(self) -> tuple[Tensor, Tensor | None]:

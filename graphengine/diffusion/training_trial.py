@@ -17,7 +17,7 @@ import torch
 from graphengine.diffusion.batch_order import make_order
 from graphengine.diffusion.training import Subject, train
 from graphengine.training_types import Dataset, ExampleField, Examples, Recipe
-from graphengine.types import Clip, Vae
+from graphengine.types import Clip, Model, Vae
 
 __all__ = ["Trial", "try_training"]
 
@@ -77,6 +77,7 @@ def try_training(
     seed: int,
     clip: Clip | None = None,
     vae: Vae | None = None,
+    base: Model | None = None,
     device: torch.device | str = "cpu",
     trial_steps: int = 3,
     overfit_steps: int = 0,
@@ -97,7 +98,9 @@ def try_training(
     total = 1 + trial_steps + overfit_steps
     memory = _MemoryWatch(device)
     seconds: list[float] = []
-    training = train(subject, dataset, recipe, steps=1 + trial_steps, seed=seed, clip=clip, vae=vae, device=device)
+    training = train(
+        subject, dataset, recipe, steps=1 + trial_steps, seed=seed, clip=clip, vae=vae, device=device, base=base
+    )
     with closing(training):
         began = time.perf_counter()
         for result in training:
@@ -112,7 +115,7 @@ def try_training(
     plain = replace(recipe, lr_schedule="constant", warmup_steps=0, ema_decay=0.0, caption_dropout=0.0)
     training = train(
         subject, batch, plain, steps=overfit_steps, seed=seed, clip=clip, vae=vae, device=device,
-        held_out=batch, look_every=1,
+        held_out=batch, look_every=1, base=base,
     )  # fmt: skip
     losses: list[float] = []
     with closing(training):

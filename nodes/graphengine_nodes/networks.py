@@ -10,7 +10,7 @@ from pydantic import Field
 from graphengine import Context, InputError, node
 from graphengine.diffusion.facts import factor_of_levels
 from graphengine.training_types import Dataset, Tokenizer
-from graphengine.types import Clip, Image, Model, Vae
+from graphengine.types import Clip, ControlNet, Image, Model, Vae
 from graphengine_nodes.inputs import Seed
 
 Betas = Literal["scaled_linear", "linear", "squaredcos_cap_v2"]
@@ -175,6 +175,32 @@ def new_unet(
         prediction=prediction,
         betas=betas,
     )
+
+
+def _control_net_facts(_literals: Literals, facts: Mapping[str, Facts]) -> Mapping[str, Facts]:
+    return {"control_net": {"context_width": facts["model"].get("context_width")}}
+
+
+@node("NewControlNet", category="training/networks", outputs="control_net", refine=_control_net_facts)
+def new_control_net(
+    model: Model,
+    seed: Seed = 0,
+    hint_widths: Numbers = "16, 32, 96, 256",
+    hint_start: Literal["zero", "random"] = "zero",
+) -> ControlNet:
+    """Make a ControlNet for a model, to be trained by TrainLoop: a copy of its way down that says nothing yet.
+
+    Args:
+        model: What it will steer: a Stable Diffusion 1, 2 or XL, or one from NewUNet.
+        seed: Decides the weights of the layers that read the hint.
+        hint_widths: Channels of those layers, fine to coarse; each but the last halves the hint's sides, so that it
+            comes to the latents' size: four numbers for Stable Diffusion.
+        hint_start: What they give at first: nothing (zero) as published, or something (random), which short trainings
+            learn from sooner.
+    """
+    from graphengine.diffusion import new_controls
+
+    return new_controls.new_control_net(model, seed=seed, hint_widths=_numbers(hint_widths), hint_start=hint_start)
 
 
 def _pixel_model_facts(literals: Literals, _facts: Mapping[str, Facts]) -> Mapping[str, Facts]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from graphengine import Context, InputError, Widget, node
 from graphengine.training_types import Lora, ModelCard
-from graphengine.types import Clip, LearnedVectors, Model, Vae
+from graphengine.types import Clip, ControlNet, LearnedVectors, Model, Vae
 
 if TYPE_CHECKING:
     from graphengine.diffusion.model_cards import CardKind
@@ -178,4 +178,44 @@ def save_embedding(
     path = ctx.outputs.folder(f"{(name or word.name).removesuffix('.safetensors')}.safetensors")
     workflow = "" if ctx.workflow is None else ctx.workflow.dump()
     write_embedding(path, word, layout=layout, workflow=workflow)
+    return str(path)
+
+
+@node("SaveControlNet", category="model/saving", output_node=True, outputs="path")
+def save_control_net(
+    ctx: Context,
+    control_net: ControlNet,
+    name: Name = "controlnet",
+    layout: Annotated[Literal["diffusers folder", "single file"], Widget("select")] = "single file",
+    precision: Precision = "float16",
+    card: ModelCard | None = None,
+) -> str:
+    """Write a ControlNet below the output folder, with its workflow, so that running it trains it again.
+
+    Put it into models/controlnet to choose it in LoadControlNet. The path is that of the folder, or of a single file
+    that has no card.
+
+    Args:
+        control_net: From TrainLoop.
+        name: Of the folder, or of the file, which ends in .safetensors. A ControlNet of that name is replaced.
+        layout: ComfyUI and diffusers read both; a folder has the workflow as workflow.json, a file in its header.
+        precision: Of the weights in it; float16 halves its size.
+        card: What to tell of it in a README.md in the folder, from ModelCard; a single file then goes into a folder
+            of its name.
+    """
+    import torch
+
+    from graphengine.diffusion.control_writing import write_control_net
+    from graphengine.diffusion.model_cards import write_card
+
+    stem = name.removesuffix(".safetensors")
+    path = ctx.outputs.folder(stem) if layout == "diffusers folder" else _place(ctx, stem, card)
+    workflow = "" if ctx.workflow is None else ctx.workflow.dump()
+    write_control_net(path, control_net, layout=layout, dtype=getattr(torch, precision), workflow=workflow)
+    is_known = "base version" in control_net.training
+    if layout == "single file":
+        opens = "ControlNetModel" if is_known else ""
+        return _described(ctx, path, card, kind="controlnet", pipeline=opens, for_comfyui=is_known)
+    if card is not None:
+        write_card(path, card, kind="controlnet", name=path.name, for_comfyui=is_known, workflow=workflow)
     return str(path)

@@ -26,14 +26,14 @@ from graphengine.training_types import (
     Report,
     WordRecipe,
 )
-from graphengine.types import Clip, Image, LearnedVectors, Model, Vae
+from graphengine.types import Clip, ControlNet, Image, LearnedVectors, Model, Vae
 from graphengine_nodes.inputs import RareShare, Seed, Share
 from graphengine_nodes.training_checks import needs_clip
 
 if TYPE_CHECKING:
     from graphengine.diffusion.training import StepResult, Trained
 
-Subject = TypeVar("Subject", Model, Vae, Clip)
+Subject = TypeVar("Subject", Model, Vae, Clip, ControlNet)
 NotNegative = Annotated[float, Field(ge=0)]
 
 
@@ -60,7 +60,7 @@ class TrainLoopOutputs(NamedTuple, Generic[Subject]):
     category="training",
     device="gpu",
     memory=training_memory,
-    body=Body(input="watch", supplies=("model", "clip", "vae", "step"), outputs=False),
+    body=Body(input="watch", supplies=("model", "clip", "vae", "step", "base"), outputs=False),
     refine=needs_clip,
 )
 def train_loop(
@@ -76,15 +76,16 @@ def train_loop(
     held_out: Dataset | None = None,
     watch: Subgraph | None = None,
     look_every: Annotated[int, Field(ge=1), Widget("number", advanced=True)] = 500,
+    base: Model | None = None,
     **inputs: Any,  # Any: what the watching sub-graph asks for besides
 ) -> TrainLoopOutputs:  # type: ignore[type-arg]  # a node's return annotation names the class; Subject is a socket
-    """Train a denoiser, an autoencoder or a text encoder.
+    """Train a denoiser, an autoencoder, a text encoder or a ControlNet.
 
     Stopping the run saves the training's state first; running the same workflow again continues from there, with the
     same result as if it had not stopped. Captions longer than the text encoder reads are cut.
 
     Args:
-        model: What to train: a model, a vae or a clip. It is copied; the one linked stays as it is.
+        model: What to train: a model, a vae, a clip or a ControlNet. It is copied; the one linked stays as it is.
         dataset: Examples to learn from: pictures, and captions for a model that reads text.
         recipe: How to train, from TrainRecipe.
         steps: Steps in all, those of earlier runs included.
@@ -95,9 +96,10 @@ def train_loop(
         held_out: Examples that are not trained on, such as SplitDataset's, to see whether what is learnt holds for
             them too: their loss is measured every so many steps, with the same noise each time.
         watch: A sub-graph to run every so many steps, such as one that samples pictures and saves them. Its inputs
-            model, clip, vae and step are given what was trained up to then, as far as it declares them; its other
-            inputs become inputs of this node. Numbers among its outputs are drawn beside the loss.
+            model, clip, vae and step are given what was trained up to then, and base this node's, as far as it declares
+            them; its other inputs become inputs of this node. Numbers among its outputs are drawn beside the loss.
         look_every: Steps between looks at the training, by held_out and by watch. The last step has one too.
+        base: For a ControlNet, the model that it learns to steer, which stays as it is; the dataset gives hints.
     """
     from graphengine.diffusion.training import train
 
@@ -113,8 +115,9 @@ def train_loop(
         device=ctx.device,
         held_out=held_out,
         look_every=look_every,
+        base=base,
     )
-    look = None if watch is None else partial(_look, ctx, watch, {"clip": clip, "vae": vae} | inputs)
+    look = None if watch is None else partial(_look, ctx, watch, {"clip": clip, "vae": vae, "base": base} | inputs)
     with ctx.saving_when_stopped(), closing(training):  # a Stop raises in here, and closing saves the state
         trained = _follow(ctx, training, look, look_every)
     return TrainLoopOutputs(trained.subject, trained.clip or clip, trained.lora, trained.report, trained.word)

@@ -9,11 +9,11 @@ from pydantic import Field
 from graphengine import Context, node
 from graphengine.diffusion.memory import training_memory
 from graphengine.training_types import Dataset, Recipe
-from graphengine.types import Clip, Model, Vae
+from graphengine.types import Clip, ControlNet, Model, Vae
 from graphengine_nodes.inputs import Seed
 from graphengine_nodes.training_checks import needs_clip
 
-Subject = TypeVar("Subject", Model, Vae, Clip)
+Subject = TypeVar("Subject", Model, Vae, Clip, ControlNet)
 
 
 class TryTrainingOutputs(NamedTuple):
@@ -44,6 +44,7 @@ def try_training(
     vae: Vae | None = None,
     trial_steps: Annotated[int, Field(ge=1, le=1000)] = 3,
     overfit_steps: Annotated[int, Field(ge=0, le=100_000)] = 0,
+    base: Model | None = None,
 ) -> TryTrainingOutputs:
     """Find out how long a training would take and how much memory, and whether it learns at all, before it starts.
 
@@ -60,6 +61,7 @@ def try_training(
         trial_steps: Steps to time, after a first one that isn't.
         overfit_steps: Steps of a self-test: train on one batch only, which a sound set-up soon knows by heart; 0 for
             none. From 50 on it tells something.
+        base: As for TrainLoop.
     """
     from graphengine.diffusion.training_trial import try_training as try_out
 
@@ -71,6 +73,7 @@ def try_training(
         seed=seed,
         clip=clip,
         vae=vae,
+        base=base,
         device=ctx.device,
         trial_steps=trial_steps,
         overfit_steps=overfit_steps,
