@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 __all__ = ["held_back", "set_aside"]
 
+_MANY = 500  # nodes
+
 
 @contextmanager
 def held_back() -> Iterator[None]:
@@ -26,8 +28,15 @@ def held_back() -> Iterator[None]:
 
 
 @contextmanager
-def set_aside() -> Iterator[None]:
-    """Leave out what exists by now, while nodes run: what they make is collected as always."""
+def set_aside(nodes: int) -> Iterator[None]:
+    """Leave out what exists by now, while a graph of so many nodes runs: what they make is collected as always.
+
+    A small graph isn't worth it: afterwards the collector looks at all there is once more, and that takes most of a
+    second in a process that has loaded torch and its libraries.
+    """
+    if nodes < _MANY:
+        yield
+        return
     gc.freeze()
     try:
         yield

@@ -80,7 +80,7 @@ class Executor:
         state = "failed"
         run.emit(JobStarted, steps=len(plan.steps))
         try:
-            with set_aside():
+            with set_aside(len(plan.steps)):
                 run.compute(plan.targets)
             state = "done"
             return run.result()

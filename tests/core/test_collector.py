@@ -31,9 +31,15 @@ def test_what_is_made_while_the_rest_is_set_aside_is_collected() -> None:
         def __del__(self) -> None:
             Knot.count -= 1
 
-    with set_aside():
+    with set_aside(nodes=10_000):
         assert gc.get_freeze_count() > 0
         Knot()
         gc.collect()
         assert Knot.count == 0
     assert gc.get_freeze_count() == 0
+
+
+def test_nothing_is_set_aside_for_a_small_graph() -> None:
+    gc.unfreeze()
+    with set_aside(nodes=10):
+        assert gc.get_freeze_count() == 0
