@@ -10,7 +10,7 @@ any step and resumes from its saved state therefore gives the same weights, bit 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,8 @@ from graphengine.diffusion.step_random import derive_seed, seeded_globally
 from graphengine.diffusion.training_autoencoder import AutoencoderTask
 from graphengine.diffusion.training_controls import ControlNetTask
 from graphengine.diffusion.training_denoisers import DenoisingTask, MixingTask
+from graphengine.diffusion.training_devices import Share, check_group
+from graphengine.diffusion.training_group import steps_in_group
 from graphengine.diffusion.training_precision import compiled, gradient_checkpointing
 from graphengine.diffusion.training_recovery import Recovery
 from graphengine.diffusion.training_run import StepResult, TrainingDiverged, TrainingRun
@@ -35,6 +37,38 @@ from graphengine.types import Clip, ControlNet, LearnedVectors, Model, Vae
 __all__ = ["StepResult", "Trained", "TrainingDiverged", "TrainingStateError", "is_look_due", "train"]
 
 Subject = TypeVar("Subject", Model, Vae, Clip, ControlNet)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a training is asked to do; see ``train``."""
+
+    subject: Trainable
+    dataset: Dataset
+    recipe: Recipe
+    steps: int
+    seed: int
+    clip: Clip | None = None
+    vae: Vae | None = None
+    held_out: Dataset | None = None
+    look_every: int = 500
+    base: Model | None = None
+
+    def begin(self, device: torch.device, share: Share | None = None) -> tuple[TrainingTask, TrainingRun]:
+        """Make the task, and what changes while it is trained.
+
+        Args:
+            share: Of a process of several; a device alone has all of it.
+        """
+        _check(self.subject, self.dataset, self.recipe, self.steps, self.base)
+        with seeded_globally(derive_seed(self.seed, "new weights")):
+            task = _make_task(
+                self.subject, self.dataset, self.recipe, device, clip=self.clip, vae=self.vae, base=self.base
+            )
+        if self.held_out:
+            _check_held_out(self.held_out, task)
+        run = TrainingRun(task, self.dataset, self.recipe, steps=self.steps, seed=self.seed, device=device, share=share)
+        return task, run
 
 
 @dataclass(frozen=True)
@@ -70,6 +104,8 @@ def train(
     held_out: Dataset | None = None,
     look_every: int = 500,
     base: Model | None = None,
+    devices: Sequence[str] = (),
+    scratch: Path | None = None,
 ) -> Generator[StepResult, None, Trained[Subject]]:
     """Train a denoiser, an autoencoder, a text encoder or a ControlNet; one result is given after each step.
 
@@ -88,22 +124,50 @@ def train(
         held_out: Examples to measure the loss on without training on them; changes nothing else.
         look_every: Steps between those measurements; the last step has one too.
         base: The denoiser that a ControlNet steers; it stays as it is.
+        devices: More than one trains in a process for each, which computes a batch of its own; ``device`` is unused.
+            The result is that of one device with a batch so many times as large, but for rounding and dropout.
+        scratch: Where these processes are given models and data; by default where temporary files go.
 
     Raises:
         InputError: if dataset, subject and recipe don't fit each other.
         TrainingStateError: if the saved state is of another training or can't be read, or is in use by a training.
         TrainingDiverged: if the loss or its gradients are no longer numbers.
+        GroupEnded: if a process of several ends before its time.
     """
-    _check(subject, dataset, recipe, steps, base)
-    with seeded_globally(derive_seed(seed, "new weights")):
-        task = _make_task(subject, dataset, recipe, torch.device(device), clip=clip, vae=vae, base=base)
-    if held_out:
-        _check_held_out(held_out, task)
-    run = TrainingRun(task, dataset, recipe, steps=steps, seed=seed, device=torch.device(device))
+    asked = Asked(subject, dataset, recipe, steps, seed, clip, vae, held_out, look_every, base)
+    if len(devices) > 1:
+        check_group(devices)
+        whole = replace(asked, recipe=replace(recipe, batch_size=recipe.batch_size * len(devices)))
+        task, run = whole.begin(torch.device("cpu"))  # follows what the group does
+    else:
+        task, run = asked.begin(torch.device(device))
     place = state_dir(run.key) if callable(state_dir) else state_dir
     folder = StateFolder(place, run.identity, recipe.keep_checkpoints) if place else None
+    try:
+        if len(devices) > 1:
+            yield from steps_in_group(asked, run, devices, place, scratch)
+        else:
+            yield from take_steps(asked, task, run, folder)
+    finally:
+        run.close()
+    run.finish()
+    finished = task.result()
+    lora = finished.lora and replace(finished.lora, training={**run.summary(), **finished.lora.training})
+    report = run.report()
+    report = replace(report, training={**report.training, **_told(base or subject, dataset, held_out)})
+    word = finished.word and replace(finished.word, training={**run.summary(), **finished.word.training})
+    trained = finished.subject
+    if isinstance(trained, ControlNet):
+        trained = replace(trained, training={**run.summary(), **trained.training})
+    return Trained(cast(Subject, trained), finished.clip, lora, report, word)
+
+
+def take_steps(
+    asked: Asked, task: TrainingTask, run: TrainingRun, folder: StateFolder | None
+) -> Generator[StepResult, None, None]:
+    """Resume from the newest state, if there is one, and do all steps that are left; closing it saves the state."""
+    recipe, steps, held_out = asked.recipe, asked.steps, asked.held_out
     with ExitStack() as stack:
-        stack.callback(run.close)
         if folder:
             stack.enter_context(folder.held())
             _resume(run, folder, steps)
@@ -118,7 +182,7 @@ def train(
         try:
             while run.step < steps:
                 result = recovery.advance() if recovery else run.advance()
-                if held_out and is_look_due(run.step, steps, look_every):
+                if held_out and is_look_due(run.step, steps, asked.look_every):
                     result = replace(result, held_out_loss=run.held_out_loss(held_out))
                 if folder and _is_save_due(recipe, run.step, steps, minutes=(time.monotonic() - saved_at) / 60):
                     run.note(folder.save(run.state()))
@@ -128,16 +192,6 @@ def train(
             if folder and saved < run.step:
                 folder.save(run.state())
             raise
-    run.finish()
-    finished = task.result()
-    lora = finished.lora and replace(finished.lora, training={**run.summary(), **finished.lora.training})
-    report = run.report()
-    report = replace(report, training={**report.training, **_told(base or subject, dataset, held_out)})
-    word = finished.word and replace(finished.word, training={**run.summary(), **finished.word.training})
-    trained = finished.subject
-    if isinstance(trained, ControlNet):
-        trained = replace(trained, training={**run.summary(), **trained.training})
-    return Trained(cast(Subject, trained), finished.clip, lora, report, word)
 
 
 def _told(subject: Trainable, dataset: Dataset, held_out: Dataset | None) -> Mapping[str, str]:

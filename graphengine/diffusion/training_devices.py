@@ -6,6 +6,8 @@ batch; gradients are averaged over the group. So n devices train as one does who
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 from graphengine.diffusion.batch_order import Order
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_tasks import TrainingTask
+from graphengine.errors import InputError
 from graphengine.training_types import Examples
 
 
@@ -110,5 +113,99 @@ def _make_accelerator(device: torch.device, share: Share) -> Any:  # Any: untype
     if share.count == 1:
         return Accelerator(**options)
     # Parts of a text encoder that its output doesn't depend on get no gradients.
-    parallel = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
+    parallel = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(cpu=device.type == "cpu", kwargs_handlers=[parallel], **options)
+
+
+def choose_devices(count: int, device: str, reserved: Sequence[str]) -> Sequence[str]:
+    """Choose so many devices.
+
+    Args:
+        device: The run's own, which is the first.
+        reserved: All that the run may use; empty for any of this machine.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    if count == 1:
+        return (device,)
+    if reserved:
+        if count > len(reserved):
+            has = "1 device" if len(reserved) == 1 else f"{len(reserved)} devices"
+            raise InputError(
+                "devices",
+                f"{count} are asked for, and this job has {has} ({', '.join(reserved)}).",
+                "Write the number into the node, from which the server knows it; or give the job so many by "
+                "limits.devices.",
+            )
+        return tuple(reserved[:count])
+    there = _all_like(device, count)
+    if count > len(there):
+        raise InputError(
+            "devices",
+            f"{count} are asked for, and this machine has {len(there)} ({', '.join(there)}).",
+            f"Choose {len(there)}, and a batch_size or accumulate so many times as large.",
+        )
+    return there[:count]
+
+
+def check_group(devices: Sequence[str]) -> None:
+    """Refuse devices that can't train together.
+
+    Raises:
+        InputError: with the reason.
+    """
+    kinds = {torch.device(each).type for each in devices}
+    problem = ""
+    if len(kinds) > 1 or not kinds <= {"cpu", "cuda"}:
+        problem = f"{', '.join(devices)} can't train together."
+    elif kinds == {"cuda"} and len({_cuda_number(each) for each in devices}) < len(devices):
+        problem = f"{', '.join(devices)} names a GPU twice."
+    elif not torch.distributed.is_available():
+        problem = "this build of torch has no torch.distributed."
+    if problem:
+        raise InputError("devices", problem, "Use GPUs of CUDA, or CPUs, each once; or train on 1 device.")
+
+
+def group_environment(rank: int, devices: Sequence[str]) -> dict[str, str]:
+    """Give the environment variables by which a group's process knows its place and its device.
+
+    All see the same GPUs, in the group's order, so that they can reach each other's memory.
+    """
+    count = len(devices)
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    environment = {name: str(value) for name, value in places.items()}
+    if torch.device(devices[0]).type == "cuda":
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = seen.split(",") if seen else [str(number) for number in range(torch.cuda.device_count())]
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(names[_cuda_number(each)] for each in devices)
+    else:
+        environment["OMP_NUM_THREADS"] = os.environ.get(
+            "OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // count))
+        )
+    # Else each warns that a network could do without looking for weights that have no gradient.
+    environment["TORCH_CPP_LOG_LEVEL"] = os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if sys.platform == "linux":  # they meet on this machine
+        environment |= {name: os.environ.get(name, "lo") for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")}
+    return environment
+
+
+def device_of(rank: int, devices: Sequence[str]) -> torch.device:
+    """Give a process's device, as it is called there."""
+    kind = torch.device(devices[rank]).type
+    return torch.device("cuda", rank) if kind == "cuda" else torch.device(kind)
+
+
+def _all_like(device: str, count: int) -> Sequence[str]:
+    """Name all devices of a kind, this one first; a CPU takes any number of processes, which share its cores."""
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return ("cpu",) * count
+    if kind != "cuda":
+        return (device,)
+    first = _cuda_number(device)
+    return [device, *(f"cuda:{number}" for number in range(torch.cuda.device_count()) if number != first)]
+
+
+def _cuda_number(device: str) -> int:
+    return torch.device(device).index or 0

@@ -47,6 +47,7 @@ class Recovery:
         self._left -= 1
         failed = self._run.step + 1
         saved = self._folder.load(at_most=self._steps) if self._folder else None
+        self._run.wait()  # others may read what is saved below
         self._run.restore(saved or self._begin)
         self._run.lower_rate(_FACTOR)
         for notice in self._folder.take_damaged() if self._folder else ():

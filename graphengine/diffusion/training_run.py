@@ -160,7 +160,7 @@ class TrainingRun:
             learning_rate=learning_rate,
             grad_norm=grad_norm,
             items_per_s=examples / self._smooth(time.perf_counter() - started),
-            so_far=self._so_far,
+            so_far=self.so_far,
             notices=self._take_notices(),
         )
 
@@ -214,43 +214,57 @@ class TrainingRun:
             self._notices.append(notice)
             self._unseen_notices.append(notice)
 
-    def state(self) -> TrainingState:
-        """Give all that the next step needs; the tensors are the live ones, so write them before it."""
+    def outcome(self) -> TrainingState:
+        """Give what has come of it so far; the tensors are the live ones, so write them before the next step."""
         tensors: dict[str, Tensor] = {}
         for name, module in self._task.trained.items():
             tensors |= {f"weights/{name}/{key}": tensor for key, tensor in _changing(module).items()}
-        optimizer_tensors, optimizer_settings = optimizer_state(self._optimizer)
-        tensors |= {f"optimizer/{name}": tensor for name, tensor in optimizer_tensors.items()}
         if self._average:
             tensors |= {f"average/{index}": tensor for index, tensor in enumerate(self._average.shadow_params)}
         for name, history in self._history.items():
             tensors[f"history/{name}"] = torch.tensor(history, dtype=torch.float64)
         if self._held_out:
             tensors["history/held_out"] = torch.tensor(list(self._held_out.items()), dtype=torch.float64)
+        return TrainingState(self.step, tensors, {"notices": self._notices})
+
+    def adopt(self, outcome: TrainingState) -> None:
+        """Take over what has come of a training with the same identity."""
+        for name, module in self._task.trained.items():
+            # Not strict: weights that don't change aren't saved; the identity holds that they are the same.
+            module.load_state_dict(_below(f"weights/{name}/", outcome.tensors), strict=False)
+        if self._average:
+            averages = [outcome.tensors[f"average/{index}"] for index in range(len(self._parameters))]
+            self._average.shadow_params = [average.to(self._device) for average in averages]
+            self._average.optimization_step = outcome.step
+        self._history = {name: outcome.tensors[f"history/{name}"].tolist() for name in _HISTORY}
+        held_out = outcome.tensors["history/held_out"].tolist() if "history/held_out" in outcome.tensors else []
+        self._held_out = {int(step): loss for step, loss in held_out}  # none from after a state that was rolled back to
+        notices: Any = outcome.settings["notices"]  # Any: parsed JSON
+        self._notices = list(notices)
+        self.step = outcome.step
+
+    def state(self) -> TrainingState:
+        """Give all that the next step needs; the tensors are the live ones, so write them before it."""
+        outcome = self.outcome()
+        optimizer_tensors, optimizer_settings = optimizer_state(self._optimizer)
+        tensors = {f"optimizer/{name}": tensor for name, tensor in optimizer_tensors.items()}
         schedule = {name: value for name, value in self._schedule.state_dict().items() if name != "lr_lambdas"}
-        settings = {"schedule": schedule, "notices": self._notices, "scale": self._precision.state()}
-        return TrainingState(self.step, tensors, settings | optimizer_settings)
+        settings = {"schedule": schedule, "scale": self._precision.state(), **outcome.settings}
+        return TrainingState(self.step, {**outcome.tensors, **tensors}, settings | optimizer_settings)
 
     def restore(self, state: TrainingState) -> None:
         """Continue from a state of a training with the same identity."""
-        for name, module in self._task.trained.items():
-            # Not strict: weights that don't change aren't saved; the identity holds that they are the same.
-            module.load_state_dict(_below(f"weights/{name}/", state.tensors), strict=False)
+        self.adopt(state)
         saved: Any = state.settings  # Any: parsed JSON
         restore_optimizer(self._optimizer, _below("optimizer/", state.tensors), saved)
         lambdas = [None] * len(self._optimizer.param_groups)
         self._schedule.load_state_dict(saved["schedule"] | {"lr_lambdas": lambdas})
         self._precision.restore(saved.get("scale", {}))
-        if self._average:
-            averages = [state.tensors[f"average/{index}"] for index in range(len(self._parameters))]
-            self._average.shadow_params = [average.to(self._device) for average in averages]
-            self._average.optimization_step = state.step
-        self._history = {name: state.tensors[f"history/{name}"].tolist() for name in _HISTORY}
-        held_out = state.tensors["history/held_out"].tolist() if "history/held_out" in state.tensors else []
-        self._held_out = {int(step): loss for step, loss in held_out}  # none from after a state that was rolled back to
-        self._notices = list(saved["notices"])
         self._optimizer.zero_grad()
-        self.step = state.step
+
+    def wait(self) -> None:
+        """Wait until all processes of the group are here."""
+        self._work.wait()
 
     def lower_rate(self, factor: float) -> None:
         """Multiply the learning rate of all steps from here on."""
@@ -265,7 +279,8 @@ class TrainingRun:
         if self._average:
             self._average.copy_to(self._parameters)
 
-    def _so_far(self) -> Finished:
+    def so_far(self) -> Finished:
+        """Give a copy of what was trained up to here."""
         with self._averaged():
             return self._task.result(copied=True)
 

@@ -13,7 +13,7 @@ import logging
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,6 +165,11 @@ class StateFolder:
             logger.warning("%s", message)
             self._damaged.append(message)
 
+    def clear(self) -> None:
+        """Delete all states."""
+        for path in self._paths():
+            path.unlink(missing_ok=True)
+
     def _header(self, state: TrainingState, checksum: int) -> dict[str, str]:
         content = {
             "step": state.step,
@@ -203,6 +208,18 @@ class StateFolder:
     def _paths(self) -> list[Path]:
         """Give the states there are, oldest first."""
         return sorted(self._folder.glob("step-*.safetensors"))
+
+
+class FollowedFolder(StateFolder):
+    """The saved states of a training that another process saves."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """Leave it to the other process."""
+        return nullcontext()
+
+    def save(self, state: TrainingState) -> str | None:
+        """Leave it to the other process."""
+        return None
 
 
 def _read(path: Path) -> tuple[TrainingState, Identity]:

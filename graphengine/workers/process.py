@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from graphengine.core.events import WrittenEvent
 from graphengine.errors import GraphEngineError
+from graphengine.orphans import end_with_parent
 from graphengine.workers.messages import (
     Answer,
     Ask,
@@ -51,7 +52,6 @@ __all__ = ["main"]
 
 _SEND_EVERY_S = 0.015
 _REST_AFTER_S = 0.1
-_PR_SET_PDEATHSIG = 1
 _F_SETSIG = 10  # Linux's; Python has no name for it
 
 
@@ -122,14 +122,10 @@ def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
 def _die_with_parent(lifeline: int) -> None:
     """Ask the kernel, where it can, to kill us when the server dies, even while a node holds the interpreter."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the server, which tells us
+    end_with_parent(int(os.environ["GRAPHENGINE_PARENT"]))
     if sys.platform == "linux":
-        import ctypes
-
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             _hold_on_to(lifeline)
-    if hasattr(os, "getppid") and os.getppid() != int(os.environ["GRAPHENGINE_PARENT"]):  # it died before we asked
-        os._exit(1)
 
 
 def _hold_on_to(lifeline: int) -> None:

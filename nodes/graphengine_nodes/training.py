@@ -77,6 +77,7 @@ def train_loop(
     watch: Subgraph | None = None,
     look_every: Annotated[int, Field(ge=1), Widget("number", advanced=True)] = 500,
     base: Model | None = None,
+    devices: Annotated[int, Field(ge=1, le=64), Widget("number", advanced=True)] = 1,
     **inputs: Any,  # Any: what the watching sub-graph asks for besides
 ) -> TrainLoopOutputs:  # type: ignore[type-arg]  # a node's return annotation names the class; Subject is a socket
     """Train a denoiser, an autoencoder, a text encoder or a ControlNet.
@@ -100,8 +101,13 @@ def train_loop(
             them; its other inputs become inputs of this node. Numbers among its outputs are drawn beside the loss.
         look_every: Steps between looks at the training, by held_out and by watch. The last step has one too.
         base: For a ControlNet, the model that it learns to steer, which stays as it is; the dataset gives hints.
+        devices: GPUs to train on, each with batches of batch_size of its own. So 2 train as 1 does with twice the
+            batch_size, in about half the time, and one can go on where the other stopped.
     """
     from graphengine.diffusion.training import train
+    from graphengine.diffusion.training_devices import choose_devices
+
+    chosen = choose_devices(devices, ctx.settings.device, ctx.settings.devices)
 
     training = train(
         model,
@@ -116,6 +122,8 @@ def train_loop(
         held_out=held_out,
         look_every=look_every,
         base=base,
+        devices=chosen,
+        scratch=ctx.settings.data / "temporary",
     )
     look = None if watch is None else partial(_look, ctx, watch, {"clip": clip, "vae": vae, "base": base} | inputs)
     with ctx.saving_when_stopped(), closing(training):  # a Stop raises in here, and closing saves the state
