@@ -123,6 +123,7 @@ def node(
     memory: Callable[..., int] | None = None,
     body: Body | None = None,
     sockets: Callable[..., Sockets] | None = None,
+    devices: str = "",
     aliases: tuple[str, ...] = (),
     status: Literal["stable", "experimental", "deprecated"] = "stable",
     replaced_by: str | None = None,
@@ -154,6 +155,8 @@ def node(
             with the literals its parameters name, before the workflow runs, it gives them, or refuses the choice by an
             ``InputError``. It must be quick: the editor asks it for each choice. Such a function takes the further
             inputs as ``**inputs`` and returns its outputs in a mapping; those left out are blocked.
+        devices: The input, a whole number, that says on how many devices it works at once: a server runs such a job
+            when so many are idle, and gives it these, in ``ctx.settings.devices``.
         aliases: Former ids; files that use them still load.
 
     Raises:
@@ -184,6 +187,7 @@ def node(
             expands=_may_expand(returned),
             body=body,
             sockets_from=tuple(inspect.signature(sockets).parameters) if sockets is not None else (),
+            devices_from=devices,
             aliases=aliases,
             status=status,
             replaced_by=replaced_by,
@@ -296,6 +300,9 @@ def _check_roles(
             f"{place}: an async node can't wait for its lazy input {lazy[0]!r}. "
             "Name the lazy inputs that it needs with wants=."
         )
+    if definition.devices_from and definition.devices_from not in definition.inputs_by_name:
+        known = ", ".join(definition.inputs_by_name) or "none"
+        raise DefinitionError(f"{place}: devices: {definition.devices_from!r} is no input. Its inputs: {known}.")
     if refine is not None and len(inspect.signature(refine).parameters) != 2:
         raise DefinitionError(f"{place}: 'refine' takes two parameters, the literals and the facts of linked inputs.")
     if definition.body is not None and definition.body.input not in definition.inputs_by_name:

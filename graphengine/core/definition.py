@@ -141,6 +141,7 @@ class NodeDefinition(_Plain):
         expands: It may answer with more nodes.
         body: For a node that runs a sub-graph.
         sockets_from: For a node with further sockets: the inputs that code tells them from, given in the workflow.
+        devices_from: The input that says how many devices it works on at once; empty for one.
     """
 
     id: str
@@ -163,6 +164,7 @@ class NodeDefinition(_Plain):
     expands: bool = False
     body: Body | None = None
     sockets_from: tuple[str, ...] = ()
+    devices_from: str = ""
     aliases: tuple[str, ...] = ()
     status: Literal["stable", "experimental", "deprecated"] = "stable"
     replaced_by: str | None = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ConfigDict, Field
 
 from graphengine.core.definition import NodeDefinition
-from graphengine.core.graph import check
-from graphengine.core.job import JobRequest, NewJob
+from graphengine.core.graph import Graph, build_graph, check
+from graphengine.core.job import JobLimits, JobRequest, NewJob
 from graphengine.core.workflow import Workflow, workflow_of
 from graphengine.errors import GraphEngineError, InvalidWorkflow, Problem
 from graphengine.server.calls import Refused
@@ -66,13 +66,11 @@ async def prepare(services: Services, owner: str, given: Submission) -> tuple[Ne
     workflow = await read_given(services, given.workflow, given.saved)
     if given.inputs:
         workflow = workflow.with_settings(given.inputs)
-    devices = len(services.workers.devices)
-    if given.limits.devices > devices:
-        message = f"the job wants {given.limits.devices} devices, and this server has {devices}."
-        raise Refused(422, "too_few_devices", message, "Lower limits.devices.")
+    _check_devices(services, given.limits.devices, "the job", "Lower limits.devices.")
     problems = await check_workflow(services, workflow, given.targets, owner if services.requires_token else None)
     if any(not problem.warning for problem in problems):
         raise InvalidWorkflow(problems)
+    limits = await asyncio.to_thread(_with_devices, services, workflow, given)
     title = workflow.meta.get("name", "")
     name = given.name or given.saved or (title[:200] if isinstance(title, str) else "")
     fields = {each: getattr(given, each) for each in JobRequest.model_fields}
@@ -80,12 +78,53 @@ async def prepare(services: Services, owner: str, given: Submission) -> tuple[Ne
         NewJob(
             owner=owner,
             workflow=workflow.dump(compact=True),
-            request=JobRequest.model_construct(**(fields | {"name": name})),
+            request=JobRequest.model_construct(**(fields | {"name": name, "limits": limits})),
             traits=_traits(workflow, services.definitions.current.by_id),
             node_types=tuple(node.type for _id, node in every_node(workflow)),
         ),
         problems,
     )
+
+
+def _with_devices(services: Services, workflow: Workflow, given: Submission) -> JobLimits:
+    """Give the job's limits with as many devices as its nodes work on at once, if that is more.
+
+    A node whose number comes by a link is known only when it runs: it has what the limits say.
+
+    Raises:
+        Refused: there are not so many.
+    """
+    definitions = services.definitions.current
+    kinds = {node.type for _id, node in every_node(workflow)}
+    if not any(kind.devices_from for name in kinds if (kind := definitions.get(name)) is not None):
+        return given.limits
+    graph = build_graph(workflow, definitions, services.settings, targets=given.targets)
+    most = given.limits.devices
+    for id in _needed(graph, given.targets):
+        node = graph.nodes[id]
+        wanted = node.literals.get(node.definition.devices_from, 1)
+        _check_devices(services, wanted, f"node {id!r}", f"Lower its {node.definition.devices_from!r}.")
+        most = max(most, wanted)
+    return given.limits.model_copy(update={"devices": most})
+
+
+def _needed(graph: Graph, targets: Sequence[str] | None) -> Collection[str]:
+    """Give the nodes that a run may need."""
+    waiting = graph.default_targets() if targets is None else graph.nodes_of(targets)
+    found = set(waiting)
+    while waiting:
+        sources = {source for source, _ in graph.nodes[waiting.pop()].links.values()} - found
+        found |= sources
+        waiting += sources
+    return found
+
+
+def _check_devices(services: Services, wanted: int, who: str, remedy: str) -> None:
+    there = services.workers.devices
+    if wanted > len(there):
+        has = f"{len(there)} ({', '.join(there)})"
+        remedy = f"{remedy} Or start the server with more: --devices cuda:0,cuda:1."
+        raise Refused(422, "too_few_devices", f"{who} wants {wanted} devices, and this server has {has}.", remedy)
 
 
 async def check_workflow(

@@ -109,6 +109,11 @@ class Slot:
         return self.options.device
 
     @property
+    def kind(self) -> str:
+        """The device without its number."""
+        return self.device.partition(":")[0]
+
+    @property
     def state(self) -> SlotState:
         """What it is doing."""
         if self.phase != "ready":

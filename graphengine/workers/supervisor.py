@@ -306,7 +306,9 @@ class Supervisor:
         if job.limits.devices > len(self._slots):
             self._spawn(self._refuse(job))
             return
-        others = [each for each in free if each is not slot and each.phase == "ready"][: job.limits.devices - 1]
+        others = [each for each in free if each is not slot and each.phase == "ready"]
+        others.sort(key=lambda each: each.kind != slot.kind)  # what works on several devices may want them alike
+        others = others[: job.limits.devices - 1]
         worker = slot.worker
         if worker is None or slot.phase != "ready" or self._stopping or len(others) < job.limits.devices - 1:
             self._spawn(self._give_back(job, was_sent=False))

@@ -62,6 +62,7 @@ class TrainLoopOutputs(NamedTuple, Generic[Subject]):
     memory=training_memory,
     body=Body(input="watch", supplies=("model", "clip", "vae", "step", "base"), outputs=False),
     refine=needs_clip,
+    devices="devices",
 )
 def train_loop(
     ctx: Context,
