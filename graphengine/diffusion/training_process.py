@@ -33,7 +33,8 @@ Say = Callable[[Mapping[str, Any]], None]  # Any: JSON
 
 def main() -> None:
     """Train one device's share, as told."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the process that started this one
+    for each in (signal.SIGINT, signal.SIGTERM):  # they are for the process that started this one, and tells it to stop
+        signal.signal(each, signal.SIG_IGN)
     end_with_parent(int(sys.argv[2]))
     say = _take_over_output()
     code = 1

@@ -46,7 +46,9 @@ def test_a_training_on_more_devices_than_there_are_is_refused_at_once(server: Se
 
 
 def test_what_does_not_run_wants_no_devices(server: Server) -> None:
-    reply = server.ask("POST", "/jobs", {"workflow": training(devices=3), "targets": ["new"]})
+    document = training(devices=3)
+    document["nodes"]["one"] = {"type": "t.Number"}
+    reply = server.ask("POST", "/jobs", {"workflow": document, "targets": ["one"]})
     assert reply.status == 201
     assert reply.json["job"]["limits"].get("devices", 1) == 1
 
