@@ -24,8 +24,8 @@ from tests.command_line import PACKS, Result, Run, written
 from tests.known_definitions import share_definitions
 from tests.packs import arithmetic as arithmetic_pack
 
-# A busy machine makes any example late, and says nothing about the code.
-hypothesis.settings.register_profile("any machine", deadline=None)
+# A busy machine makes any example late, and says nothing about the code. Each run draws other examples than the last.
+hypothesis.settings.register_profile("any machine", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("any machine")
 
 
