@@ -9,7 +9,9 @@ column "VP") and is told a timestep. With unscaled ``x = data + sigma * noise`` 
     flow            denoised = (x - sigma * raw) / (1 + sigma)
 
 and a flow (see ``schedules``) sees ``x / (1 + sigma)``. All are affine in ``raw``, so guiding the raw outputs is
-guiding the estimates. Source of v: Salimans & Ho 2022, arXiv:2202.00512.
+guiding the estimates. Source of v: Salimans & Ho 2022, arXiv:2202.00512. Estimates of pictures are cut to their range
+where a model's configuration asks for it, as in DDPM: at the noisiest levels of a cosine schedule sigma is some
+20,000, and the smallest error of epsilon would be all there is.
 """
 
 from __future__ import annotations
@@ -129,6 +131,7 @@ class Denoiser:
         self._is_transformer = isinstance(model.network, SD3Transformer2DModel)
         self._dtype = weight.dtype
         self._cfg = cfg
+        self._range = _picture_range(model)
         sides: dict[Side, Conditioning] = (
             {"positive": positive} if cfg == 1 else {"negative": negative, "positive": positive}
         )
@@ -200,7 +203,10 @@ class Denoiser:
                 "In half precision this is an overflow: load the model in float32 or bfloat16. "
                 "Otherwise its weights may be damaged, or cfg too large.",
             )
-        return raw if ask.want == "raw" else raw_to_denoised(self.prediction, raw, ask.x, ask.sigma)
+        if ask.want == "raw":
+            return raw
+        denoised = raw_to_denoised(self.prediction, raw, ask.x, ask.sigma)
+        return denoised if self._range is None else denoised.clamp(-self._range, self._range)
 
     def _layout(self, ask: Ask) -> Layout:
         """Give the layout of the parts that count at a request; it is made once."""
@@ -228,6 +234,14 @@ class Denoiser:
         if ask.want == "denoised":
             return answer
         return raw_to_denoised(self.prediction, answer, ask.x * (1 / self.levels.scale(ask.sigma)), ask.sigma)
+
+
+def _picture_range(model: Model) -> float | None:
+    """Tell how far from 0 estimates may be, for a model of pictures whose configuration cuts them off there."""
+    config: Any = model.scheduler_config  # Any: of a scheduler's own types
+    if model.latent_factor != 1 or not config.get("clip_sample"):
+        return None
+    return float(config.get("clip_sample_range", 1.0))
 
 
 def check_can_be_sampled(model: Model) -> None:

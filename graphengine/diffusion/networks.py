@@ -17,13 +17,14 @@ from graphengine.types import Clip, Model, Prediction, TextEncoder, Vae
 
 
 def scheduler_config(
-    prediction: Prediction, *, betas: str, beta_start: float = 0.00085, beta_end: float = 0.012
+    prediction: Prediction, *, betas: str, beta_start: float = 0.00085, beta_end: float = 0.012, clip: bool = False
 ) -> dict[str, object]:
     """Describe noise levels as diffusers' schedulers do.
 
     Args:
         betas: ``scaled_linear`` (Stable Diffusion), ``linear``, or ``squaredcos_cap_v2``, which needs no start and end.
         prediction: ``mixing`` knows no levels and gives an empty configuration.
+        clip: Whether samplers cut their estimates to -1…1, where all pictures lie; not for latents.
     """
     if prediction == "mixing":
         return {}
@@ -32,7 +33,7 @@ def scheduler_config(
         beta_start=beta_start,
         beta_end=beta_end,
         prediction_type=prediction,
-        clip_sample=False,
+        clip_sample=clip,
         steps_offset=1,  # as Stable Diffusion has it; its pipeline warns of anything else
     )
     return {"_class_name": "DDPMScheduler"} | {
@@ -209,7 +210,7 @@ def _pixel_model(network: Any, prediction: Prediction, channels: int, betas: str
     return Model(
         network=network.eval(),
         prediction=prediction,
-        scheduler_config=scheduler_config(prediction, betas=betas, beta_start=0.0001, beta_end=0.02),
+        scheduler_config=scheduler_config(prediction, betas=betas, beta_start=0.0001, beta_end=0.02, clip=True),
         latent_channels=channels,
         latent_factor=1,
         source=source,

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from graphengine.diffusion.denoisers import Denoiser
 from graphengine.diffusion.pixel_sampling import sample_pictures
+from graphengine.diffusion.samplers import Ask
 from graphengine.errors import InputError
-from graphengine.types import Image, Model
+from graphengine.types import Conditioning, Image, Model
 from tests.diffusion.tiny_training import tiny_model, tiny_text_model
 
 
@@ -37,6 +39,19 @@ def test_what_the_model_is_sure_of_is_drawn_as_a_picture(sampler: str) -> None:
     """The data's -1…1 become a picture's 0…1, and one grey channel three."""
     drawn = sampled(sure_of(0.5), sampler_name=sampler, width=12)
     torch.testing.assert_close(drawn, Image(torch.full((2, 8, 12, 3), 0.75)), atol=1e-3, rtol=0)
+
+
+def test_estimates_stay_where_pictures_can_be_unless_the_configuration_says_otherwise() -> None:
+    """From the noisiest level of a cosine schedule, an epsilon that is a little off is off by thousands."""
+    clipping = tiny_model("epsilon")
+    free = replace(clipping, scheduler_config={**clipping.scheduler_config, "clip_sample": False})
+    x = torch.full((1, 1, 8, 8), 20_000.0)
+    nothing = Conditioning.of(torch.zeros(1, 0, 0))
+    clipped, wild = (
+        Denoiser(model, nothing, nothing, cfg=1, batch=1)(Ask(x, 20_000.0)).abs().max() for model in (clipping, free)
+    )
+    assert clipped <= 1
+    assert wild > 100
 
 
 def test_a_picture_is_the_same_alone_as_among_others() -> None:
