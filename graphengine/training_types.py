@@ -252,7 +252,8 @@ class Recipe:
         latent_weight: Autoencoder with latents to learn: weight of the distance to them.
         latent_noise: Autoencoder: the decoder sees latents with noise of up to this standard deviation.
         analytic_share: Autoencoder with latents to learn: share of pictures decoded from those, not from the encoder's.
-        precision: Other than ``float32`` runs networks in mixed precision; weights and the optimizer stay float32.
+        precision: Other than ``float32`` runs networks in mixed precision; what is trained and the optimizer stay
+            float32, frozen layers as they were loaded.
         attention: ``manual`` writes attention out in matrix products, faster to train with on some CPUs.
         checkpoint_every: Steps between saved states. Does not change the weights.
         checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Changes no weights either.

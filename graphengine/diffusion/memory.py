@@ -145,8 +145,8 @@ def training_memory(model: Model | Vae | Clip | ControlNet, recipe: Recipe, base
     """Tell the least that training takes, in bytes; what a step computes isn't known before.
 
     Float32 copies of the weights: those trained, their gradients, the optimizer's two moments, and their average. Of
-    what a LoRA or a word is trained through there is one copy, as of the model that a ControlNet steers; what is
-    trained of it is small beside that.
+    what a LoRA or a word is trained through there is one copy, for half precision as it was loaded, as of the model
+    that a ControlNet steers; what is trained of it is small beside that.
     """
     match model:
         case Model():
@@ -157,10 +157,12 @@ def training_memory(model: Model | Vae | Clip | ControlNet, recipe: Recipe, base
             networks = [encoder.network for encoder in model.encoders]
         case ControlNet():
             networks = [model.network]
-    copies = 1 if recipe.lora or recipe.word else 5 if recipe.ema_decay > 0 else 4
-    frozen = sum(parameter.numel() for parameter in base.network.parameters()) if base else 0
-    trained = sum(parameter.numel() for network in networks for parameter in network.parameters())
-    return 4 * (copies * trained + frozen)
+    copies = 0 if recipe.lora or recipe.word else 5 if recipe.ema_decay > 0 else 4
+    trained = [parameter for network in networks for parameter in network.parameters()]
+    frozen = [*(base.network.parameters() if base else ()), *(trained if copies == 0 else ())]
+    as_loaded = recipe.precision != "float32"
+    kept = sum(parameter.nbytes if as_loaded else 4 * parameter.numel() for parameter in frozen)
+    return kept + 4 * copies * sum(parameter.numel() for parameter in trained)
 
 
 def _config(network: object) -> Mapping[str, Any]:  # Any: a network's configuration, as its library has it

@@ -50,6 +50,11 @@ class StepRandom:
         """Draw whole numbers uniform in 0 … below - 1 for each example, int64."""
         return self._mine(torch.randint(below, (batch * self._parts, *shape), generator=self._generator))
 
+    def are_first(self, batch: int, share: float) -> Tensor:
+        """Tell which examples are among the first share of the whole batch, bool ``[B]``."""
+        whole = batch * self._parts
+        return self._mine(torch.arange(whole) < share * whole)
+
     def _mine(self, numbers: Tensor) -> Tensor:
         return numbers.chunk(self._parts)[self._part].to(self._device)
 

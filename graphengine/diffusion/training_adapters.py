@@ -8,10 +8,9 @@ What each change is stands in ``lora_updates``, which merges the trained tensors
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,8 @@ from graphengine.diffusion import lora_files
 from graphengine.diffusion.lora_files import LoraFile
 from graphengine.diffusion.lora_names import Part
 from graphengine.diffusion.lora_targets import layer_ranks
-from graphengine.training_types import Lora, LoraRecipe
+from graphengine.diffusion.training_tasks import frozen_copy
+from graphengine.training_types import Lora, LoraRecipe, Precision
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -33,16 +33,23 @@ class Adapters:
         recipe: Which.
         networks: That get them; they stay as they are, and so do their weights.
         device: Where to train.
+        precision: What layers compute in.
 
     Attributes:
-        networks: Copies with adapters that share all other weights with the given ones where those are float32 and on
-            the device. Only the adapters' parameters require gradients.
+        networks: Copies with adapters that share all other weights with the given ones where those are as needed, see
+            ``frozen_copy``, and on the device. Only the adapters' parameters require gradients.
     """
 
-    def __init__(self, recipe: LoraRecipe, networks: Mapping[Part, nn.Module], device: torch.device) -> None:
+    def __init__(
+        self,
+        recipe: LoraRecipe,
+        networks: Mapping[Part, nn.Module],
+        device: torch.device,
+        precision: Precision = "float32",
+    ) -> None:
         self._recipe = recipe
         ranks = layer_ranks(networks, recipe)
-        self.networks = {part: frozen_copy(network, device) for part, network in networks.items()}
+        self.networks = {part: frozen_copy(network, device, precision) for part, network in networks.items()}
         self._layers: dict[Part, dict[str, AdaptedLayer]] = {part: {} for part in networks}
         for part, network in self.networks.items():
             for name, rank in ranks[part].items():
@@ -70,7 +77,7 @@ class Change(Protocol):
     """The trained part of an adapted layer; an ``nn.Module`` whose parameters are named as in files."""
 
     def weight(self, base: Tensor, keep: Tensor | None) -> Tensor:
-        """Give the changed weight, shaped as the base; ``keep`` scales the rows of the change, ``[out, 1]``."""
+        """Give the changed weight in float32, shaped as the base; ``keep`` scales the change's rows, ``[out, 1]``."""
 
 
 class AdaptedLayer(nn.Module):
@@ -108,7 +115,7 @@ class AdaptedLayer(nn.Module):
             given = functional.dropout(x, self._dropout, self.training)
             beside: Tensor = self.base(x) + cast(LowRankChange, self.change)(given, self.base)
             return beside
-        weight = cast(Change, self.change).weight(self.base.weight, self._kept_rows())
+        weight = cast(Change, self.change).weight(self.base.weight.float(), self._kept_rows())
         return _apply(self.base, x, weight, self.base.bias)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -222,16 +229,3 @@ def _near_square(number: int) -> tuple[int, int]:
     """Split a number into two factors as near to each other as can be, the smaller first."""
     small = next(each for each in range(math.isqrt(number), 0, -1) if number % each == 0)
     return small, number // small
-
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def frozen_copy(network: Network, device: torch.device) -> Network:
-    """Copy a network's modules, and its weights only as far as they aren't float32 and on the device."""
-    weights: dict[int, Any] = {  # Any: what deepcopy takes for copied
-        id(weight): nn.Parameter(weight.detach().to(device, torch.float32), requires_grad=False)
-        for weight in network.parameters()
-    }
-    buffers = {id(buffer): buffer.to(device) for buffer in network.buffers()}
-    return copy.deepcopy(network, weights | buffers)

@@ -17,7 +17,17 @@ from torch import Tensor
 
 from graphengine.diffusion.objectives import distances
 from graphengine.diffusion.step_random import StepRandom
-from graphengine.diffusion.training_tasks import Finished, check_samples, choose_fields, finished, given, trainable_copy
+from graphengine.diffusion.training_tasks import (
+    Finished,
+    check_samples,
+    choose_fields,
+    fields_that_count,
+    finished,
+    given,
+    mask_at,
+    mean_error,
+    trainable_copy,
+)
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, ExampleField, Examples, Recipe
 from graphengine.types import Vae
@@ -33,7 +43,8 @@ class AutoencoderTask:
         self._recipe = recipe
         self._supervised = "latents" in dataset.fields
         wanted: list[ExampleField] = ["images", "latents"] if self._supervised else ["images"]
-        self.fields: Sequence[ExampleField] = choose_fields(dataset, wanted, "Training an autoencoder")
+        chosen = choose_fields(dataset, wanted, "Training an autoencoder")
+        self.fields: Sequence[ExampleField] = [*chosen, *fields_that_count(dataset)]
         self._autoencoder: Any = trainable_copy(vae.autoencoder, device)  # Any: diffusers is untyped
         self.trained = {"autoencoder": self._autoencoder}
         self.frozen: dict[str, torch.nn.Module] = {}
@@ -45,11 +56,11 @@ class AutoencoderTask:
         check_samples(pictures, self._autoencoder, "images")
         posterior = self._autoencoder.encode(pictures).latent_dist
         if self._supervised:
-            return self._supervised_losses(pictures, posterior, given(examples.latents, "latents"), random)
+            return self._supervised_losses(examples, pictures, posterior, random)
         latents = posterior.mean + posterior.std * random.normal(*posterior.mean.shape)
-        losses = {"reconstruction": self._reconstruction(pictures, self._noisy(latents, random))}
+        losses = {"reconstruction": self._reconstruction(examples, pictures, self._noisy(latents, random))}
         if self._recipe.kl_weight > 0:
-            losses["divergence"] = self._recipe.kl_weight * posterior.kl().mean()
+            losses["divergence"] = self._recipe.kl_weight * mean_error(posterior.kl(), examples)
         return losses
 
     def result(self, *, copied: bool = False) -> Finished:
@@ -58,11 +69,12 @@ class AutoencoderTask:
 
     def _supervised_losses(
         self,
+        examples: Examples,
         pictures: Tensor,
-        posterior: Any,
-        known: Tensor,
-        random: StepRandom,  # Any: diffusers is untyped
+        posterior: Any,  # Any: diffusers is untyped
+        random: StepRandom,
     ) -> dict[str, Tensor]:
+        known = given(examples.latents, "latents")
         shift, scale = self._units()
         encoded = (posterior.mean - shift) * scale  # [B, C, h, w]
         if encoded.shape != known.shape:
@@ -71,13 +83,14 @@ class AutoencoderTask:
                 f"its latents are {list(known.shape[1:])}; the autoencoder makes {list(encoded.shape[1:])}.",
                 "Choose an autoencoder with as many channels and levels as the latents need.",
             )
-        from_dataset = torch.arange(len(pictures)) < self._recipe.analytic_share * len(pictures)
-        latents = torch.where(from_dataset.to(pictures.device).view(-1, 1, 1, 1), known, encoded)
+        from_dataset = random.are_first(len(pictures), self._recipe.analytic_share)
+        latents = torch.where(from_dataset.view(-1, 1, 1, 1), known, encoded)
         error = (encoded - known).detach() / scale
+        surprise = posterior.logvar + error.square() / posterior.var
         return {
-            "reconstruction": self._reconstruction(pictures, self._noisy(latents, random) / scale + shift),
-            "latents": self._recipe.latent_weight * (encoded - known).square().mean(),
-            "variance": _VARIANCE_WEIGHT * 0.5 * (posterior.logvar + error.square() / posterior.var).mean(),
+            "reconstruction": self._reconstruction(examples, pictures, self._noisy(latents, random) / scale + shift),
+            "latents": self._recipe.latent_weight * mean_error((encoded - known).square(), examples),
+            "variance": _VARIANCE_WEIGHT * 0.5 * mean_error(surprise, examples),
         }
 
     def _noisy(self, latents: Tensor, random: StepRandom) -> Tensor:
@@ -86,8 +99,10 @@ class AutoencoderTask:
         amounts = self._recipe.latent_noise * random.uniform(len(latents)).view(-1, 1, 1, 1)
         return latents + amounts * random.normal(*latents.shape)
 
-    def _reconstruction(self, pictures: Tensor, latents: Tensor) -> Tensor:
-        return distances(self._recipe.loss, self._autoencoder.decode(latents).sample, pictures).mean()
+    def _reconstruction(self, examples: Examples, pictures: Tensor, latents: Tensor) -> Tensor:
+        mask = mask_at(examples, pictures.shape[2:])
+        errors = distances(self._recipe.loss, self._autoencoder.decode(latents).sample, pictures, mask=mask)  # [B]
+        return mean_error(errors, examples)
 
     def _units(self) -> tuple[float, float]:
         config = self._autoencoder.config

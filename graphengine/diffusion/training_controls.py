@@ -17,13 +17,13 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
-from graphengine.diffusion.training_adapters import frozen_copy
 from graphengine.diffusion.training_denoisers import DenoisingTask
 from graphengine.diffusion.training_tasks import (
     Finished,
     check_samples,
     config_of,
     finished,
+    frozen_copy,
     given,
     trainable_copy,
 )
@@ -131,7 +131,9 @@ class ControlNetTask(DenoisingTask):
         if self._problems:
             return {"network": nn.Identity()}  # it is refused, so nothing large is copied
         control_net = trainable_copy(self._control_net.network, device)
-        return {"network": SteeredDenoiser(control_net, frozen_copy(self._model.network, device))}
+        return {
+            "network": SteeredDenoiser(control_net, frozen_copy(self._model.network, device, self._recipe.precision))
+        }
 
     def _besides(self, examples: Examples) -> dict[str, Tensor]:
         return {"hints": given(examples.hints, "hints")}

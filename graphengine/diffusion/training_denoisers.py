@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from graphengine.diffusion.adapters import with_lora, with_model_lora
 from graphengine.diffusion.lora_names import Part
@@ -17,7 +16,7 @@ from graphengine.diffusion.lora_writing import base_facts
 from graphengine.diffusion.objectives import distances, mix_with_noise
 from graphengine.diffusion.prompt_tokens import only_encoder, token_limit
 from graphengine.diffusion.step_random import StepRandom
-from graphengine.diffusion.training_adapters import Adapters, as_file, frozen_copy
+from graphengine.diffusion.training_adapters import Adapters, as_file
 from graphengine.diffusion.training_captions import (
     check_can_be_trained,
     check_can_learn,
@@ -38,9 +37,13 @@ from graphengine.diffusion.training_tasks import (
     choose_fields,
     config_of,
     digest_of,
+    fields_that_count,
     finished,
+    frozen_copy,
     frozen_on,
     given,
+    mask_at,
+    mean_error,
     trainable_copy,
 )
 from graphengine.diffusion.training_words import WordTraining, check_word, with_word, words_digest
@@ -54,7 +57,8 @@ class MixingTask:
     """Predict the clean picture from one mixed with uniform noise; the from-scratch walk-through's objective."""
 
     def __init__(self, model: Model, dataset: Dataset, recipe: Recipe, device: torch.device) -> None:
-        self.fields = choose_fields(dataset, ["images"], "Training a mixing model")
+        chosen = choose_fields(dataset, ["images"], "Training a mixing model")
+        self.fields: Sequence[ExampleField] = [*chosen, *fields_that_count(dataset)]
         self._model = model
         self._recipe = recipe
         self._network = trainable_copy(model.network, device)
@@ -68,7 +72,8 @@ class MixingTask:
         noise = random.uniform(*pictures.shape)
         amounts = random.uniform(len(pictures))
         predicted = predict_clean(self._network, mix_with_noise(pictures, noise, amounts))
-        return {"denoising": distances(self._recipe.loss, predicted, pictures).mean()}
+        errors = distances(self._recipe.loss, predicted, pictures, mask=mask_at(examples, pictures.shape[2:]))  # [B]
+        return {"denoising": mean_error(errors, examples)}
 
     def result(self, *, copied: bool = False) -> Finished:
         return Finished(replace(self._model, network=finished(self._network, copied=copied), source="TrainLoop"))
@@ -108,13 +113,15 @@ class DenoisingTask:
         self._reads_sizes = self._clip is not None and reads_sizes(model)
         text = _text_fields(model, dataset, recipe) if self._clip else ()
         chosen = choose_fields(dataset, [self._sample_field, *text], "Training this model")
-        besides: tuple[ExampleField, ...] = (*_COUNTING, "sizes") if self._reads_sizes else _COUNTING
-        self.fields: Sequence[ExampleField] = [*chosen, *(each for each in besides if each in dataset.fields)]
+        sizes: list[ExampleField] = ["sizes"] if self._reads_sizes and "sizes" in dataset.fields else []
+        self.fields: Sequence[ExampleField] = [*chosen, *fields_that_count(dataset), *sizes]
         self.frozen: dict[str, torch.nn.Module] = {}
         self.facts: dict[str, str | float] = {"prediction": model.prediction, "noise levels": self._levels.digest}
         if self._clip and self._clip.words:
             self.facts["words of the clip"] = words_digest(self._clip)
-        self._autoencoder = frozen_on(vae.autoencoder, device) if self._encodes_pictures and vae else None
+        self._autoencoder = (
+            frozen_on(vae.autoencoder, device, recipe.precision) if self._encodes_pictures and vae else None
+        )
         if self._autoencoder:
             self.frozen["autoencoder"] = self._autoencoder
         self._adapters: Adapters | None = None
@@ -124,7 +131,8 @@ class DenoisingTask:
         self._network = self.trained["network"]
         for part, network in self._text_networks().items():
             if part not in self.trained:
-                self.frozen[part] = frozen_copy(network, device) if self._word else frozen_on(network, device)
+                copied = frozen_copy if self._word else frozen_on
+                self.frozen[part] = copied(network, device, recipe.precision)
 
     def _copies(self, device: torch.device) -> dict[str, torch.nn.Module]:
         """Copy what is to be trained, with adapters if only those are."""
@@ -132,10 +140,11 @@ class DenoisingTask:
         if self._clip and self._recipe.train_text_encoder:
             originals |= {part: each for part, each in self._text_networks().items() if not is_t5(each)}
         if self._recipe.lora:
-            self._adapters = Adapters(self._recipe.lora, originals, device)
+            self._adapters = Adapters(self._recipe.lora, originals, device, self._recipe.precision)
             copies = self._adapters.networks
         elif self._word:  # it is trained through the denoiser
-            copies = {part: frozen_copy(network, device) for part, network in originals.items()}
+            precision = self._recipe.precision
+            copies = {part: frozen_copy(network, device, precision) for part, network in originals.items()}
         else:
             copies = {part: trainable_copy(network, device) for part, network in originals.items()}
         return {"network" if part == "denoiser" else part: network for part, network in copies.items()}
@@ -158,7 +167,7 @@ class DenoisingTask:
         noised = self._levels.noised(samples, perturbed(noise, random, self._objective), timesteps)
         predicted = self._predict(noised, self._levels.told[timesteps], examples, random)
         target = self._levels.target(self._model.prediction, samples, noise, timesteps)
-        mask = None if examples.mask is None else functional.interpolate(examples.mask, samples.shape[2:], mode="area")
+        mask = mask_at(examples, samples.shape[2:])
         delta = self._objective.huber_delta
         errors = distances(self._recipe.loss, predicted, target, mask=mask, huber_delta=delta)  # [B]
         counts = self._weights[timesteps] if examples.weights is None else self._weights[timesteps] * examples.weights
@@ -254,9 +263,6 @@ class DenoisingTask:
         with torch.no_grad():
             return read_captions(cast(Clip, self._clip), encoders, [""], next(encoders[0].parameters()).device)
 
-
-_COUNTING: tuple[ExampleField, ...] = ("mask", "weights")
-"""What a dataset may give besides: how much places and examples count."""
 
 _TEXT_PARTS: tuple[Part, ...] = ("text_encoder", "text_encoder_2", "text_encoder_3")
 

@@ -27,8 +27,10 @@ _DEFAULTS = {each.name: each.default for each in fields(Recipe)}
 def identity_of(task: TrainingTask, dataset: Dataset, recipe: Recipe, *, steps: int, seed: int) -> Identity:
     """Name all that decides a training's weights."""
     chosen = recipe_choices(recipe)
-    weights = {f"starting weights of {name}": digest_of(module) for name, module in task.trained.items()}
-    frozen = {f"weights of {name}": digest_of(module) for name, module in task.frozen.items()}
+    weights = {
+        f"starting weights of {name}": digest_of(module, as_float32=True) for name, module in task.trained.items()
+    }
+    frozen = {f"weights of {name}": digest_of(module, as_float32=True) for name, module in task.frozen.items()}
     # A falling learning rate was planned for a number of steps; a constant one goes on for more.
     planned = {} if recipe.lr_schedule == "constant" else {"steps": steps}
     return {**chosen, **weights, **frozen, **task.facts, **planned, "seed": seed, "dataset": dataset.digest}

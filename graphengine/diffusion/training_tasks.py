@@ -7,17 +7,18 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from diffusers import SD3Transformer2DModel, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedModel
 
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.errors import InputError
-from graphengine.training_types import Dataset, ExampleField, Examples, Lora
+from graphengine.training_types import Dataset, ExampleField, Examples, Lora, Precision
 from graphengine.types import Clip, ControlNet, LearnedVectors, Model, Vae
 
 Trainable = Model | Vae | Clip | ControlNet
@@ -75,12 +76,41 @@ def trainable_copy(module: nn.Module, device: torch.device) -> nn.Module:
     return copy.deepcopy(module).to(device).float().requires_grad_(True)
 
 
-def frozen_on(module: nn.Module, device: torch.device) -> nn.Module:
-    """Give a module to call on a device, in float32; the module itself where it fits, else a copy."""
-    weight = next(module.parameters())
-    if weight.device == device and weight.dtype == torch.float32:
-        return module
-    return copy.deepcopy(module).to(device).float()
+def frozen_on(module: nn.Module, device: torch.device, precision: Precision = "float32") -> nn.Module:
+    """Give a module to call on a device, as ``frozen_copy`` does; the module itself where it fits."""
+    kept = _kept_as_loaded(module, precision)
+    tensors = [*module.parameters(), *(each for each in module.buffers() if each.is_floating_point())]
+    fits = all(each.device == device and (each.dtype == torch.float32 or id(each) in kept) for each in tensors)
+    return module if fits else frozen_copy(module, device, precision)
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def frozen_copy(network: Network, device: torch.device, precision: Precision = "float32") -> Network:
+    """Copy a network's modules to call or adapt them, and its weights only as far as they aren't as needed.
+
+    They are float32. A training in half precision computes what linear and convolutional layers do in it anyway, so the
+    weights of these stay as they were loaded where that is half precision too: the same results in half the memory.
+    """
+    kept = _kept_as_loaded(network, precision)
+    moved: dict[int, Any] = {  # Any: what deepcopy takes for copied
+        id(weight): nn.Parameter(
+            weight.detach().to(device, weight.dtype if id(weight) in kept else torch.float32), requires_grad=False
+        )
+        for weight in network.parameters()
+    }
+    for buffer in network.buffers():
+        moved[id(buffer)] = buffer.to(device, torch.float32 if buffer.is_floating_point() else buffer.dtype)
+    return copy.deepcopy(network, moved)
+
+
+def _kept_as_loaded(network: nn.Module, precision: Precision) -> Collection[int]:
+    """Give the identities of the weights that needn't be float32."""
+    if precision == "float32":
+        return ()
+    layers = (each for each in network.modules() if isinstance(each, nn.Linear | nn.Conv2d))
+    return {id(each.weight) for each in layers if each.weight.dtype in (torch.bfloat16, torch.float16)}
 
 
 def finished(module: nn.Module, *, copied: bool = False) -> nn.Module:
@@ -120,6 +150,28 @@ def choose_fields(
             "Choose a dataset that gives them.",
         )
     return wanted
+
+
+def fields_that_count(dataset: Dataset) -> Sequence[ExampleField]:
+    """Choose of what a dataset gives besides: how much places and examples count."""
+    fields: tuple[ExampleField, ...] = ("mask", "weights")
+    return [each for each in fields if each in dataset.fields]
+
+
+def mask_at(examples: Examples, size: torch.Size) -> Tensor | None:
+    """Give a batch's mask at another height and width, ``[B, 1, h, w]``; None if all places count."""
+    return None if examples.mask is None else functional.interpolate(examples.mask, size, mode="area")
+
+
+def mean_error(errors: Tensor, examples: Examples) -> Tensor:
+    """Average errors ``[B]`` or ``[B, C, h, w]`` over places and examples as far as these count."""
+    if errors.ndim > 1 and examples.mask is not None:
+        errors = errors * mask_at(examples, errors.shape[2:])
+    if examples.weights is None:
+        return errors.mean()
+    return (
+        (errors.flatten(1).mean(1) * examples.weights).mean() if errors.ndim > 1 else (errors * examples.weights).mean()
+    )
 
 
 def on_device(examples: Examples, device: torch.device) -> Examples:
@@ -183,10 +235,15 @@ def _check_patches(samples: Tensor, config: Any, what: str) -> None:  # Any: dif
         )
 
 
-def digest_of(module: nn.Module) -> str:
-    """Hash a module's weights with their names and shapes."""
+def digest_of(module: nn.Module, *, as_float32: bool = False) -> str:
+    """Hash a module's weights with their names and shapes.
+
+    Args:
+        as_float32: Give the same for weights of the same values in half precision.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, given in sorted(module.state_dict().items()):
+        tensor = given.float() if as_float32 and given.is_floating_point() else given
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

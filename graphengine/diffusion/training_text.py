@@ -13,7 +13,7 @@ from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_denoisers import encode_captions, with_network
 from graphengine.diffusion.training_tasks import Finished, choose_fields, config_of, finished, trainable_copy
 from graphengine.errors import InputError
-from graphengine.training_types import Dataset, Examples
+from graphengine.training_types import Dataset, ExampleField, Examples
 from graphengine.types import Clip
 
 _CLASSES = 64  # of each attribute; a dataset does not say how many it has, and unused ones cost nothing
@@ -28,7 +28,8 @@ class TextTask:
     """
 
     def __init__(self, clip: Clip, dataset: Dataset, device: torch.device) -> None:
-        self.fields = choose_fields(dataset, ["captions", "labels"], "Training a text encoder")
+        chosen = choose_fields(dataset, ["captions", "labels"], "Training a text encoder")
+        self.fields: list[ExampleField] = [*chosen, *(["weights"] if "weights" in dataset.fields else [])]
         self._clip = clip
         self._encoder = trainable_copy(only_encoder(clip).network, device)
         width: int = config_of(self._encoder).hidden_size
@@ -49,14 +50,14 @@ class TextTask:
         hidden, pooled, real = encode_captions(self._clip, self._encoder, examples.captions or (), device)
         mean = (hidden * real.unsqueeze(-1)).sum(1) / real.sum(1, keepdim=True)  # [B, D]
         return {
-            attribute: self._cross_entropy(attribute, labels.to(device), pooled=pooled, mean=mean)
+            attribute: self._cross_entropy(attribute, labels.to(device), examples.weights, pooled=pooled, mean=mean)
             for attribute, labels in (examples.labels or {}).items()
         }
 
     def result(self, *, copied: bool = False) -> Finished:
         return Finished(with_network(self._clip, finished(self._encoder, copied=copied)))
 
-    def _cross_entropy(self, attribute: str, labels: Tensor, **states: Tensor) -> Tensor:
+    def _cross_entropy(self, attribute: str, labels: Tensor, weights: Tensor | None, **states: Tensor) -> Tensor:
         if int(labels.max()) >= _CLASSES:
             raise InputError(
                 "dataset",
@@ -64,8 +65,8 @@ class TextTask:
                 "Use fewer classes.",
             )
         classes = labels + 1  # 0: the caption does not say
-        errors = [
-            functional.cross_entropy(self._heads[f"{reader}_{attribute}"](state).float(), classes)
-            for reader, state in states.items()
-        ]
+        answers = [self._heads[f"{reader}_{attribute}"](state).float() for reader, state in states.items()]
+        if weights is None:
+            return torch.stack([functional.cross_entropy(answer, classes) for answer in answers]).mean()
+        errors = [functional.cross_entropy(answer, classes, reduction="none") * weights for answer in answers]
         return torch.stack(errors).mean()

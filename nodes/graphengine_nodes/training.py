@@ -242,7 +242,8 @@ def train_recipe(
         latent_weight: Autoencoders, where the dataset has latents: weight of the distance to them.
         latent_noise: Autoencoders: the decoder sees latents with noise of up to this standard deviation.
         analytic_share: Autoencoders: share of pictures decoded from the dataset's latents, not from the encoder's.
-        precision: bfloat16 is faster where the processor has it, float16 on older GPUs; the weights stay float32.
+        precision: bfloat16 is faster where the processor has it, float16 on older GPUs; what is trained stays float32.
+            What a LoRA leaves as it is then stays in the precision that it was loaded in, and takes half the memory.
         attention: manual is faster to train with on some CPUs, default on others; the result is used as usual.
         checkpoint_every: Steps between saved states. Does not change the result.
         checkpoint_minutes: A state is also saved when so many minutes have passed; 0 never. Does not change the result.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,35 @@ def test_half_precision_trains_every_kind(method: AdapterMethod) -> None:
     tensors = [tensor for roles in result.lora.layers["denoiser"].values() for tensor in roles.values()]
     assert {tensor.dtype for tensor in tensors} == {torch.float32}
     assert result.report.grad_norms[0] > 0
+
+
+@pytest.mark.parametrize("method", METHODS[:2])
+def test_frozen_layers_stay_in_the_half_precision_they_were_loaded_in(method: AdapterMethod, tmp_path: Path) -> None:
+    """With the results, bit for bit, and the saved states of the same weights in float32."""
+    half, clip = replace(tiny_model(), network=tiny_model().network.bfloat16()), tiny_clip()
+    full = replace(half, network=copy.deepcopy(half.network).float())
+    lora_recipe = LoraRecipe(method=method, rank=2, targets=("attention", "resnets"))
+    recipe = replace(RECIPE, lora=lora_recipe, precision="bfloat16")
+    losses, keys = [], []
+    for model in (half, full):
+
+        def folder(key: str) -> Path:
+            keys.append(key)
+            return tmp_path / str(len(keys))
+
+        results, result = finish(train(model, DATA, recipe, steps=2, seed=1, clip=clip, state_dir=folder))
+        losses.append([each.loss for each in results])
+        assert result.subject.network.get_parameter("conv_in.weight").dtype == next(model.network.parameters()).dtype
+    assert losses[0] == losses[1]
+    assert keys[0] == keys[1]
+
+    network = Adapters(lora_recipe, {"denoiser": half.network}, torch.device("cpu"), "bfloat16").networks["denoiser"]
+    mine, theirs = network.get_parameter("conv_in.weight"), half.network.get_parameter("conv_in.weight")
+    assert mine.data_ptr() == theirs.data_ptr()
+    assert {name.split(".")[-2] for name, each in network.named_parameters() if each.requires_grad} == {"change"}
+    assert all(each.dtype == torch.float32 for each in network.parameters() if each.requires_grad or each.ndim == 1)
+    in_float32 = Adapters(lora_recipe, {"denoiser": half.network}, torch.device("cpu"))
+    assert {each.dtype for each in in_float32.networks["denoiser"].parameters()} == {torch.float32}
 
 
 def test_more_steps_continue_a_lora(tmp_path: Path) -> None:

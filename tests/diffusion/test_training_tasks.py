@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
 
 from graphengine.diffusion import conditioning, vae
+from graphengine.diffusion.networks import new_basic_unet, new_unet_2d
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training import train
-from graphengine.diffusion.training_denoisers import encode_captions
+from graphengine.diffusion.training_autoencoder import AutoencoderTask
+from graphengine.diffusion.training_denoisers import DenoisingTask, MixingTask, encode_captions
+from graphengine.diffusion.training_tasks import TrainingTask
+from graphengine.diffusion.training_text import TextTask
 from graphengine.errors import InputError
-from graphengine.training_types import Recipe
+from graphengine.training_types import Dataset, ExampleField, Examples, Recipe
 from graphengine.types import Clip, Image, Model
 from tests.diffusion.tiny_training import (
     CAPTIONS,
@@ -28,6 +33,7 @@ from tests.diffusion.tiny_training import (
     weights_of,
 )
 
+CPU = torch.device("cpu")
 RECIPE = Recipe(batch_size=4, learning_rate=5e-3)
 LATENTS = Blocks(length=None, channels=3, fields=("images", "captions", "latents", "labels"))
 PICTURES = Blocks(channels=3)
@@ -212,3 +218,67 @@ def test_too_many_classes_are_refused() -> None:
 
     with pytest.raises(InputError, match="'kind' has a label 64; 63 is the highest"):
         next(train(tiny_clip(), Many(), RECIPE, steps=1, seed=0))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A dataset whose places and examples count as a test says."""
+
+    dataset: Blocks
+    mask: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
+    length: int | None = 4
+    digest: str = "counted"
+
+    @property
+    def fields(self) -> Collection[ExampleField]:
+        return (*self.dataset.fields, "mask", "weights")
+
+    def examples(self, indices: Sequence[int], fields: Collection[ExampleField]) -> Examples:
+        examples = self.dataset.examples(indices, fields)
+        mask = self.mask if "mask" in fields else None
+        return replace(examples, mask=mask, weights=self.weights if "weights" in fields else None)
+
+
+MAKES_TASK: dict[str, Callable[[Dataset], TrainingTask]] = {
+    "mixing": lambda data: MixingTask(new_basic_unet(seed=0, channels=3), data, RECIPE, CPU),
+    "denoiser": lambda data: DenoisingTask(pixel_model(), data, RECIPE, CPU, clip=None, vae=None),
+    "autoencoder": lambda data: AutoencoderTask(tiny_vae(), data, replace(RECIPE, kl_weight=0), CPU),
+    "autoencoder of known latents": lambda data: AutoencoderTask(tiny_vae(), data, RECIPE, CPU),
+    "text encoder": lambda data: TextTask(tiny_clip(), data, CPU),
+}
+
+
+def pixel_model() -> Model:
+    return new_unet_2d(
+        seed=0, size=8, channels=3, block_channels=(4, 8), attention_levels=(False, False), layers_per_block=1,
+        norm_groups=4,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MAKES_TASK)
+def test_places_and_examples_count_as_the_dataset_says(kind: str) -> None:
+    """Errors that are divided among masks, and among weights, add up to those where all counts."""
+    data = replace(PICTURES, length=4)
+    if kind == "autoencoder of known latents":
+        data = replace(data, fields=("images", "latents"))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        task = MAKES_TASK[kind](Counted(data))
+
+    def losses(mask: torch.Tensor | None, weights: torch.Tensor | None) -> dict[str, float]:
+        examples = Counted(data, mask, weights).examples(range(4), task.fields)
+        return {name: value.item() for name, value in task.losses(examples, StepRandom(0, 0)).items()}
+
+    def added(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
+        return {name: value + second[name] for name, value in first.items()}
+
+    whole = losses(None, None)
+    side = 4 if kind == "autoencoder of known latents" else 8
+    left = torch.cat([torch.ones(4, 1, side, side // 2), torch.zeros(4, 1, side, side // 2)], dim=3)
+    weights = torch.tensor([0.25, 1.0, 0.0, 0.5])
+    assert added(losses(None, weights), losses(None, 1 - weights)) == pytest.approx(whole, rel=1e-5)
+    assert losses(None, weights) != losses(None, weights.flip(0))
+    if kind != "text encoder":
+        assert added(losses(left, None), losses(1 - left, None)) == pytest.approx(whole, rel=1e-5)
+        assert losses(left, weights) != pytest.approx(losses(None, weights), rel=1e-2)
