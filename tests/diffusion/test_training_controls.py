@@ -21,7 +21,9 @@ from graphengine.diffusion.new_controls import new_control_net
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training import StepResult, Trained, train
 from graphengine.diffusion.training_captions import read_captions
-from graphengine.diffusion.training_controls import ControlNetTask
+from graphengine.diffusion.training_controls import ControlNetTask, SteeredDenoiser
+from graphengine.diffusion.training_precision import gradient_checkpointing
+from graphengine.diffusion.training_trial import try_training
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, LoraRecipe, Recipe
 from graphengine.types import Clip, ControlNet, Model
@@ -158,21 +160,41 @@ def test_only_the_control_net_changes(world: World) -> None:
     assert trained.subject.training["steps"] == "2"
 
 
-def test_it_resumes_and_changes_no_bit_by_sparing_memory(world: World, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, accumulate=2, ema_decay=0.5)
-    _, whole = finish(world.train(recipe, steps=4))
-    stopped = world.train(recipe, steps=4, state_dir=tmp_path)
-    next(stopped)
+def test_it_resumes_with_the_same_bits(world: World, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, ema_decay=0.5)
+    _, whole = finish(world.train(recipe, steps=3))
+    stopped = world.train(recipe, steps=3, state_dir=tmp_path)
     next(stopped)
     stopped.close()
-    sparing = replace(recipe, gradient_checkpointing=True)
-    rest, resumed = finish(world.train(sparing, steps=4, state_dir=tmp_path))
-
-    assert [result.step for result in rest] == [3, 4]
-    for name, weight in weights_of(whole.subject.network).items():
-        torch.testing.assert_close(weights_of(resumed.subject.network)[name], weight, atol=1e-6, rtol=1e-4)
-    assert not any(getattr(each, "gradient_checkpointing", False) for each in world.model.network.modules())
     assert all(not name.startswith("weights/network/denoiser") for name in state_names(tmp_path))
+    rest, resumed = finish(world.train(recipe, steps=3, state_dir=tmp_path))
+
+    assert [result.step for result in rest] == [2, 3]
+    assert same_weights(weights_of(whole.subject.network), weights_of(resumed.subject.network))
+
+
+@pytest.mark.slow
+def test_sparing_memory_changes_nothing(world: World) -> None:
+    """Blocks of both networks are computed again, also in parts of a batch; afterwards the denoiser is as it was."""
+    recipe = replace(RECIPE, accumulate=2)
+    _, plain = finish(world.train(recipe))
+    training = world.train(replace(recipe, gradient_checkpointing=True))
+    next(training)
+    _, sparing = finish(training)
+    for name, weight in weights_of(plain.subject.network).items():
+        torch.testing.assert_close(weights_of(sparing.subject.network)[name], weight, atol=1e-6, rtol=1e-4)
+    assert not any(getattr(each, "gradient_checkpointing", False) for each in world.model.network.modules())
+    pair = SteeredDenoiser(*(copy.deepcopy(each.network) for each in (world.control_net, world.model)))
+    with gradient_checkpointing([pair]):
+        assert pair.control_net.is_gradient_checkpointing
+        assert pair.denoiser.is_gradient_checkpointing
+
+
+def test_it_is_tried_before_it_is_trained(world: World) -> None:
+    trial = try_training(
+        world.control_net, EDGED, RECIPE, steps=10, seed=0, clip=world.clip, base=world.model, trial_steps=1
+    )
+    assert trial.seconds > 0
 
 
 def state_names(folder: Path) -> list[str]:
@@ -195,6 +217,7 @@ def test_what_denoisers_objectives_count_counts_here(world: World) -> None:
     assert next(training).loss > 0
 
 
+@pytest.mark.slow
 def test_pictures_of_stable_diffusion_xl_are_steered() -> None:
     """Against the published step written out, with the pooled caption and sizes."""
     model, clip = sdxl_model(), tiny_sdxl_clip()

@@ -127,3 +127,30 @@ def test_edges_whose_thresholds_cross_are_refused(tmp_path: Path) -> None:
     crossed = document(nodes) | {"outputs": {"dataset": {"from": "edges.dataset"}}}
     with pytest.raises((InvalidWorkflow, NodeFailed), match=r"2\.0 is above the high threshold, 0\.8"):
         engine(tmp_path).run(parse_workflow(json.dumps(crossed)))
+
+
+def test_image_nodes_make_hints(tmp_path: Path) -> None:
+    """shapes ──▶ a list ──▶ Canny, once for each ──▶ a dataset ──▶ its hints and pictures"""
+    nodes = {
+        "shapes": ("DrawnShapes", {"size": 64}),
+        "listed": ("DatasetToList", {"dataset": "@shapes.dataset", "count": 2}),
+        "edges": ("Canny", {"image": "@listed.images"}),
+        "made": ("ListDataset", {"images": "@listed.images", "captions": "@listed.captions", "hints": "@edges.image"}),
+        "found": ("DatasetEdges", {"dataset": "@shapes.dataset"}),
+        "again": ("DatasetToList", {"dataset": "@made.dataset"}),
+        "shown": ("DatasetImages", {"dataset": "@made.dataset", "hints": True}),
+        "expected": ("DatasetImages", {"dataset": "@found.dataset", "count": 2, "hints": True}),
+        "none": ("DatasetToList", {"dataset": "@shapes.dataset", "count": 2}),
+    }
+    outputs = {"hints": "again.hints", "shown": "shown.image", "expected": "expected.image", "none": "none.hints"}
+    whole = document(nodes) | {"outputs": {name: {"from": source} for name, source in outputs.items()}}
+    ran = engine(tmp_path).run(parse_workflow(json.dumps(whole))).outputs
+    assert [tuple(each.shape) for each in ran["hints"]] == [(1, 64, 64, 3)] * 2
+    assert (ran["shown"] - ran["expected"]).abs().mean() < 0.01  # pictures become bytes in a list
+    assert ran["shown"].std() > 0.1
+    assert list(ran["none"]) == []
+
+    nodes["shown"] = ("DatasetImages", {"dataset": "@shapes.dataset", "hints": True})
+    whole = document(nodes) | {"outputs": {"shown": {"from": "shown.image"}}}
+    with pytest.raises(NodeFailed, match="the dataset gives none"):
+        engine(tmp_path).run(parse_workflow(json.dumps(whole)))
