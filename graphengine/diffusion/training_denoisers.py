@@ -17,6 +17,7 @@ from graphengine.diffusion.objectives import distances, mix_with_noise
 from graphengine.diffusion.prompt_tokens import only_encoder, token_limit
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_adapters import Adapters, as_file
+from graphengine.diffusion.training_bands import LossBands
 from graphengine.diffusion.training_captions import (
     check_can_be_trained,
     check_can_learn,
@@ -65,6 +66,7 @@ class MixingTask:
         self.trained = {"network": self._network}
         self.frozen: dict[str, torch.nn.Module] = {}
         self.facts: dict[str, str | float] = {"prediction": model.prediction}
+        self.bands = LossBands(1)
 
     def losses(self, examples: Examples, random: StepRandom) -> dict[str, Tensor]:
         pictures = (given(examples.images, "images") + 1) / 2  # uniform noise lives in 0…1, and so do the pictures here
@@ -73,6 +75,7 @@ class MixingTask:
         amounts = random.uniform(len(pictures))
         predicted = predict_clean(self._network, mix_with_noise(pictures, noise, amounts))
         errors = distances(self._recipe.loss, predicted, pictures, mask=mask_at(examples, pictures.shape[2:]))  # [B]
+        self.bands.add(amounts, errors)
         return {"denoising": mean_error(errors, examples)}
 
     def result(self, *, copied: bool = False) -> Finished:
@@ -108,6 +111,7 @@ class DenoisingTask:
         self._dropout = 0.0 if recipe.word and not recipe.lora else recipe.caption_dropout
         self._objective = recipe.objective or ObjectiveRecipe()
         self._levels = NoiseLevels(model.scheduler_config, device)
+        self.bands = LossBands(len(self._levels))
         self._weights = loss_weights(self._levels, model.prediction, recipe)
         self._sample_field: ExampleField = _sample_field(model, dataset, vae)
         self._reads_sizes = self._clip is not None and reads_sizes(model)
@@ -170,6 +174,7 @@ class DenoisingTask:
         mask = mask_at(examples, samples.shape[2:])
         delta = self._objective.huber_delta
         errors = distances(self._recipe.loss, predicted, target, mask=mask, huber_delta=delta)  # [B]
+        self.bands.add(timesteps, errors)
         counts = self._weights[timesteps] if examples.weights is None else self._weights[timesteps] * examples.weights
         loss = (errors * counts).mean()
         return {"denoising": loss + self._word.nothing() if self._word else loss}

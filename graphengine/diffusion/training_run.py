@@ -19,6 +19,7 @@ from graphengine.diffusion.batch_feed import BatchFeed
 from graphengine.diffusion.batch_order import PartedOrder, make_order
 from graphengine.diffusion.dataset_numbers import groups_of
 from graphengine.diffusion.step_random import StepRandom, derive_seed, seeded_globally
+from graphengine.diffusion.training_bands import Banded
 from graphengine.diffusion.training_devices import Share, SharedOrder, SharedWork
 from graphengine.diffusion.training_identity import identity_of
 from graphengine.diffusion.training_optimizers import make_optimizer, make_schedule, optimizer_state, restore_optimizer
@@ -29,6 +30,7 @@ from graphengine.errors import GraphEngineError
 from graphengine.training_types import Dataset, Examples, Recipe, Report
 
 _MOST_HELD_OUT = 256  # examples that held-out losses are measured on
+_BANDS_EVERY = 10  # steps; a batch has few examples in each band, and taking them waits for the device
 _HISTORY = ("losses", "learning_rates", "grad_norms")
 
 
@@ -50,6 +52,7 @@ class StepResult:
         so_far: Gives a copy of what was trained up to here, to be called before the next step.
         held_out_loss: Over examples that are not trained on, if it was measured after this step.
         notices: What the user should know since the last step, such as a state that could not be saved.
+        bands: After some of the steps, the loss by how noisy the examples were, see LossBands.
     """
 
     step: int
@@ -62,6 +65,7 @@ class StepResult:
     so_far: Callable[[], Finished] = field(repr=False)
     held_out_loss: float | None = None
     notices: tuple[str, ...] = ()
+    bands: Mapping[str, float] = field(default_factory=dict)
 
 
 class TrainingRun:
@@ -162,6 +166,7 @@ class TrainingRun:
             items_per_s=examples / self._smooth(time.perf_counter() - started),
             so_far=self.so_far,
             notices=self._take_notices(),
+            bands=self._take_bands(),
         )
 
     def _backward(self) -> dict[str, float]:
@@ -326,6 +331,11 @@ class TrainingRun:
         before = self._seconds_per_step or seconds
         self._seconds_per_step = 0.9 * before + 0.1 * seconds
         return self._seconds_per_step
+
+    def _take_bands(self) -> Mapping[str, float]:
+        if self.step % _BANDS_EVERY and self.step != self._steps:
+            return {}
+        return self._task.bands.take() if isinstance(self._task, Banded) else {}
 
     def _take_notices(self) -> tuple[str, ...]:
         taken = tuple(self._unseen_notices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from functools import partial
@@ -32,6 +33,7 @@ from graphengine_nodes.training_checks import needs_clip
 
 if TYPE_CHECKING:
     from graphengine.diffusion.training import StepResult, Trained
+    from graphengine.diffusion.training_record import TrainingRecord
 
 Subject = TypeVar("Subject", Model, Vae, Clip, ControlNet)
 NotNegative = Annotated[float, Field(ge=0)]
@@ -79,12 +81,14 @@ def train_loop(
     look_every: Annotated[int, Field(ge=1), Widget("number", advanced=True)] = 500,
     base: Model | None = None,
     devices: Annotated[int, Field(ge=1, le=64), Widget("number", advanced=True)] = 1,
+    tensorboard: Annotated[bool, Widget("checkbox", advanced=True)] = False,
     **inputs: Any,  # Any: what the watching sub-graph asks for besides
 ) -> TrainLoopOutputs:  # type: ignore[type-arg]  # a node's return annotation names the class; Subject is a socket
     """Train a denoiser, an autoencoder, a text encoder or a ControlNet.
 
     Stopping the run saves the training's state first; running the same workflow again continues from there, with the
-    same result as if it had not stopped. Captions longer than the text encoder reads are cut.
+    same result as if it had not stopped. Captions longer than the text encoder reads are cut. What is measured is kept
+    in metrics.jsonl beside the state, in state/training of the data folder.
 
     Args:
         model: What to train: a model, a vae, a clip or a ControlNet. It is copied; the one linked stays as it is.
@@ -104,12 +108,15 @@ def train_loop(
         base: For a ControlNet, the model that it learns to steer, which stays as it is; the dataset gives hints.
         devices: GPUs to train on, each with batches of batch_size of its own. So 2 train as 1 does with twice the
             batch_size, in about half the time, and one can go on where the other stopped.
+        tensorboard: Keep what is measured, and the pictures among watch's outputs, for TensorBoard too, whose package
+            has to be installed: tensorboard --logdir state/training, in the data folder.
     """
     from graphengine.diffusion.training import train
     from graphengine.diffusion.training_devices import choose_devices
+    from graphengine.diffusion.training_record import TrainingRecord
 
     chosen = choose_devices(devices, ctx.settings.device, ctx.settings.devices)
-
+    record = TrainingRecord(tensorboard=tensorboard)
     training = train(
         model,
         dataset,
@@ -118,7 +125,7 @@ def train_loop(
         seed=seed,
         clip=clip,
         vae=vae,
-        state_dir=lambda key: ctx.state_folder(f"training/{name or key}"),
+        state_dir=lambda key: record.open(ctx.state_folder(f"training/{name or key}")),
         device=ctx.device,
         held_out=held_out,
         look_every=look_every,
@@ -127,33 +134,45 @@ def train_loop(
         scratch=ctx.settings.data / "temporary",
     )
     look = None if watch is None else partial(_look, ctx, watch, {"clip": clip, "vae": vae, "base": base} | inputs)
-    with ctx.saving_when_stopped(), closing(training):  # a Stop raises in here, and closing saves the state
-        trained = _follow(ctx, training, look, look_every)
+    with closing(record), ctx.saving_when_stopped(), closing(training):  # a Stop raises here; closing saves the state
+        trained = _follow(ctx, training, record, look, look_every)
     return TrainLoopOutputs(trained.subject, trained.clip or clip, trained.lora, trained.report, trained.word)
 
 
 def _follow(
     ctx: Context,
     training: Generator[StepResult, None, Trained[Any]],  # Any: of three kinds
-    look: Callable[[StepResult], Mapping[str, float]] | None,
+    record: TrainingRecord,
+    look: Callable[[StepResult], Mapping[str, Any]] | None,  # Any: sockets' values
     look_every: int,
 ) -> Trained[Any]:
     """Run a training to its end, reporting each step."""
     from graphengine.diffusion.training import is_look_due
 
+    first = began = 0.0
     while True:
         try:
             result = next(training)
         except StopIteration as end:
             trained: Trained[Any] = end.value
             return trained
-        for notice in result.notices:
+        measured = _measured(result)
+        if began == 0 or result.step <= first:  # the first step is no measure of the others; or it was rolled back
+            first, began = result.step, time.monotonic()
+        else:
+            pace = (time.monotonic() - began) / (result.step - first)  # looks and saved states included
+            measured["eta_s"] = round(pace * (result.steps - result.step), 1)
+        record.measured(result.step, measured)
+        for notice in (*result.notices, *record.take_notices()):
             ctx.warn(notice)
-        ctx.report(result.step, **_measured(result))
+        ctx.report(result.step, **measured)
         ctx.report_progress(result.step, result.steps)
         if look is not None and is_look_due(result.step, result.steps, look_every):
-            numbers = look(result)
+            seen = look(result)
+            record.pictured(result.step, seen)
+            numbers = {name: float(value) for name, value in seen.items() if isinstance(value, int | float)}
             if numbers:
+                record.measured(result.step, numbers)
                 ctx.report(result.step, **numbers)
 
 
@@ -168,19 +187,18 @@ def _measured(result: StepResult) -> dict[str, float]:
         measured["held_out_loss"] = result.held_out_loss
     if len(result.parts) > 1:
         measured |= {f"loss_{part}": value for part, value in result.parts.items()}
-    return measured
+    return measured | dict(result.bands)
 
 
-def _look(ctx: Context, watch: Subgraph, inputs: Mapping[str, Any], result: StepResult) -> dict[str, float]:
-    """Run the watching sub-graph on what was trained up to now; give the numbers that come out."""  # Any: sockets'
+def _look(ctx: Context, watch: Subgraph, inputs: Mapping[str, Any], result: StepResult) -> Mapping[str, Any]:
+    """Run the watching sub-graph on what was trained up to now; give what comes out."""  # Any: sockets' values
     trained = result.so_far()
     known = {**inputs, "model": trained.subject, "step": result.step}
     if trained.clip is not None:
         known["clip"] = trained.clip
     declared = {each.name for each in watch.inputs}
     given = {name: value for name, value in known.items() if name in declared and value is not None}
-    outputs = ctx.run_subgraph(watch, f"step{result.step}", **given)
-    return {name: float(value) for name, value in outputs.items() if isinstance(value, int | float)}
+    return ctx.run_subgraph(watch, f"step{result.step}", **given)
 
 
 @node("TrainRecipe", category="training", outputs="recipe")

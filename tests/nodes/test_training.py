@@ -78,6 +78,14 @@ def test_a_model_is_trained_and_sampled(tmp_path: Path) -> None:
     metrics = [event for event in events if isinstance(event, NodeMetrics)]
     assert [event.step for event in metrics] == [1, 2, 3, 4]
     assert [event.values["loss"] for event in metrics] == list(ran.outputs["train_report"].losses)
+    kept = (tmp_path / "data" / "state" / "training" / "digits" / "metrics.jsonl").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in kept.splitlines()]
+    assert [{"step": event.step, **event.values} for event in metrics] == [
+        {name: value for name, value in line.items() if name != "time"} for line in lines
+    ]
+    assert {"loss", "learning_rate", "grad_norm", "items_per_s", "eta_s", "time"} <= lines[-1].keys()
+    assert lines[-1]["eta_s"] == 0
+    assert lines[2]["eta_s"] > 0
 
 
 def test_stopping_a_run_saves_and_the_same_workflow_continues(tmp_path: Path) -> None:
@@ -91,7 +99,7 @@ def test_stopping_a_run_saves_and_the_same_workflow_continues(tmp_path: Path) ->
     first = engine(tmp_path)
     with pytest.raises(Cancelled):
         first.run(document, emit=stop_after_two, services=RunServices(first.settings, cancel=cancel))
-    saved = list((tmp_path / "data" / "state" / "training" / "digits").iterdir())
+    saved = list((tmp_path / "data" / "state" / "training" / "digits").glob("step-*"))
     assert len(saved) == 1
 
     events: list[Event] = []
