@@ -13,6 +13,7 @@ from torch import Tensor
 
 from graphengine.diffusion.cached_field import CachedField
 from graphengine.diffusion.dataset_numbers import finite_length, varies
+from graphengine.diffusion.learned_words import words_digest
 from graphengine.diffusion.tensor_store import TensorStore
 from graphengine.diffusion.training_captions import read_captions
 from graphengine.diffusion.training_tasks import digest_of
@@ -46,7 +47,8 @@ class CachedCaptions(CachedField):
         finite_length(dataset, "Caching captions")
         if "captions" not in dataset.fields:
             raise InputError("dataset", "it has no captions.", "Choose a dataset with captions.")
-        super().__init__(dataset, " ".join(map(_encoder_digest, clip.encoders)), store)
+        taught = [words_digest(clip)] if clip.words else []
+        super().__init__(dataset, " ".join([*map(_encoder_digest, clip.encoders), *taught]), store)
         self._clip = clip
         self._networks = [encoder.network for encoder in clip.encoders]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -11,9 +13,9 @@ from graphengine.diffusion.prompt_grammar import LearnedWord
 from graphengine.diffusion.prompt_readings import Group, Piece
 from graphengine.diffusion.prompt_tokens import FindLearned
 from graphengine.errors import InputError
-from graphengine.types import LearnedVectors
+from graphengine.types import Clip, LearnedVectors
 
-__all__ = ["FindLearnedWord", "find_vectors", "has_word", "no_learned_words", "with_words"]
+__all__ = ["FindLearnedWord", "find_vectors", "has_word", "no_learned_words", "with_word", "with_words", "words_digest"]
 
 FindLearnedWord = Callable[[str], Mapping[int, Tensor]]
 """Gives a learned word's vectors ``[n, D]`` by the encoder's place, by its name in the prompt."""
@@ -34,6 +36,19 @@ def with_words(groups: Sequence[Group], words: Sequence[LearnedVectors]) -> Sequ
         return groups
     found = re.compile(_anywhere(word.placeholder for word in words))
     return [tuple(_pieces(group, found)) for group in groups]
+
+
+def with_word(clip: Clip, word: LearnedVectors) -> Clip:
+    """Give a clip that knows a word besides."""
+    return replace(clip, words=(*clip.words, word))
+
+
+def words_digest(clip: Clip) -> str:
+    """Hash the words that a clip was taught."""
+    digest = hashlib.blake2b(digest_size=16)
+    for word in clip.words:
+        digest.update(repr((word.placeholder, [each.tolist() for each in word.vectors])).encode())
+    return digest.hexdigest()
 
 
 def has_word(text: str, placeholder: str) -> bool:

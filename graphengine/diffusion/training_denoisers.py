@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphengine.diffusion.adapters import with_lora, with_model_lora
+from graphengine.diffusion.learned_words import with_word, words_digest
 from graphengine.diffusion.lora_names import Part
 from graphengine.diffusion.lora_writing import base_facts
 from graphengine.diffusion.objectives import distances, mix_with_noise
@@ -47,7 +48,7 @@ from graphengine.diffusion.training_tasks import (
     mean_error,
     trainable_copy,
 )
-from graphengine.diffusion.training_words import WordTraining, check_word, with_word, words_digest
+from graphengine.diffusion.training_words import WordTraining, check_word
 from graphengine.diffusion.walkthrough import predict_clean
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, ExampleField, Examples, Lora, ObjectiveRecipe, Recipe

@@ -8,9 +8,7 @@ Source: Gal et al. 2022, arXiv:2208.01618.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,7 +21,7 @@ from graphengine.errors import InputError
 from graphengine.training_types import Dataset, Recipe, WordRecipe
 from graphengine.types import Clip, LearnedVectors, TextEncoder
 
-__all__ = ["WordTraining", "WordVectors", "check_word", "with_word", "words_digest"]
+__all__ = ["WordTraining", "WordVectors", "check_word"]
 
 _AT_ONCE = 256
 """Captions that are looked at together; of an endless dataset the first so many."""
@@ -97,19 +95,6 @@ class WordTraining:
         with torch.no_grad():
             vectors = tuple(each.detach().to("cpu", copy=True) for each in self.vectors())
         return LearnedVectors(self._recipe.placeholder, vectors, training)
-
-
-def with_word(clip: Clip, word: LearnedVectors) -> Clip:
-    """Give a clip that knows a word besides."""
-    return replace(clip, words=(*clip.words, word))
-
-
-def words_digest(clip: Clip) -> str:
-    """Hash the words that a clip was taught."""
-    digest = hashlib.blake2b(digest_size=16)
-    for word in clip.words:
-        digest.update(repr((word.placeholder, [each.tolist() for each in word.vectors])).encode())
-    return digest.hexdigest()
 
 
 def check_word(recipe: Recipe, clip: Clip, dataset: Dataset) -> None:

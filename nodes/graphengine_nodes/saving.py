@@ -53,6 +53,9 @@ def save_checkpoint(
     from graphengine.diffusion.checkpoint_writing import pipeline_of
     from graphengine.diffusion.model_cards import write_card
 
+    if clip is not None and clip.words:
+        words = ", ".join(word.placeholder for word in clip.words)
+        ctx.warn(f"The clip was taught {words}, which a checkpoint has no room for: save each by SaveEmbedding.")
     workflow = "" if ctx.workflow is None else ctx.workflow.dump()
     write: dict[str, Any] = {"dtype": getattr(torch, precision), "workflow": workflow}  # Any: keyword arguments
     if layout == "diffusers folder":
@@ -160,25 +163,30 @@ def save_embedding(
     word: LearnedVectors | None,
     name: Annotated[str, Field(max_length=200)] = "",
     layout: Annotated[Literal["web interfaces", "diffusers"], Widget("select")] = "web interfaces",
+    card: ModelCard | None = None,
 ) -> str:
     """Write a learned word below the output folder, with its workflow, so that running the file trains it again.
 
-    Put the file into models/embeddings to write embedding:NAME in prompts. The path is the file's.
+    Put the file into models/embeddings to write embedding:NAME in prompts. The path is the file's, or its folder's
+    if it has a card.
 
     Args:
         word: From TrainLoop.
         name: Of the file, which ends in .safetensors; empty for the word itself. A file of that name is replaced.
         layout: What its vectors are called: emb_params, as A1111 and ComfyUI save them, or by the word, as diffusers
             does. Those of several text encoders are clip_l and clip_g in both; CLIPEncode reads all of them.
+        card: What to tell of it in a README.md, from ModelCard; both then go into a folder of this name.
     """
     from graphengine.diffusion.embedding_writing import write_embedding
 
     if word is None:
         raise InputError("word", "no word was trained.", "Link WordRecipe to the TrainRecipe of its TrainLoop.")
-    path = ctx.outputs.folder(f"{(name or word.name).removesuffix('.safetensors')}.safetensors")
+    path = _place(ctx, (name or word.name).removesuffix(".safetensors"), card)
     workflow = "" if ctx.workflow is None else ctx.workflow.dump()
     write_embedding(path, word, layout=layout, workflow=workflow)
-    return str(path)
+    is_known = "base version" in word.training
+    pipeline = "DiffusionPipeline" if is_known and len(word.vectors) == 1 else ""
+    return _described(ctx, path, card, kind="embedding", pipeline=pipeline, for_comfyui=is_known)
 
 
 @node("SaveControlNet", category="model/saving", output_node=True, outputs="path")

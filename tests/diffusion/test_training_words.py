@@ -14,9 +14,11 @@ from safetensors import safe_open
 
 from graphengine.diffusion import checkpoints, conditioning
 from graphengine.diffusion.batch_order import make_order
+from graphengine.diffusion.cached_captions import CachedCaptions
 from graphengine.diffusion.embedding_writing import EmbeddingLayout, write_embedding
 from graphengine.diffusion.learned_words import has_word
 from graphengine.diffusion.step_random import StepRandom
+from graphengine.diffusion.tensor_store import TensorStore
 from graphengine.diffusion.textual_inversion import read_vectors
 from graphengine.diffusion.training import Trained, train
 from graphengine.diffusion.training_captions import read_captions
@@ -27,6 +29,7 @@ from graphengine.types import Clip, LearnedVectors, Model
 from tests.diffusion.test_conditioning import tiny_sdxl_clip
 from tests.diffusion.test_model_prompts import sdxl_model
 from tests.diffusion.tiny_checkpoint import WORDS, tiny_clip, tiny_model, tiny_vae
+from tests.diffusion.tiny_flow import tiny_flow_clip, tiny_flow_model
 from tests.diffusion.tiny_training import Blocks, finish, same_weights, weights_of
 from tests.diffusion.tiny_training import tiny_model as pixel_model
 
@@ -286,6 +289,38 @@ def test_a_word_for_sdxl_has_vectors_for_both_encoders(tmp_path: Path) -> None:
     with safe_open(tmp_path / "it.safetensors", "pt") as file:
         assert sorted(file.keys()) == ["clip_g", "clip_l"]
         assert file.metadata()["modelspec.architecture"] == "stable-diffusion-xl-v1-base/textual-inversion"
+
+
+def test_words_for_stable_diffusion_3_are_read_by_clip_alone(tmp_path: Path) -> None:
+    clip, model = tiny_flow_clip(), tiny_flow_model()
+    clip.encoders[2].tokenizer.model_max_length = 12  # of T5, which would be given 256
+    data = Captioned(length=None, told=("a red <it>", "<it> a"))
+    recipe = replace(RECIPE, batch_size=2, word=replace(WORD, initial=("a",)))
+    _, result = finish(train(model, data, recipe, steps=1, seed=1, clip=clip))
+    assert result.word
+    assert result.clip
+    assert [len(each) for each in result.word.vectors] == [1, 1, 0]
+    assert not torch.equal(result.word.vectors[1][0], table(clip, 1)[clip.encoders[1].tokenizer("a").input_ids[1]])
+    states, pooled = read_captions(result.clip, [each.network for each in clip.encoders], ["a red <it>"], CPU)
+    (part,) = conditioning.encode(result.clip, "a red <it>").parts
+    torch.testing.assert_close(states, part.embedding)
+    torch.testing.assert_close(pooled, part.pooled)
+    write_embedding(tmp_path / "it.safetensors", result.word, layout="web interfaces")
+    read = read_vectors(tmp_path / "it.safetensors", clip)
+    assert all(torch.equal(read[number], learnt) for number, learnt in enumerate(result.word.vectors))
+
+
+def test_cached_captions_are_those_of_the_words_that_a_clip_was_taught(tmp_path: Path) -> None:
+    store = TensorStore(tmp_path, 2**20)
+    caches = [
+        CachedCaptions(DATA, replace(tiny_clip(), words=words), store)
+        for words in ((), (LearnedVectors("<it>", (torch.ones(1, 16),)),))
+    ]
+    states = [cache.examples([0], ["embeddings"]).embeddings for cache in caches]
+    assert states[0] is not None
+    assert states[1] is not None
+    assert not torch.equal(states[0], states[1])
+    assert caches[0].digest != caches[1].digest
 
 
 @pytest.mark.parametrize(

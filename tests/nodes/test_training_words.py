@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,15 @@ from graphengine.core.registry import Registry
 from graphengine.engine import Engine
 from graphengine.errors import InvalidWorkflow, NodeFailed
 from graphengine.training_types import WordRecipe
-from graphengine.types import Conditioning
+from graphengine.types import Conditioning, LearnedVectors
 from graphengine.workflow_files import read_workflow
 from graphengine_nodes import pack
+from graphengine_nodes.saving import save_checkpoint
 from graphengine_nodes.training import train_recipe
 from graphengine_nodes.training_parts import word_recipe
+from tests.diffusion.tiny_checkpoint import tiny_clip
 from tests.drawn import document, drawn
+from tests.nodes.running import Run
 from tests.nodes.test_training import Nodes, engine, workflow
 
 WORD: Nodes = {
@@ -41,7 +45,8 @@ WORD: Nodes = {
         {"model": "@unet.model", "clip": "@clip.clip", "dataset": "@told.dataset", "recipe": "@recipe.recipe"}
         | {"steps": 2},
     ),
-    "save": ("SaveEmbedding", {"word": "@train.word"}),
+    "card": ("ModelCard", {"report": "@train.report", "trigger": "<it>"}),
+    "save": ("SaveEmbedding", {"word": "@train.word", "card": "@card.card"}),
     "taught": ("CLIPEncode", {"clip": "@train.clip", "text": "a (<it>:1.2) star"}),
     "loaded": ("CLIPEncode", {"clip": "@clip.clip", "text": "a (embedding:it:1.2) star"}),
 }
@@ -50,12 +55,13 @@ WORD: Nodes = {
 def test_a_saved_word_trains_itself_again_and_is_read_in_prompts(tmp_path: Path) -> None:
     nodes = {name: given for name, given in WORD.items() if name != "loaded"}
     ran = engine(tmp_path).run(workflow(nodes, "taught.conditioning"))
-    saved = tmp_path / "output" / "it.safetensors"
+    saved = tmp_path / "output" / "it" / "it.safetensors"
+    assert "Write `<it>` into prompts" in (saved.parent / "README.md").read_text(encoding="utf-8")
     first = load_file(saved)
     assert {name: tensor.shape for name, tensor in first.items()} == {"emb_params": (2, 16)}
 
     engine(tmp_path / "again").run(read_workflow(str(saved))[0])  # as `graphengine run` does
-    again = load_file(tmp_path / "again" / "output" / "it.safetensors")
+    again = load_file(tmp_path / "again" / "output" / "it" / "it.safetensors")
     assert torch.equal(again["emb_params"], first["emb_params"])
 
     (tmp_path / "embeddings").mkdir()
@@ -76,7 +82,7 @@ def test_a_look_at_the_training_reads_the_word_as_it_is_by_then(tmp_path: Path) 
     """
     TrainLoop ──clip──▶ CLIPEncode "<it>" ──▶ Reading     after each step, and of what comes out in the end
     """
-    nodes = {name: given for name, given in WORD.items() if name not in ("save", "loaded")}
+    nodes = {name: given for name, given in WORD.items() if name not in ("save", "card", "loaded")}
     kind, inputs = nodes["train"]
     nodes["train"] = (kind, {**inputs, "watch": {"$subgraph": "look"}, "look_every": 1})
     look = document(
@@ -128,8 +134,15 @@ def test_words_that_make_no_sense_are_refused_before_the_run(
         engine(tmp_path).run(workflow({"part": ("WordRecipe", given)}, "part.word"))
 
 
+def test_a_checkpoint_says_that_it_has_no_room_for_words(tmp_path: Path) -> None:
+    clip = replace(tiny_clip(), words=(LearnedVectors("<it>", (torch.zeros(1, 16),)),))
+    run = Run(tmp_path)
+    save_checkpoint(run.context, clip=clip, name="mine")
+    assert [warning for warning in run.warnings if "taught <it>" in warning]
+
+
 def test_saving_a_word_that_was_not_trained_says_what_to_link(tmp_path: Path) -> None:
-    nodes = {name: WORD[name] for name in ("shapes", "save")}
+    nodes: Nodes = {"shapes": WORD["shapes"], "save": ("SaveEmbedding", {"word": "@train.word"})}
     nodes |= {"new": ("NewBasicUNet", {"channels": 3}), "recipe": ("TrainRecipe", {"batch_size": 2})}
     subject = {"model": "@new.model", "dataset": "@shapes.dataset", "recipe": "@recipe.recipe"}
     nodes["train"] = ("TrainLoop", {**subject, "steps": 1})
