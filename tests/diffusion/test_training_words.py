@@ -23,6 +23,7 @@ from graphengine.diffusion.textual_inversion import read_vectors
 from graphengine.diffusion.training import Trained, train
 from graphengine.diffusion.training_captions import read_captions
 from graphengine.diffusion.training_denoisers import DenoisingTask
+from graphengine.diffusion.training_trial import try_training
 from graphengine.errors import InputError
 from graphengine.training_types import ExampleField, Examples, LoraRecipe, Recipe, WordRecipe
 from graphengine.types import Clip, LearnedVectors, Model
@@ -179,6 +180,26 @@ def test_accumulated_batches_are_one_large_one() -> None:
     whole = trained(replace(RECIPE, batch_size=8, word=word), data)
     parts = trained(replace(RECIPE, batch_size=2, accumulate=4, word=word), data)
     torch.testing.assert_close(vectors_of(whole)[0], vectors_of(parts)[0], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "tolerance"),
+    [({"gradient_checkpointing": True}, 1e-6), ({"precision": "bfloat16"}, 1e-3)],
+    ids=["sparing", "half precision"],
+)
+def test_gradients_reach_the_word_through_frozen_networks(change: dict[str, Any], tolerance: float) -> None:
+    recipe = replace(RECIPE, optimizer="sgd", learning_rate=0.1)
+    (plain,), (changed,) = vectors_of(trained(recipe)), vectors_of(trained(replace(recipe, **change)))
+    torch.testing.assert_close(changed, plain, atol=tolerance, rtol=0)
+    assert not torch.equal(changed[0], table(tiny_clip())[WORDS.index("red</w>")])
+
+
+def test_a_word_is_tried_and_measured_as_all_that_is_trained() -> None:
+    training = train(tiny_model(), DATA, RECIPE, steps=2, seed=1, clip=tiny_clip(), held_out=DATA, look_every=1)
+    results, _ = finish(training)
+    assert len({result.held_out_loss for result in results}) == 2
+    trial = try_training(tiny_model(), DATA, RECIPE, steps=10, seed=1, clip=tiny_clip(), trial_steps=1)
+    assert trial.seconds == 10 * trial.seconds_per_step > 0
 
 
 def test_pictures_without_captions_take_templates() -> None:

@@ -142,10 +142,14 @@ def test_a_checkpoint_says_that_it_has_no_room_for_words(tmp_path: Path) -> None
 
 
 def test_saving_a_word_that_was_not_trained_says_what_to_link(tmp_path: Path) -> None:
-    nodes: Nodes = {"shapes": WORD["shapes"], "save": ("SaveEmbedding", {"word": "@train.word"})}
-    nodes |= {"new": ("NewBasicUNet", {"channels": 3}), "recipe": ("TrainRecipe", {"batch_size": 2})}
     subject = {"model": "@new.model", "dataset": "@shapes.dataset", "recipe": "@recipe.recipe"}
-    nodes["train"] = ("TrainLoop", {**subject, "steps": 1})
+    nodes: Nodes = {
+        "shapes": WORD["shapes"],
+        "new": ("NewBasicUNet", {"channels": 3}),
+        "recipe": ("TrainRecipe", {"batch_size": 2}),
+        "train": ("TrainLoop", {**subject, "steps": 1}),
+        "save": ("SaveEmbedding", {"word": "@train.word"}),
+    }
     with pytest.raises(NodeFailed, match=r"no word was trained(?s:.*)WordRecipe"):
         engine(tmp_path).run(workflow(nodes, "train.model"))
     assert not (tmp_path / "output").exists() or not any((tmp_path / "output").iterdir())
