@@ -1,5 +1,5 @@
 /** How far a job is along, and how long it may still take. */
-import type { JobView, PlannedNode } from "../stores/runStore";
+import type { JobView, NodeRun, PlannedNode } from "../stores/runStore";
 import { isOver } from "./reduce";
 
 export interface Progress {
@@ -16,12 +16,34 @@ export function progressOf(job: JobView, plan: Record<string, PlannedNode>, now:
   if (job.started === null) return { fraction: 0, remainingS: estimate };
   const fraction = fractionOf(job, plan);
   const elapsed = Math.max(0, now / 1000 - job.started);
+  const remainder = remainderOfResumed(job, plan, fraction, now);
+  if (remainder !== null) return { fraction, remainingS: remainder };
   // early on, what jobs like it took is the better guide
   const byPace = fraction > 0.02 && elapsed > 0.5 ? (elapsed * (1 - fraction)) / fraction : null;
   const byEstimate = estimate === null ? null : Math.max(0, estimate - elapsed);
   const remainingS =
     byPace === null || byEstimate === null ? (byPace ?? byEstimate) : byPace * fraction + byEstimate * (1 - fraction);
   return { fraction, remainingS };
+}
+
+/**
+ * Tell how long a job may still take whose node was far along when it was first heard of, such as a training that goes
+ * on: what it found done took none of the time that has passed, and jobs like it are no guide. Null for other jobs.
+ */
+function remainderOfResumed(
+  job: JobView,
+  plan: Record<string, PlannedNode>,
+  fraction: number,
+  now: number,
+): number | null {
+  for (const [id, run] of Object.entries(job.nodes)) {
+    const { state, first, total = 0 } = run;
+    if (state !== "running" || first === undefined || first.done <= Math.max(1, total / 100)) continue;
+    const then: NodeRun = { ...run, done: first.done };
+    const gained = fraction - fractionOf({ ...job, nodes: { ...job.nodes, [id]: then } }, plan);
+    if (gained > 0) return (((now - first.now) / 1000) * (1 - fraction)) / gained;
+  }
+  return null;
 }
 
 function fractionOf(job: JobView, plan: Record<string, PlannedNode>): number {

@@ -26,7 +26,7 @@ describe("reduceEvents", () => {
     expect(job.state).toBe("running");
     expect(job.nodes).toEqual({
       load: { state: "cached" },
-      sample: { state: "running", since: 5000, done: 3, total: 20 },
+      sample: { state: "running", since: 5000, done: 3, total: 20, first: { done: 3, now: 5000 } },
     });
     expect(job.finishedSteps).toBe(1);
   });
@@ -134,6 +134,22 @@ describe("progressOf", () => {
     const { fraction, remainingS } = progressOf(job, plan, ((job.started ?? 0) + 11) * 1000);
     expect(fraction).toBeCloseTo(0.55);
     expect(remainingS).toBeCloseTo(9);
+  });
+
+  it("measures a training that goes on by what it does now", () => {
+    const begun = reduceEvents(
+      unheardJob("a"),
+      [
+        ...START,
+        event("node_started", { node: "train" }),
+        event("node_progress", { node: "train", done: 900, total: 1000 }),
+      ],
+      50_000,
+    );
+    const job = reduceEvents(begun, [event("node_progress", { node: "train", done: 910, total: 1000 })], 60_000);
+    const train = { state: "run" as const, reason: "", changed: true, seconds: null, size_bytes: null };
+    const { remainingS } = progressOf({ ...job, steps: 1 }, { train }, 60_000);
+    expect(remainingS).toBeCloseTo(90);
   });
 
   it("tells spans of time as people do", () => {

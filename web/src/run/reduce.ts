@@ -80,8 +80,10 @@ function apply(job: JobView, event: JobEvent, now: number): void {
       };
       return;
     case "node_progress":
-      if (before?.state === "running")
-        job.nodes[node] = { ...before, done: Number(event["done"]), total: Number(event["total"]) };
+      if (before?.state === "running") {
+        const done = Number(event["done"]);
+        job.nodes[node] = { ...before, done, total: Number(event["total"]), first: before.first ?? { done, now } };
+      }
       return;
     case "node_preview": // one that comes late must not hide what came of the node
       if (before?.state === "running") job.nodes[node] = { ...before, preview: String(event["url"]) };

@@ -27,6 +27,8 @@ export interface NodeRun {
   state: "running" | "done" | "cached" | "failed" | "skipped";
   done?: number;
   total?: number;
+  /** The first progress that was heard of: a training that goes on begins in the middle. */
+  first?: { done: number; now: number };
   seconds?: number;
   /** When it began, by the browser's clock in ms. */
   since?: number;
