@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from graphengine.core.job import Job
+from graphengine.errors import GraphEngineError
 from graphengine.jobs.store import Claim, JobStore
 from graphengine.workers.limits import JobGuard
-from graphengine.workers.messages import FreeMemory
+from graphengine.workers.messages import Cancel, FreeMemory
 from graphengine.workers.worker import Worker, WorkerOptions
 
 __all__ = ["Attempt", "Slot", "SlotState", "WorkerStatus", "claim_next", "reserved"]
@@ -52,6 +53,7 @@ class Attempt:
         log_start: Where its part of the worker's log begins.
         lent: Slots whose devices it uses as well.
         previews: Whether the worker was told last that somebody watches.
+        goes_on_later: It was asked to save its work, and is queued again when it has.
         began: By the monotonic clock.
     """
 
@@ -61,6 +63,7 @@ class Attempt:
     log_start: int
     lent: Sequence[Slot] = ()
     previews: bool = False
+    goes_on_later: bool = False
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -68,6 +71,16 @@ class Attempt:
         """The name of the log, and where its part of it begins and, for now, ends."""
         name, size = self.worker.log_place
         return name, min(self.log_start, size), size
+
+    async def save_and_stop(self, timeout_s: float) -> None:
+        """Ask for its end, if it saves its work then: the server stops, and it would not end in time by itself."""
+        try:
+            saves = await self.worker.ask("saves", timeout_s=timeout_s)
+        except (GraphEngineError, TimeoutError):
+            return
+        if saves:
+            self.goes_on_later = True
+            self.worker.send(Cancel(self.job.id, self.job.attempts))
 
 
 @dataclass(eq=False)

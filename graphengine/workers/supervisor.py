@@ -97,9 +97,13 @@ class Supervisor:
         self._loops = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self, grace_s: float) -> None:
-        """Hand out nothing more, let jobs finish for so long, give back those that did not, and end the workers."""
+        """Hand out nothing more, let jobs finish for so long, give back those that did not, and end the workers.
+
+        A job that saves its work when it is stopped, as a training does, is stopped at once, and goes on from there.
+        """
         self._stopping = True
         deadline = time.monotonic() + grace_s
+        await asyncio.gather(*(slot.attempt.save_and_stop(grace_s) for slot in self._slots if slot.attempt))
         while (self._beside or any(slot.attempt for slot in self._slots)) and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         for task in self._loops:
@@ -336,6 +340,9 @@ class Supervisor:
 
     async def _finish(self, slot: Slot, attempt: Attempt, finished: Finished) -> None:
         """Put a job's end on disk and take the next one, in one commit."""
+        if attempt.goes_on_later and finished.state == "cancelled" and attempt.guard.reason is None:
+            await self._give_back(attempt.job)
+            return
         try:
             await self._end(slot, attempt, outcome_of(attempt, finished))
         except GraphEngineError:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graphengine import Context, NodePack, node
+from graphengine.errors import Cancelled
 
 
 class OutOfMemoryError(RuntimeError):
@@ -107,6 +108,19 @@ def sleep(ctx: Context, seconds: float = 30.0, polls: bool = True, started: str 
         _wait(ctx, seconds)
     else:
         time.sleep(seconds)
+
+
+@node("w.Save", category="test", output_node=True, cacheable=False)
+def save(ctx: Context, file: str, seconds: float = 60.0) -> None:
+    """Take a while, and save what was done when stopped."""
+    with ctx.saving_when_stopped():
+        try:
+            for _ in ctx.progress(range(int(seconds * 100))):
+                time.sleep(0.01)
+        except Cancelled:
+            time.sleep(0.3)
+            Path(file).write_text("saved")
+            raise
 
 
 @node("w.HoldInterpreter", category="test", output_node=True, cacheable=False)

@@ -109,6 +109,29 @@ def test_stopping_lets_jobs_finish_and_gives_back_the_others(tmp_path: Path) -> 
     asyncio.run(main())
 
 
+@pytest.mark.slow
+def test_a_job_that_saves_its_work_is_stopped_at_once_and_queued_again(tmp_path: Path) -> None:
+    """With the server it goes on later; cancelled, it has longer than the grace period to save."""
+    saved = tmp_path / "saved"
+
+    async def main() -> None:
+        async with world(tmp_path, cancel_grace_s=0.1) as it:
+            cancelled = await it.submit(one("Save", file=str(saved)))
+            await it.running(cancelled)
+            await it.cancel(cancelled)
+            assert (await it.end_of(cancelled)).state == "cancelled"
+            assert saved.read_text() == "saved"
+            saved.unlink()
+            job = await it.submit(one("Save", file=str(saved)))
+            await it.running(job)
+            await it.supervisor.stop(60)
+            assert saved.read_text() == "saved"
+            given_back = await it.get(job)
+            assert (given_back.state, given_back.deaths, given_back.restarts) == ("queued", 0, 0)
+
+    asyncio.run(main())
+
+
 def test_stopping_while_a_worker_starts(tmp_path: Path) -> None:
     slow = tmp_path / "slow_pack.py"
     slow.write_text("import time\ntime.sleep(60)\n")
