@@ -97,7 +97,7 @@ def image_folder(
     files = _picture_files(folder, masks, hints)
     if not files:
         endings = ", ".join(sorted(PICTURE_ENDINGS))
-        raise InputError("folder", f"{folder.name} holds no pictures.", f"Put in files ending in {endings}.")
+        raise InputError("folder", f"{folder.name!r} holds no pictures.", f"Put in files ending in {endings}.")
     found = _look(folder, files, unreadable, watch)
     captions, missing = _captions(folder, found, repeats=repeats)
     counts = [_repeats_of(name)[0] for name in found.names] if repeats else None

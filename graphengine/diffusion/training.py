@@ -20,6 +20,7 @@ import torch
 
 from graphengine.diffusion.step_random import derive_seed, seeded_globally
 from graphengine.diffusion.training_autoencoder import AutoencoderTask
+from graphengine.diffusion.training_checks import check_training
 from graphengine.diffusion.training_controls import ControlNetTask
 from graphengine.diffusion.training_denoisers import DenoisingTask, MixingTask
 from graphengine.diffusion.training_devices import Share, check_group
@@ -60,13 +61,22 @@ class Asked:
         Args:
             share: Of a process of several; a device alone has all of it.
         """
-        _check(self.subject, self.dataset, self.recipe, self.steps, self.base)
+        check_training(
+            self.subject,
+            self.dataset,
+            self.recipe,
+            self.steps,
+            clip=self.clip,
+            vae=self.vae,
+            held_out=self.held_out,
+            base=self.base,
+        )
         with seeded_globally(derive_seed(self.seed, "new weights")):
             task = _make_task(
                 self.subject, self.dataset, self.recipe, device, clip=self.clip, vae=self.vae, base=self.base
             )
         if self.held_out:
-            _check_held_out(self.held_out, task)
+            choose_fields(self.held_out, list(task.fields), "Measuring this training", name="held_out")
         run = TrainingRun(task, self.dataset, self.recipe, steps=self.steps, seed=self.seed, device=device, share=share)
         return task, run
 
@@ -129,8 +139,9 @@ def train(
         scratch: Where these processes are given models and data; by default where temporary files go.
 
     Raises:
-        InputError: if dataset, subject and recipe don't fit each other.
-        TrainingStateError: if the saved state is of another training or can't be read, or is in use by a training.
+        InputError: if dataset, subject and recipe don't fit each other; GraphEngineError where several don't.
+        TrainingStateError: if the saved state is of another training or can't be read, or is in use by a training; when
+            closed, if the state could not be saved.
         TrainingDiverged: if the loss or its gradients are no longer numbers.
         GroupEnded: if a process of several ends before its time.
     """
@@ -188,9 +199,10 @@ def take_steps(
                     run.note(folder.save(run.state()))
                     saved, saved_at = run.step, time.monotonic()
                 yield result
-        except (GeneratorExit, InputError):  # stopped, or a picture went away on the way
-            if folder and saved < run.step:
-                folder.save(run.state())
+        except (GeneratorExit, InputError) as stopped:  # or a picture went away on the way
+            lost = folder.save(run.state()) if folder and saved < run.step else None
+            if lost and isinstance(stopped, GeneratorExit):
+                raise TrainingStateError(lost) from None
             raise
 
 
@@ -219,38 +231,6 @@ def is_look_due(step: int, steps: int, look_every: int) -> bool:
 def _is_save_due(recipe: Recipe, step: int, steps: int, *, minutes: float) -> bool:
     overdue = 0 < recipe.checkpoint_minutes <= minutes
     return step == steps or step % recipe.checkpoint_every == 0 or overdue
-
-
-def _check(subject: Trainable, dataset: Dataset, recipe: Recipe, steps: int, base: Model | None) -> None:
-    if dataset.length == 0:
-        raise InputError("dataset", "it is empty.", "Choose one with at least one example.")
-    is_denoiser = isinstance(subject, Model) and subject.prediction != "mixing"
-    if recipe.lora and not is_denoiser:
-        raise InputError(
-            "recipe",
-            "it trains a LoRA, which is for models that denoise step by step.",
-            "Leave 'lora' open in TrainRecipe to train the weights themselves.",
-        )
-    if recipe.word and not is_denoiser:
-        raise InputError(
-            "recipe",
-            "it trains a word, which is for models that draw what prompts say.",
-            "Leave 'word' open in TrainRecipe.",
-        )
-    if base is not None and not isinstance(subject, ControlNet):
-        raise InputError("base", "it is for training a ControlNet only.", "Leave it open.")
-    positive = {"batch_size": recipe.batch_size, "checkpoint_every": recipe.checkpoint_every}
-    positive |= {"accumulate": recipe.accumulate}
-    positive |= {"keep_checkpoints": recipe.keep_checkpoints, "steps": steps}
-    for name, value in positive.items():
-        if value < 1:
-            raise InputError(name, f"{value} is too small.", "Choose 1 or more.")
-
-
-def _check_held_out(held_out: Dataset, task: TrainingTask) -> None:
-    if held_out.length == 0:
-        raise InputError("held_out", "it is empty.", "Choose one with at least one example, or leave it open.")
-    choose_fields(held_out, list(task.fields), "Measuring this training", name="held_out")
 
 
 def _make_task(

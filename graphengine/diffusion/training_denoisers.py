@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, cast
@@ -13,6 +13,7 @@ from torch import Tensor
 from graphengine.diffusion.adapters import with_lora, with_model_lora
 from graphengine.diffusion.learned_words import with_word, words_digest
 from graphengine.diffusion.lora_names import Part
+from graphengine.diffusion.lora_targets import layer_ranks
 from graphengine.diffusion.lora_writing import base_facts
 from graphengine.diffusion.objectives import distances, mix_with_noise
 from graphengine.diffusion.prompt_tokens import only_encoder, token_limit
@@ -347,3 +348,20 @@ def _check_clip(model: Model, clip: Clip | None, recipe: Recipe) -> Clip | None:
     if recipe.train_text_encoder:
         check_can_learn(clip)
     return clip
+
+
+def denoiser_checks(
+    model: Model, dataset: Dataset, recipe: Recipe, *, clip: Clip | None, vae: Vae | None
+) -> Iterator[Callable[[], object]]:
+    """Give what raises InputError if a denoiser can't be trained so, each for a reason of its own."""
+    yield lambda: check_can_be_trained(model)
+    yield lambda: _check_clip(model, clip, recipe)
+    if recipe.word and clip:
+        yield lambda: check_word(recipe, clip, dataset)
+    yield lambda: _sample_field(model, dataset, vae)
+    yield lambda: loss_weights(NoiseLevels(model.scheduler_config, torch.device("cpu")), model.prediction, recipe)
+    if reads_text(model):
+        yield lambda: choose_fields(dataset, _text_fields(model, dataset, recipe), "Training this model")
+    if recipe.lora and not recipe.train_text_encoder:  # else its targets may be in the text encoder
+        lora = recipe.lora
+        yield lambda: layer_ranks({"denoiser": model.network}, lora)

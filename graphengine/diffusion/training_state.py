@@ -139,7 +139,7 @@ class StateFolder:
             if state.step > at_most:
                 raise TrainingStateError(
                     f"{path}: this training has had {state.step:,} steps; {at_most:,} are asked for.\n"
-                    "  Ask for as many or more, or begin anew in another folder."
+                    "  Ask for as many or more, or give this training another name to begin anew."
                 )
             return state
         if damaged:
@@ -168,7 +168,7 @@ class StateFolder:
     def clear(self) -> None:
         """Delete all states."""
         for path in self._paths():
-            path.unlink(missing_ok=True)
+            _remove(path)
 
     def _header(self, state: TrainingState, checksum: int) -> dict[str, str]:
         content = {
@@ -181,7 +181,7 @@ class StateFolder:
 
     def _check_identity(self, path: Path, saved: Identity) -> None:
         differences = [
-            f"  {name}: {saved.get(name, 'unknown')!r} in the state, {self._identity.get(name, 'unknown')!r} now\n"
+            f"  {_difference(name, saved.get(name), self._identity.get(name))}\n"
             for name in sorted({*saved, *self._identity})
             if saved.get(name) != self._identity.get(name)
         ]
@@ -189,7 +189,7 @@ class StateFolder:
             raise TrainingStateError(
                 f"{path}: this state belongs to another training.\n"
                 + "".join(differences)
-                + "  Put these back to resume it, or begin anew in another folder."
+                + "  Put these back to resume it, or give this training another name to begin anew."
             )
 
     def _not_saved(self, step: int, error: Exception) -> str:
@@ -220,6 +220,16 @@ class FollowedFolder(StateFolder):
     def save(self, state: TrainingState) -> str | None:
         """Leave it to the other process."""
         return None
+
+
+def _difference(name: str, saved: object, now: object) -> str:
+    """Say what differs, without hashes, which tell nobody anything; a choice that isn't named is at its default."""
+    if name == "dataset":
+        return "dataset: other examples now; their files, captions, sizes or changes"
+    if "weights of" in name:
+        return f"{name}: others now"
+    then, today = ("the default" if value is None else repr(value) for value in (saved, now))
+    return f"{name}: {then} in the state, {today} now"
 
 
 def _read(path: Path) -> tuple[TrainingState, Identity]:

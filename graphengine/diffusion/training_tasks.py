@@ -205,7 +205,7 @@ def check_samples(samples: Tensor, network: nn.Module, what: str) -> None:
         raise InputError(
             "dataset",
             f"its {what} have {samples.shape[1]} channels; the network reads {expected}.",
-            f"Choose a dataset with {expected} channels, or make the network with {samples.shape[1]}.",
+            f"Choose a dataset with as many, or make the network with {samples.shape[1]}.",
         )
     if isinstance(network, UNet2DConditionModel):
         return  # it pads odd sizes itself

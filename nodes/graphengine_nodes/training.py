@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from functools import partial
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import Field
 
-from graphengine import Body, Context, Subgraph, Widget, node
+from graphengine import Body, Context, InputError, Subgraph, Widget, node
 from graphengine.diffusion.memory import training_memory
 from graphengine.training_types import (
     Dataset,
@@ -137,6 +138,13 @@ def train_loop(
     with closing(record), ctx.saving_when_stopped(), closing(training):  # a Stop raises here; closing saves the state
         trained = _follow(ctx, training, record, look, look_every)
     return TrainLoopOutputs(trained.subject, trained.clip or clip, trained.lora, trained.report, trained.word)
+
+
+@train_loop.check
+def _name_stays_inside(name: Any) -> None:  # Any: a literal
+    parts = PurePosixPath(str(name).replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts:
+        raise InputError("name", f"{name!r} leads out of the folder of trainings.", "Give a name such as 'my_cat'.")
 
 
 def _follow(

@@ -56,7 +56,7 @@ def test_a_state_of_another_training_is_refused_by_what_differs(tmp_path: Path) 
 
     assert "learning_rate: 0.001 in the state, 0.002 now" in str(caught.value)
     assert "seed" not in str(caught.value)
-    assert "begin anew in another folder" in str(caught.value)
+    assert "another name to begin anew" in str(caught.value)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "empty", "not safetensors"])
@@ -184,6 +184,13 @@ def test_a_training_goes_on_when_its_state_can_not_be_saved(tmp_path: Path) -> N
     assert "no state has been saved yet" in trained.report.notices[0]
 
 
+def test_a_stopped_training_that_can_not_be_saved_says_so(tmp_path: Path) -> None:
+    training = train(tiny_model(), Blocks(), RECIPE, steps=3, seed=0, state_dir=tmp_path / "state")
+    next(training)
+    with files_limited_to(1000), pytest.raises(TrainingStateError, match="after step 1 could not be saved"):
+        training.close()
+
+
 @pytest.mark.parametrize("change", ["recipe", "dataset", "model", "seed", "steps of a cosine"])
 def test_a_changed_training_does_not_resume(tmp_path: Path, change: str) -> None:
     recipe = replace(RECIPE, lr_schedule="cosine")
@@ -205,8 +212,8 @@ def test_a_changed_training_does_not_resume(tmp_path: Path, change: str) -> None
 
     expected = {
         "recipe": "batch_size: 2 in the state, 3 now",
-        "dataset": "dataset: 'blocks' in the state, 'other' now",
-        "model": "starting weights of network",
+        "dataset": "dataset: other examples now",
+        "model": "starting weights of network: others now",
         "seed": "seed: 0 in the state, 1 now",
         "steps of a cosine": "steps: 4 in the state, 5 now",
     }[change]

@@ -114,6 +114,21 @@ def test_stopping_a_run_saves_and_the_same_workflow_continues(tmp_path: Path) ->
     assert resumed.outputs["train_report"] == whole.outputs["train_report"]
 
 
+def test_another_seed_is_a_training_of_its_own_and_the_first_one_is_kept(tmp_path: Path) -> None:
+    """Seed 0, seed 1, then seed 0 with more steps: only what is new is trained, in a new process too."""
+    kind, inputs = MIXING["train"]
+
+    def trained(seed: int, steps: int) -> list[int]:
+        given = {**inputs, "seed": seed, "steps": steps, "name": ""}
+        events: list[Event] = []
+        engine(tmp_path).run(workflow({**MIXING, "train": (kind, given)}, "train.report"), emit=events.append)
+        return [event.step for event in events if isinstance(event, NodeMetrics)]
+
+    assert trained(0, 2) == [1, 2]
+    assert trained(1, 2) == [1, 2]
+    assert trained(0, 3) == [3]
+
+
 def test_a_whole_checkpoint_is_made_from_nothing(tmp_path: Path) -> None:
     """Tokenizer, text encoder, autoencoder and denoiser, each trained for a step, as the shipped workflows do."""
     shapes = {"dataset": "@shapes.dataset", "recipe": "@recipe.recipe", "steps": 1}
