@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from graphengine import Widget, node
+from graphengine import Context, InputError, Widget, node
 from graphengine.training_types import ModelCard, Report
 from graphengine.types import Image
 
@@ -51,3 +52,35 @@ def model_card(
         samples=samples,
         sample_prompts=tuple(line.strip() for line in sample_prompts.splitlines() if line.strip()),
     )
+
+
+@node("PushToHub", category="model/saving", output_node=True, outputs="url", cacheable=False)
+def push_to_hub(
+    ctx: Context,
+    path: str,
+    repository: Annotated[str, Field(pattern=r"^\s*[\w.-]+/[\w.-]+\s*$")],
+    push: bool = False,
+    private: bool = True,
+    message: str = "",
+) -> str:
+    """Upload what was saved to the Hugging Face hub, if push is on.
+
+    The token is that of HF_TOKEN or of "hf auth login" where graphengine runs; it is in no workflow. What is uploaded
+    has the workflow that made it inside, prompts and names of files included. The url is empty if push is off.
+
+    Args:
+        path: What SaveLora, SaveCheckpoint or another node saved in the output folder; a folder goes with its card.
+        repository: Its name on the hub, such as owner/name; it is made if there is none.
+        push: Nothing leaves this machine unless this is on.
+        private: Let nobody else see a repository that is made now; one that exists stays as it is.
+        message: Of the commit; left empty, it names what is uploaded.
+    """
+    from graphengine.model_publishing import publish
+
+    if not push:
+        ctx.warn("Nothing was uploaded: push is off.")
+        return ""
+    found, root = Path(path).resolve(), ctx.settings.output.resolve()
+    if root not in found.parents:  # a workflow of somebody else's may not take other files from here
+        raise InputError("path", f"{path!r} is not in the output folder.", "Link the path of a node that saves.")
+    return publish(found, repository.strip(), private=private, message=message.strip())
