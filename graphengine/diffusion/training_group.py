@@ -72,7 +72,7 @@ def steps_in_group(
     with tempfile.TemporaryDirectory(prefix="training-", dir=scratch) as name:
         folder = Path(name)
         hand_over(asked, folder)
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch's
             torch.cuda.empty_cache()  # the processes' turn
         outcomes = StateFolder(folder / "outcome", run.identity, keep=1)
 

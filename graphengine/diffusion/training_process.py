@@ -97,7 +97,7 @@ def _join_group(folder: Path, rank: int, count: int, device: Any) -> None:  # An
         torch.cuda.set_device(device)
     torch.distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        store=torch.distributed.FileStore(str(folder / "meeting"), count),
+        store=torch.distributed.FileStore(str(folder / "meeting"), count),  # type: ignore[attr-defined]  # it is there
         rank=rank,
         world_size=count,
         timeout=_LONGEST_WAIT,

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from graphengine.core.job import Job, JobError, JobOutput
 from graphengine.jobs.assets import Assets
+from graphengine.jobs.passing import UNKNOWN_S, seconds_until_free
 from graphengine.jobs.waiting import Waiting
 
 __all__ = ["MOST_DEATHS", "MOST_RESTARTS", "Claim", "Outcome", "Running"]
@@ -28,7 +29,9 @@ MOST_RESTARTS = 20
 """A job under which the server ended so often is failed."""
 
 _CANDIDATES = 32  # queued jobs among which a worker's models and cached nodes decide
-_MOST_PASSED = 32  # so often a job may be passed by ones that fit a worker better
+_MOST_PASSED = 32  # so often a job may be passed by ones that fit a worker better, or whose length nobody knows
+_MOST_LOOKED_AT = 256  # queued jobs that may pass one that waits for devices
+_DEVICES = "coalesce(json_extract(limits, '$.devices'), 1)"
 
 # The owner whose turn it is, and the priority of its first job. SQLite would not choose the index by itself, and look
 # at all that waits.
@@ -82,7 +85,8 @@ class Running(Waiting, Assets):
 
         Args:
             held: Traits that the worker holds, such as loaded models.
-            devices: If the job whose turn it is needs more, None is given, so that devices are freed for it.
+            devices: So many are free. If the job whose turn it is needs more, they are held for it; only jobs that
+                should be over before it can begin are given, see ``passing``.
         """
         turn = None if self.paused else self._run(_WHOSE_TURN).fetchone()
         if turn is None:
@@ -99,13 +103,15 @@ class Running(Waiting, Assets):
             now,
             sequence,
         )
-        self._run("INSERT OR REPLACE INTO owners VALUES (?, (SELECT coalesce(max(served), 0) + 1 FROM owners))", owner)
+        self._run(
+            "INSERT OR REPLACE INTO owners VALUES (?, (SELECT coalesce(max(served), 0) + 1 FROM owners))", job.owner
+        )
         return Claim(job, self._document(job))
 
     def _choose(self, owner: str, priority: int, held: frozenset[str], devices: int) -> int | None:
         """Choose one of an owner's first jobs: the one with most of what is held, unless the first waited enough."""
         rows = self._run(
-            "SELECT sequence, traits, passed, coalesce(json_extract(limits, '$.devices'), 1) FROM jobs "
+            f"SELECT sequence, traits, passed, {_DEVICES} FROM jobs "
             "WHERE state = 'queued' AND owner = ? AND priority = ? ORDER BY position LIMIT ?",
             owner,
             priority,
@@ -113,7 +119,7 @@ class Running(Waiting, Assets):
         ).fetchall()
         first, passed, needed = rows[0][0], rows[0][2], rows[0][3]
         if needed > devices:
-            return None
+            return self._choose_to_pass(first, passed, needed, devices)
         if not held or passed >= _MOST_PASSED:
             return int(first)
         fitting = [row for row in rows if row[3] <= devices]
@@ -121,6 +127,28 @@ class Running(Waiting, Assets):
         if chosen != first:
             self._run("UPDATE jobs SET passed = passed + 1 WHERE sequence = ?", first)
         return int(chosen)
+
+    def _choose_to_pass(self, first: int, passed: int, needed: int, devices: int) -> int | None:
+        """Choose a job that should be over before the first one has its devices."""
+        running = self._run(f"SELECT started, estimate_s, {_DEVICES} FROM jobs WHERE state = 'running'").fetchall()
+        room_s = seconds_until_free(running, needed - devices, time.time())
+        chosen = self._run(
+            f"SELECT sequence, estimate_s IS NULL FROM (SELECT *, {_DEVICES} AS wanted FROM jobs INDEXED BY "
+            "jobs_in_order WHERE state IN ('queued', 'running') AND state = 'queued' ORDER BY position LIMIT ?1) "
+            "WHERE wanted <= ?2 AND coalesce(estimate_s, ?3) <= ?4 AND (estimate_s IS NOT NULL OR ?5) "
+            "ORDER BY priority DESC, position LIMIT 1",
+            _MOST_LOOKED_AT,
+            devices,
+            UNKNOWN_S,
+            room_s,
+            passed < _MOST_PASSED,
+        ).fetchone()
+        if chosen is None:
+            return None
+        sequence, is_unknown = chosen
+        if is_unknown:
+            self._run("UPDATE jobs SET passed = passed + 1 WHERE sequence = ?", first)
+        return int(sequence)
 
     def heartbeat(self, running: Iterable[tuple[str, int]]) -> None:
         """Note that these attempts, ``(job, attempt)``, are still going."""

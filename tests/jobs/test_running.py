@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from graphengine.core.job import JobLimits
+from graphengine.jobs.passing import seconds_until_free
 from graphengine.jobs.store import MOST_DEATHS, MOST_RESTARTS, JobStore, Outcome
 from tests.jobs.made import DIED, claim, claimed_names, end, submit, written
 
@@ -85,6 +86,52 @@ def test_a_fitting_job_that_needs_more_devices_does_not_keep_the_first_one_back(
     submit(store, name="small")
     submit(store, name="large", traits=("held",), limits=JobLimits(devices=2))
     assert claim(store, held=["held"], devices=1).name == "small"
+
+
+def test_jobs_that_end_in_time_pass_one_that_waits_for_devices(store: JobStore) -> None:
+    """
+    cpu:0  █ running for 100 s, so perhaps for 100 s more     waiting: large (2 devices), three behind it
+    """
+    submit(store, name="running")
+    claim(store)
+    for name, estimate in (("large", 1.0), ("lengthy", 150.0), ("brief", 80.0), ("unknown", None)):
+        submit(store, "ben", name=name, limits=JobLimits(devices=2 if name == "large" else 1))
+        store.database.execute("UPDATE jobs SET estimate_s = ? WHERE name = ?", (estimate, name))
+    assert store.claim("cpu:1", devices=1) is None  # what has run for a moment may end in a moment
+    store.database.execute("UPDATE jobs SET started = started - 100 WHERE name = 'running'")
+
+    assert claimed_names(store, devices=1) == ["brief", "unknown"]
+    assert claimed_names(store, devices=2) == ["large", "lengthy"]
+
+
+def test_no_more_than_32_jobs_of_unknown_length_pass_one_that_waits_for_devices(store: JobStore) -> None:
+    submit(store, name="running")
+    claim(store)
+    store.database.execute("UPDATE jobs SET started = started - 1000")
+    submit(store, name="large", limits=JobLimits(devices=2))
+    for _ in range(40):
+        submit(store, name="unknown")
+    for _ in range(32):
+        assert end(store, claim(store, devices=1)).name == "unknown"
+    assert store.claim("cpu:1", devices=1) is None
+
+
+@pytest.mark.parametrize(
+    ("running", "missing", "seconds"),
+    [
+        ([], 1, 0.0),
+        ([(90.0, 30.0, 1)], 1, 20.0),
+        ([(90.0, None, 1), (95.0, None, 1)], 1, 5.0),
+        ([(90.0, None, 1), (95.0, None, 1)], 2, 10.0),
+        ([(90.0, 5.0, 2)], 2, 10.0),
+        ([(90.0, None, 1)], 2, 0.0),
+    ],
+    ids=["nothing runs", "measured", "as long again", "both", "overdue", "not enough"],
+)
+def test_when_devices_are_free_is_told_from_what_runs(
+    running: list[tuple[float, float | None, int]], missing: int, seconds: float
+) -> None:
+    assert seconds_until_free(running, missing, now=100.0) == seconds
 
 
 def test_an_end_is_kept(store: JobStore) -> None:
