@@ -46,6 +46,12 @@ class StepRandom:
         """Draw numbers uniform in 0 ≤ x < 1 for each example, float32."""
         return self._mine(torch.rand(batch * self._parts, *shape, generator=self._generator))
 
+    def happens(self, probability: float, batch: int) -> list[bool]:
+        """Decide for each example, from one uniform number; nothing is waited for on the device."""
+        numbers = torch.rand(batch * self._parts, generator=self._generator)
+        happening: list[bool] = (self._part_of(numbers) < probability).tolist()
+        return happening
+
     def integers(self, below: int, batch: int, *shape: int) -> Tensor:
         """Draw whole numbers uniform in 0 … below - 1 for each example, int64."""
         return self._mine(torch.randint(below, (batch * self._parts, *shape), generator=self._generator))
@@ -56,7 +62,10 @@ class StepRandom:
         return self._mine(torch.arange(whole) < share * whole)
 
     def _mine(self, numbers: Tensor) -> Tensor:
-        return numbers.chunk(self._parts)[self._part].to(self._device)
+        return self._part_of(numbers).to(self._device)
+
+    def _part_of(self, numbers: Tensor) -> Tensor:
+        return numbers.chunk(self._parts)[self._part]
 
 
 @contextmanager

@@ -144,9 +144,12 @@ class LowRankChange(nn.Module):
 
     def forward(self, x: Tensor, base: Layer) -> Tensor:
         if isinstance(base, nn.Linear):
-            return functional.linear(functional.linear(x, self.down), self.up) * self.scale
+            return self._scaled(functional.linear(functional.linear(x, self.down), self.up))
         inner = _apply(base, x, self.down.view(-1, *base.weight.shape[1:]), None)  # [B, rank, h, w]
-        return functional.conv2d(inner, self.up[..., None, None]) * self.scale
+        return self._scaled(functional.conv2d(inner, self.up[..., None, None]))
+
+    def _scaled(self, change: Tensor) -> Tensor:
+        return change if self.scale == 1 else change * self.scale  # by 1: a pass over it all for nothing, and one back
 
 
 class DecomposedChange(nn.Module):

@@ -233,7 +233,7 @@ class DenoisingTask:
         if self._clip is None:
             predicted = self._network(noised, told).sample
             return predicted
-        dropped = (random.uniform(len(noised)) < self._dropout).tolist()
+        dropped = random.happens(self._dropout, len(noised))
         if self._word:
             captions = self._word.captions(examples.captions or [""] * len(noised), random)
             examples = replace(examples, captions=captions)

@@ -137,11 +137,13 @@ class TrainingRun:
             TrainingDiverged: before the step changes any weight.
         """
         started = time.perf_counter()
-        parts = self._work.means(self._backward())
+        losses = self._backward()
+        self._precision.unscale(self._optimizer)
+        # The first number read of the step: until then a GPU is given work without a wait.
+        grad_norm = self._work.clip(self._parameters, self._recipe.max_grad_norm or math.inf)
+        parts = self._work.means(_mean_parts(losses))
         loss = sum(parts.values())
         self._check_finite("loss", loss)  # on all devices, or on none
-        self._precision.unscale(self._optimizer)
-        grad_norm = self._work.clip(self._parameters, self._recipe.max_grad_norm or math.inf)
         if math.isfinite(grad_norm) or not self._precision.may_overflow():
             self._check_finite("gradient", grad_norm)
         else:
@@ -169,10 +171,10 @@ class TrainingRun:
             bands=self._take_bands(),
         )
 
-    def _backward(self) -> dict[str, float]:
-        """Add up the gradients of a step's batches; give the parts of the loss, which are means over all of them."""
+    def _backward(self) -> Sequence[Mapping[str, Tensor]]:
+        """Add up the gradients of a step's batches; give the parts of each one's loss, still on the device."""
         count = self._recipe.accumulate
-        totals: dict[str, float] = {}
+        all_losses: list[Mapping[str, Tensor]] = []
         with seeded_globally(self._dropout_seed, self._device):
             for number in range(count):
                 examples = self._batch(number)
@@ -183,12 +185,9 @@ class TrainingRun:
                     with self._precision.autocast():
                         losses = self._work.losses(examples, random)
                         loss = torch.stack(list(losses.values())).sum() / count
-                    if self._share.count == 1:  # others would wait for this device in vain
-                        self._check_finite("loss", loss.item())
                     self._work.backward(self._precision.scaled(loss))
-                for name, value in losses.items():
-                    totals[name] = totals.get(name, 0.0) + value.item() / count
-        return totals
+                all_losses.append({name: value.detach() for name, value in losses.items()})
+        return all_losses
 
     @property
     def _dropout_seed(self) -> int:
@@ -341,6 +340,15 @@ class TrainingRun:
         taken = tuple(self._unseen_notices)
         self._unseen_notices.clear()
         return taken
+
+
+def _mean_parts(losses: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    """Read the parts of a step's losses; give their means over its batches."""
+    values: list[float] = torch.stack([value for each in losses for value in each.values()]).tolist()
+    totals: dict[str, float] = {}
+    for name, value in zip((name for each in losses for name in each), values, strict=True):
+        totals[name] = totals.get(name, 0.0) + value / len(losses)
+    return totals
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 import torch
 from torch import nn
 
+from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training import TrainingDiverged, train
+from graphengine.diffusion.training_devices import Share, SharedWork
 from graphengine.diffusion.training_optimizers import Lion, make_optimizer, make_schedule
 from graphengine.diffusion.training_precision import MixedPrecision, compiled
+from graphengine.diffusion.training_tasks import Finished
 from graphengine.errors import InputError
 from graphengine.training_types import ExampleField, Examples, LearningRateSchedule, OptimizerRecipe, Recipe
 from tests.diffusion.tiny_training import (
@@ -48,14 +52,21 @@ def trained(
     return weights_of(finish(training)[1].subject.network)
 
 
+@pytest.fixture(scope="module")
+def plain_weights() -> dict[str, torch.Tensor]:
+    return trained(RECIPE, steps=3)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_each_optimizer_resumes_to_the_same_bits(name: str, tmp_path: Path) -> None:
+def test_each_optimizer_resumes_to_the_same_bits(
+    name: str, plain_weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
     recipe = OPTIMIZERS[name]
     trained(recipe, steps=1, folder=tmp_path)
     resumed = trained(recipe, steps=3, folder=tmp_path)
 
     assert same_weights(resumed, trained(recipe, steps=3))
-    assert not same_weights(resumed, trained(RECIPE, steps=3))
+    assert not same_weights(resumed, plain_weights)
 
 
 def test_lion_steps_by_the_published_formula() -> None:
@@ -220,6 +231,43 @@ class Spoilt(Blocks):
         if examples.images is not None and len(self.calls) - 1 in self.spoilt:
             examples.images[:] = float("nan")
         return examples
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    """A task whose one layer the tests give gradients themselves."""
+
+    trained: Mapping[str, nn.Module]
+    fields: Collection[ExampleField] = ()
+    frozen: Mapping[str, nn.Module] = field(default_factory=dict)
+    facts: Mapping[str, str | float] = field(default_factory=dict)
+
+    def losses(self, examples: Examples, random: StepRandom) -> dict[str, torch.Tensor]:
+        raise NotImplementedError
+
+    def result(self, *, copied: bool = False) -> Finished:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("share", [0.5, 1 - 1e-7, 1, 1 + 1e-7, 3, math.inf])
+def test_gradients_are_clipped_to_the_bits_that_torch_gives(share: float) -> None:
+    layer = nn.Linear(7, 5)
+    work = SharedWork(_Nothing({"layer": layer}), torch.device("cpu"), Share())
+    gradients = [torch.randn(each.shape, generator=torch.Generator().manual_seed(1)) for each in layer.parameters()]
+
+    def give() -> list[nn.Parameter]:
+        for parameter, gradient in zip(layer.parameters(), gradients, strict=True):
+            parameter.grad = gradient.clone()
+        return list(layer.parameters())
+
+    norm = float(nn.utils.get_total_norm(gradients))
+    nn.utils.clip_grad_norm_(give(), share * norm)
+    expected = [each.grad for each in layer.parameters()]
+    assert work.clip(give(), share * norm) == norm
+    for parameter, clipped in zip(layer.parameters(), expected, strict=True):
+        assert parameter.grad is not None
+        assert clipped is not None
+        assert torch.equal(parameter.grad, clipped)
 
 
 @pytest.mark.parametrize("is_saved", [True, False])

@@ -25,7 +25,7 @@ from tests.packs import arithmetic, waiting
 REGISTRY = Registry([arithmetic.pack, waiting.pack])
 Nodes = dict[str, tuple[str, dict[str, Any]]]  # Any: literals and links
 quickly = hypothesis_settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=75, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
