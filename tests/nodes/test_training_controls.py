@@ -120,6 +120,8 @@ def test_what_is_missing_is_told_before_the_first_step(tmp_path: Path) -> None:
     assert "input 'base': it is missing" in str(refused.value)
     assert "input 'dataset': it gives no hints to steer by" in str(refused.value)
     assert not (tmp_path / "output").exists()
+    with pytest.raises(InvalidWorkflow, match="input 'clip': it is missing"):
+        engine(tmp_path).run(steering(clip=None))
 
 
 def test_edges_whose_thresholds_cross_are_refused(tmp_path: Path) -> None:
