@@ -249,6 +249,7 @@ def _make_task(
         case Clip():
             return TextTask(subject, dataset, device)
         case ControlNet():
+            assert base is not None, "check_training refuses that"
             return ControlNetTask(subject, base, dataset, recipe, device, clip=clip, vae=vae)
         case Model(prediction="mixing"):
             return MixingTask(subject, dataset, recipe, device)

@@ -7,6 +7,7 @@ from functools import partial
 
 from torch import nn
 
+from graphengine.diffusion.training_controls import control_net_checks
 from graphengine.diffusion.training_denoisers import denoiser_checks
 from graphengine.diffusion.training_optimizers import make_optimizer
 from graphengine.diffusion.training_tasks import Trainable
@@ -47,6 +48,8 @@ def check_training(
         checks.append(partial(_check_length, held_out, "held_out", ", or leave it open"))
     if isinstance(subject, Model) and subject.prediction != "mixing":
         checks += denoiser_checks(subject, dataset, recipe, clip=clip, vae=vae)
+    if isinstance(subject, ControlNet):
+        checks += control_net_checks(subject, base, dataset, recipe, clip=clip, vae=vae)
     _raise_all(checks)
 
 

@@ -9,7 +9,7 @@ Source: Zhang et al. 2023, arXiv:2302.05543, eq. 10.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
-from graphengine.diffusion.training_denoisers import DenoisingTask
+from graphengine.diffusion.training_denoisers import DenoisingTask, denoiser_checks
 from graphengine.diffusion.training_tasks import (
     Finished,
     check_samples,
@@ -90,13 +90,13 @@ class ControlNetTask(DenoisingTask):
         base: The denoiser that it steers.
 
     Raises:
-        InputError: naming all that doesn't fit.
+        InputError: if a dataset's first hint doesn't fit.
     """
 
     def __init__(
         self,
         control_net: ControlNet,
-        base: Model | None,
+        base: Model,
         dataset: Dataset,
         recipe: Recipe,
         device: torch.device,
@@ -105,14 +105,7 @@ class ControlNetTask(DenoisingTask):
         vae: Vae | None,
     ) -> None:
         self._control_net = control_net
-        self._problems = _problems(control_net, base, dataset, recipe)
-        if base is not None and isinstance(base.network, UNet2DConditionModel):
-            try:
-                super().__init__(base, dataset, recipe, device, clip=clip, vae=vae)
-            except InputError as error:
-                self._problems.append(error)
-        if self._problems:
-            raise _as_one(self._problems)
+        super().__init__(base, dataset, recipe, device, clip=clip, vae=vae)
         self.fields = [*self.fields, "hints"]
         self._check_first(dataset)
 
@@ -128,8 +121,6 @@ class ControlNetTask(DenoisingTask):
         return network
 
     def _copies(self, device: torch.device) -> dict[str, nn.Module]:
-        if self._problems:
-            return {"network": nn.Identity()}  # it is refused, so nothing large is copied
         control_net = trainable_copy(self._control_net.network, device)
         return {
             "network": SteeredDenoiser(control_net, frozen_copy(self._model.network, device, self._recipe.precision))
@@ -166,35 +157,35 @@ class ControlNetTask(DenoisingTask):
             )
 
 
-def _problems(control_net: ControlNet, base: Model | None, dataset: Dataset, recipe: Recipe) -> list[InputError]:
-    """Find what doesn't fit, besides what any denoiser's training asks for."""
-    found: list[InputError] = []
-    kind = type(control_net.network).__name__
+def control_net_checks(
+    control_net: ControlNet, base: Model | None, dataset: Dataset, recipe: Recipe, *, clip: Clip | None, vae: Vae | None
+) -> Iterator[Callable[[], object]]:
+    """Give what raises InputError if a ControlNet can't be trained so, each for a reason of its own."""
+    yield lambda: _check_kind(control_net)
+    yield lambda: _check_base(control_net, base)
+    yield lambda: _check_hinted(dataset)
+    if recipe.train_text_encoder:
+        yield _refuse_text_encoder
+    if base is not None and isinstance(base.network, UNet2DConditionModel):
+        alone = replace(recipe, lora=None, word=None, train_text_encoder=False)  # what is asked of the denoiser
+        yield from denoiser_checks(base, dataset, alone, clip=clip, vae=vae)
+
+
+def _check_kind(control_net: ControlNet) -> None:
     if not isinstance(control_net.network, ControlNetModel):
-        found.append(InputError("model", f"it is a {kind}; only a ControlNetModel is trained.", "Use NewControlNet."))
+        kind = type(control_net.network).__name__
+        raise InputError("model", f"it is a {kind}; only a ControlNetModel is trained.", "Use NewControlNet.")
+
+
+def _check_base(control_net: ControlNet, base: Model | None) -> None:
     if base is None:
         remedy = "Link the model that the ControlNet is to steer, such as LoadCheckpoint's."
-        found.append(InputError("base", "it is missing: a ControlNet learns before a denoiser.", remedy))
-    else:
-        found += _misfits(control_net, base)
-    if "hints" not in dataset.fields:
-        gives = ", ".join(dataset.fields) or "nothing"
-        remedy = (
-            "Choose a folder of hints in ImageFolder, a hint_column in ImageTable, link hints to ListDataset, or let "
-            "DatasetEdges find edges."
-        )
-        found.append(InputError("dataset", f"it gives no hints to steer by, only {gives}.", remedy))
-    if recipe.train_text_encoder:
-        found.append(InputError("recipe", "it trains the text encoder, which stays as it is here.", "Turn that off."))
-    return found
-
-
-def _misfits(control_net: ControlNet, base: Model) -> list[InputError]:
+        raise InputError("base", "it is missing: a ControlNet learns before a denoiser.", remedy)
     if not isinstance(base.network, UNet2DConditionModel):
         kind = type(base.network).__name__
-        return [InputError("base", f"its network is a {kind}, which can't be steered.", "Choose a Stable Diffusion.")]
+        raise InputError("base", f"its network is a {kind}, which can't be steered.", "Choose a Stable Diffusion.")
     if not isinstance(control_net.network, ControlNetModel):
-        return []
+        return
     ours, its = config_of(control_net.network), config_of(base.network)
     differing = [
         f"{what}: {_plain(ours[name])} instead of {_plain(its[name])}"
@@ -204,25 +195,28 @@ def _misfits(control_net: ControlNet, base: Model) -> list[InputError]:
     factor = 2 ** (len(ours.conditioning_embedding_out_channels) - 1)
     if factor != base.latent_factor:
         differing.append(f"pixels of a cell: {factor} instead of {base.latent_factor}")
-    if not differing:
-        return []
-    return [
-        InputError(
+    if differing:
+        raise InputError(
             "base",
             f"the ControlNet {control_net.source!r} is for another family ({'; '.join(differing)}).",
             "Link the model that it was made for, or make one for this model with NewControlNet.",
         )
-    ]
+
+
+def _check_hinted(dataset: Dataset) -> None:
+    if "hints" not in dataset.fields:
+        gives = ", ".join(dataset.fields) or "nothing"
+        raise InputError(
+            "dataset",
+            f"it gives no hints to steer by, only {gives}.",
+            "Choose a folder of hints in ImageFolder, a hint_column in ImageTable, link hints to ListDataset, or let "
+            "DatasetEdges find edges.",
+        )
+
+
+def _refuse_text_encoder() -> None:
+    raise InputError("recipe", "it trains the text encoder, which stays as it is here.", "Turn that off.")
 
 
 def _plain(value: Any) -> Any:  # Any: a configuration's value, whose lists are tuples until they are saved
     return list(value) if isinstance(value, tuple) else value
-
-
-def _as_one(problems: Sequence[InputError]) -> InputError:
-    """Give all problems in one error."""
-    first, *others = problems
-    if not others:
-        return first
-    told = "".join(f"\n  {each}".replace("\n", "\n  ") for each in problems)
-    return InputError(first.input, f"{len(problems)} things don't fit:{told}", "Nothing was trained.")

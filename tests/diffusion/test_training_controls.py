@@ -24,7 +24,7 @@ from graphengine.diffusion.training_captions import read_captions
 from graphengine.diffusion.training_controls import ControlNetTask, SteeredDenoiser
 from graphengine.diffusion.training_precision import gradient_checkpointing
 from graphengine.diffusion.training_trial import try_training
-from graphengine.errors import InputError
+from graphengine.errors import GraphEngineError, InputError
 from graphengine.training_types import Dataset, LoraRecipe, Recipe
 from graphengine.types import Clip, ControlNet, Model
 from tests.diffusion import tiny_control
@@ -273,11 +273,11 @@ def given(tensor: torch.Tensor | None) -> torch.Tensor:
 def test_all_that_does_not_fit_is_told_at_once(world: World) -> None:
     other = new_control_net(tiny_control.steered_model(), seed=0)
     recipe = replace(RECIPE, train_text_encoder=True)
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(GraphEngineError) as refused:
         next(train(other, UNEDGED, recipe, steps=1, seed=0, base=world.model))
     told = str(refused.value)
     for part in (
-        "4 things don't fit",
+        "4 problems",
         "input 'base': the ControlNet 'NewControlNet' is for another family",
         "channels of the levels: [32, 64] instead of [8, 16]",
         "pixels of a cell: 8 instead of 2",
