@@ -29,6 +29,7 @@ from tests.server.running import running
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PACK_GUIDE = (ROOT / "nodes" / "README.md").read_text(encoding="utf-8")
+TRAINING_GUIDE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +189,34 @@ def server_section() -> str:
 
 def commands(block: str) -> list[str]:
     return block.replace("\\\n", " ").splitlines()
+
+
+def test_training_guide_names_what_there_is(builtin: Registry) -> None:
+    """Its links lead to files, and its code words are nodes, inputs, or what trainings measure."""
+    for target in re.findall(r"\]\(([^)#]+)\)", TRAINING_GUIDE):
+        assert (ROOT / "docs" / target).is_file(), target
+    definitions = builtin.definitions.by_id.values()
+    known = {definition.id for definition in definitions} | {"loss", "held_out_loss", "grad_norm"}
+    known |= {place.name for definition in definitions for place in definition.inputs}
+    words = re.findall(r"`([A-Za-z]\w*)`", re.sub(r"^```.*?^```", "", TRAINING_GUIDE, flags=re.MULTILINE | re.DOTALL))
+    assert len(words) > 40
+    assert [word for word in words if word not in known | {"constant", "datasets"}] == []
+
+
+@pytest.mark.slow
+def test_training_guide_commands_run(tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command is run in its order, on folders of the names it gives, with few steps."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "workflows" / "datasets" / "mushrooms", tmp_path / "my_pictures")
+    lines = [line for block in blocks(TRAINING_GUIDE) for line in block.splitlines() if line.startswith("graphengine ")]
+    assert len(lines) > 4
+    few = ["--set", "before.steps=1", "--set", "after.steps=1", "--set", "empty.batch_size=1"]
+    for line in lines:
+        words = [word.replace("steps=800", "steps=3") for word in shlex.split(line)[1:]]
+        if "train_on_folder.json" in words:
+            words += few if "steps=3" in words else [*few, "--set", "steps=2"]
+        assert main([*words, "--data", data]) == 0, line
+    assert (tmp_path / "output" / "mushrooms.safetensors").is_file()
 
 
 def test_pack_guide_is_true(tmp_path: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
