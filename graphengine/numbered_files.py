@@ -14,7 +14,7 @@ __all__ = ["NO_HARD_LINKS", "NumberedName", "give_number", "numbered_files", "pa
 NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK)
 """Error numbers by which a disk says that it has no links."""
 
-_NUMBERED = re.compile(r"(?P<prefix>.+)_(?P<number>\d{5,})(?P<suffix>\.[a-z]+)", re.DOTALL)
+_NUMBERED = re.compile(r"(?P<prefix>.+)_(?P<number>\d{5,})(?P<suffix>\.[a-z][a-z0-9]*)", re.DOTALL)
 
 
 class NumberedName(NamedTuple):
