@@ -6,7 +6,7 @@ The pictures are photographs' stand-ins: JPEGs of a megapixel and a half, blurre
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from unittest.mock import patch
@@ -26,6 +26,7 @@ from graphengine.diffusion.prompt_tokens import only_encoder
 from graphengine.diffusion.tensor_store import TensorStore
 from graphengine.diffusion.training import train
 from graphengine.training_types import Dataset, LoraRecipe, Recipe, Tokenizer
+from tests.bench.medians import Median
 from tests.bench.sampling import EMBEDDED
 
 BATCH, STEPS, PICTURES = 4, 6, 16
@@ -70,10 +71,11 @@ def waiting_share(folder: Path, size: int = 128, workers: int = 2) -> float:
         return waited / (time.perf_counter() - started)
 
 
-def gain_of_caches(folder: Path, store: Path, size: int = 256, rounds: int = 2) -> float:
-    """Give the rate of training a LoRA from kept latents and text states over that from pictures, after one epoch.
+def share_with_caches(folder: Path, store: Path, size: int = 256, rounds: int = 3) -> Median:
+    """Give the time of training a LoRA from kept latents and text states over that from pictures, after one epoch.
 
-    Rates are by the processor's time, on one core, so that other work on the machine doesn't count.
+    Steps of both are taken in turn, by the processor's time on one core, so that other work on the machine counts
+    little.
 
     The networks are Stable Diffusion 1's, with random weights; small ones would not have its shares of time.
     """
@@ -95,7 +97,7 @@ def gain_of_caches(folder: Path, store: Path, size: int = 256, rounds: int = 2) 
     kept.fill()
     plain.examples(range(len(plain.pictures)), ["images"])  # as after an epoch: scaled pictures are in memory
 
-    def rates(dataset: Dataset) -> Iterator[float]:
+    def seconds(dataset: Dataset) -> Generator[float, None, None]:
         recipe = Recipe(batch_size=1, lora=LoraRecipe())
         training = train(model, dataset, recipe, steps=10**6, seed=0, clip=clip, vae=vae)
         next(training)
@@ -103,7 +105,7 @@ def gain_of_caches(folder: Path, store: Path, size: int = 256, rounds: int = 2) 
             while True:
                 started = time.process_time()
                 next(training)
-                yield 1 / (time.process_time() - started)
+                yield time.process_time() - started
 
-    without, with_caches = rates(plain), rates(kept)
-    return max(next(with_caches) for _ in range(rounds)) / max(next(without) for _ in range(rounds))
+    with closing(seconds(plain)) as without, closing(seconds(kept)) as with_caches:
+        return Median(next(with_caches) / next(without) for _ in range(rounds))
