@@ -106,6 +106,24 @@ def test_readme_node_is_described_and_runs(tmp_path: Path, data: str, capsys: py
 
 
 @pytest.mark.slow
+def test_the_script_for_models_that_fit_on_no_gpu_trains(tmp_path: Path) -> None:
+    """By one process on the CPU; what is written is a checkpoint with other weights."""
+    (code,) = blocks((ROOT / "docs" / "several_gpus.md").read_text(encoding="utf-8"), "python")
+    names: dict[str, Any] = {"__name__": "train_sharded"}  # Any: whatever the code defines
+    exec(code, names)
+    for number in range(2):
+        Picture.new("RGB", (32, 32), (200, 80 * number, 0)).save(tmp_path / f"{number}.png")
+        (tmp_path / f"{number}.txt").write_text("a big red square")
+    embedded = ROOT / "graphengine" / "models" / "checkpoints" / "embedded"
+    names["main"](str(embedded), str(tmp_path), "32", "1", str(tmp_path / "trained"))
+    before, after = (
+        names["checkpoints"].load(path)[0].network.state_dict() for path in (embedded, tmp_path / "trained")
+    )
+    assert before.keys() == after.keys()
+    assert any(not before[name].float().equal(after[name]) for name in before)
+
+
+@pytest.mark.slow
 def test_readme_library_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from tests.server.running import Json, Server, running, workflow
 
-_PATIENCE_S = 240.0  # each process loads torch; a test that passes never waits for so long
+_PATIENCE_S = 600.0  # each process loads torch; a test that passes never waits for so long
 
 
 def training(*, devices: int, batch_size: int = 2, steps: int = 4) -> Json:
@@ -43,6 +43,20 @@ def test_a_training_on_more_devices_than_there_are_is_refused_at_once(server: Se
     reply = server.ask("POST", "/jobs", {"workflow": training(devices=3)})
     assert (reply.status, reply.code) == (422, "too_few_devices")
     assert "node 'train' wants 3 devices, and this server has 1 (cpu)" in reply.json["detail"]
+
+
+def test_devices_that_a_sub_graph_is_given_count(server: Server) -> None:
+    nodes = training(devices=1)["nodes"]
+    gpus = {"type": "INT", "default": 1, "to": ["train.devices"]}
+    inner = {"nodes": nodes, "inputs": {"gpus": gpus}, "outputs": {"report": {"from": "train.report"}}}
+    document = workflow(
+        {"both": ("subgraph:training", {"gpus": 2})},
+        subgraphs={"training": inner},
+        outputs={"report": {"from": "both.report"}},
+    )
+    reply = server.ask("POST", "/jobs", {"workflow": document})
+    assert (reply.status, reply.code) == (422, "too_few_devices"), reply.body
+    assert "node 'both/train' wants 2 devices" in reply.json["detail"]
 
 
 def test_what_does_not_run_wants_no_devices(server: Server) -> None:
