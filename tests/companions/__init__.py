@@ -1,1 +1,1 @@
-"""Train the small files that go with the embedded model: a ControlNet and a learned word."""
+"""Train the ControlNet that goes with the embedded model."""
