@@ -107,7 +107,6 @@ class DenoisingTask:
         self._clip = _check_clip(model, clip, recipe)
         self._word: WordTraining | None = None
         if recipe.word and self._clip:
-            check_word(recipe, self._clip, dataset)
             self._word = WordTraining(recipe.word, self._clip, device)
         # A caption that is left out teaches a word nothing.
         self._dropout = 0.0 if recipe.word and not recipe.lora else recipe.caption_dropout
