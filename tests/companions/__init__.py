@@ -1,1 +1,0 @@
-"""Train the ControlNet that goes with the embedded model."""
