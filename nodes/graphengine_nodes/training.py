@@ -247,7 +247,7 @@ def train_recipe(
     """Choose how to train.
 
     Args:
-        batch_size: Examples a step.
+        batch_size: Examples a step; where there are fewer, each comes more often.
         optimizer: adamw decays the weights apart from the gradient, adam within it. sgd and adafactor take less memory,
             lion wants a third of the learning rate. prodigy (at learning_rate 1) and adamw_8bit need packages of their
             own; custom takes any class, from OptimizerRecipe.
