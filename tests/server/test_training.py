@@ -98,7 +98,13 @@ def until_held(server: Server, job: str, step: int = HELD_AT) -> None:
 def states(server: Server, name: str) -> dict[str, tuple[Json, bytes]]:
     """Give the saved states of a training by their files' names: header and tensors."""
     folder = server.data / "state" / "training" / name
-    return {path.name: state_of(path.read_bytes()) for path in sorted(folder.iterdir())}
+    return {path.name: state_of(path.read_bytes()) for path in sorted(folder.glob("*.safetensors"))}
+
+
+def recorded(server: Server, name: str) -> list[int]:
+    """Give the steps whose loss is kept beside a training's states, in order."""
+    lines = (server.data / "state" / "training" / name / "metrics.jsonl").read_text().splitlines()
+    return [measured["step"] for measured in map(json.loads, lines) if "loss" in measured]
 
 
 def state_of(content: bytes) -> tuple[Json, bytes]:
@@ -151,6 +157,7 @@ def test_a_killed_worker_costs_one_interval_and_changes_no_bit(server: Server, w
     assert (ended["state"], ended["attempts"]) == ("done", 2)
     assert steps_of(server, job) == [*range(1, 11), *range(8, STEPS + 1)]
     assert states(server, "killed") == states(server, "whole")
+    assert recorded(server, "killed") == list(range(1, STEPS + 1))
     assert end_of(server, waiting)["started"] >= ended["finished"]
 
 
@@ -169,6 +176,7 @@ def test_a_cancelled_training_is_saved_where_it_was_and_goes_on_there(server: Se
     assert steps_of(server, again) == list(range(11, STEPS + 1))
     final = f"step-{STEPS:08d}.safetensors"
     assert states(server, "cancelled")[final] == states(server, "whole")[final]
+    assert recorded(server, "cancelled") == list(range(1, STEPS + 1))
 
 
 def test_more_steps_continue_a_finished_training(server: Server, whole: str, gate: Path) -> None:
