@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import packages_distributions
 from typing import Any
 
@@ -100,16 +100,21 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> Any:  # A
 
 
 def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """Give what an optimizer remembers: tensors by ``parameter's number/name``, and the rest as JSON knows it."""
+    """Give what an optimizer remembers: tensors by ``parameter's number/name``, and the rest as JSON knows it.
+
+    What is nested, as 8-bit optimizers have it, gets longer names; what parameters share is there for each.
+    """
     state = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
     plain: dict[str, dict[str, object]] = {}
+    places: set[int] = set()
     for index, values in state["state"].items():
-        for key, value in values.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}/{key}"] = value
-            else:
+        for key, value in _flat(values):
+            if not isinstance(value, Tensor):
                 plain.setdefault(str(index), {})[key] = value
+                continue
+            tensors[f"{index}/{key}"] = value.clone() if value.data_ptr() in places else value
+            places.add(value.data_ptr())
     groups = [{key: value for key, value in group.items() if key != "params"} for group in state["param_groups"]]
     return tensors, {"groups": groups, "optimizer": plain}
 
@@ -121,12 +126,29 @@ def restore_optimizer(
     state: dict[int, dict[str, Any]] = {}  # Any: tensors, and what JSON knows
     for name, tensor in tensors.items():
         index, _, key = name.partition("/")
-        state.setdefault(int(index), {})[key] = tensor
+        _put(state.setdefault(int(index), {}), key, tensor)
     for index, values in saved.get("optimizer", {}).items():
-        state.setdefault(int(index), {}).update(values)
+        for key, value in values.items():
+            _put(state.setdefault(int(index), {}), key, value)
     fresh = optimizer.state_dict()["param_groups"]
     groups = [group | values for group, values in zip(fresh, saved["groups"], strict=True)]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:  # Any: as above
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}/")
+        else:
+            yield above + key, value
+
+
+def _put(values: dict[str, Any], key: str, value: object) -> None:  # Any: as above
+    first, _, rest = key.partition("/")
+    if rest:
+        _put(values.setdefault(first, {}), rest, value)
+    else:
+        values[first] = value
 
 
 def _installed(name: str) -> Callable[..., Optimizer]:

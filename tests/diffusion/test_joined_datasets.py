@@ -6,15 +6,20 @@ from collections import Counter
 
 import pytest
 import torch
+from diffusers import DDPMScheduler
+from torch.nn import functional
 
 from graphengine.diffusion.augmentation import Augmentation
 from graphengine.diffusion.batch_order import make_order
 from graphengine.diffusion.caption_rules import CaptionedDataset, CaptionRules
 from graphengine.diffusion.digits import DrawnDigits
 from graphengine.diffusion.joined_datasets import joined, regularised, split
+from graphengine.diffusion.networks import new_unet_2d
 from graphengine.diffusion.picture_dataset import PictureDataset, augmented, list_dataset
+from graphengine.diffusion.step_random import StepRandom
+from graphengine.diffusion.training_denoisers import DenoisingTask
 from graphengine.errors import InputError
-from graphengine.training_types import Dataset
+from graphengine.training_types import Dataset, Recipe
 from graphengine.types import Image, Mask
 from tests.diffusion.tiny_training import ONLY_CAPTIONS, ONLY_IMAGES, Blocks
 
@@ -77,6 +82,31 @@ def test_a_regularisation_set_is_half_of_all_and_has_its_weight() -> None:
         seen.update(examples.captions)
     assert seen["0.0"] == seen["0.2"] == 60
     assert min(seen["0.6"], seen["0.8"], seen["1.0"]) > 20  # all come in turn, though only two an epoch
+
+
+def test_the_prior_counts_in_the_loss_as_published() -> None:
+    """The loss of the instances plus the weight times that of the class, as one mean over the examples of both.
+
+    Source: Ruiz et al. 2023, arXiv:2208.12242, eq. 2, and diffusers' train_dreambooth.py.
+    """
+    model = new_unet_2d(
+        seed=0, size=8, channels=3, block_channels=(4, 8), attention_levels=(False, False), layers_per_block=1,
+        norm_groups=4,
+    )  # fmt: skip
+    dataset = regularised(greys(0.0, 0.2), greys(0.6, 0.8), 0.3)
+    task = DenoisingTask(model, dataset, Recipe(), torch.device("cpu"), clip=None, vae=None)
+    examples = dataset.examples([0, 2, 1, 3], task.fields)
+    assert examples.images is not None
+
+    random, scheduler = StepRandom(0, 0), DDPMScheduler.from_config(dict(model.scheduler_config))
+    timesteps, noise = random.integers(1000, 4), random.normal(4, 3, 8, 8)
+    with torch.no_grad():
+        predicted = model.network(scheduler.add_noise(examples.images, noise, timesteps), timesteps).sample
+        instance_loss = functional.mse_loss(predicted[[0, 2]], noise[[0, 2]])
+        prior_loss = functional.mse_loss(predicted[[1, 3]], noise[[1, 3]])
+        loss = task.losses(examples, StepRandom(0, 0))["denoising"]
+    torch.testing.assert_close(loss, (instance_loss + 0.3 * prior_loss) / 2)
+    assert abs(loss - (instance_loss + prior_loss) / 2) > 0.01
 
 
 def test_an_endless_dataset_can_regularise_and_one_of_several_sizes() -> None:

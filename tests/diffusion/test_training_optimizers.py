@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,12 +11,19 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training import TrainingDiverged, train
 from graphengine.diffusion.training_devices import Share, SharedWork
-from graphengine.diffusion.training_optimizers import Lion, make_optimizer, make_schedule
+from graphengine.diffusion.training_optimizers import (
+    Lion,
+    make_optimizer,
+    make_schedule,
+    optimizer_state,
+    restore_optimizer,
+)
 from graphengine.diffusion.training_precision import MixedPrecision, compiled
 from graphengine.diffusion.training_tasks import Finished
 from graphengine.errors import InputError
@@ -146,6 +154,46 @@ def test_an_optimizer_whose_package_is_missing_names_it() -> None:
     except ImportError:
         with pytest.raises(InputError, match="pip install bitsandbytes"):
             make_optimizer({"network": nn.Linear(1, 1)}, replace(RECIPE, optimizer="adamw_8bit"))
+
+
+class Nesting(torch.optim.Adam):
+    """Remembers tensors within dictionaries, one of them for all parameters, as bitsandbytes' 8-bit optimizers do."""
+
+    table = torch.arange(4.0)
+
+    def state_dict(self) -> dict[str, Any]:  # Any: torch's own
+        state = super().state_dict()
+        wrapped = {
+            index: {"step": values.pop("step"), "wrapped": {"table": self.table, **values}}
+            for index, values in ((index, dict(values)) for index, values in state["state"].items())
+        }
+        return {**state, "state": wrapped}
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        state = {}
+        for index, values in state_dict["state"].items():
+            assert torch.equal(values["wrapped"].pop("table"), self.table)
+            state[index] = {"step": values["step"], **values["wrapped"]}
+        super().load_state_dict({**state_dict, "state": state})
+
+
+def test_what_an_optimizer_nests_is_remembered(tmp_path: Path) -> None:
+    def stepped(steps: int, saved_after: int | None = None) -> list[torch.Tensor]:
+        weights = [nn.Parameter(torch.ones(3)), nn.Parameter(torch.full((2,), 2.0))]
+        optimizer = Nesting(weights, lr=0.1)
+        for step in range(steps):
+            if step == saved_after:
+                tensors, plain = optimizer_state(optimizer)
+                save_file(tensors, tmp_path / "state.safetensors")
+                optimizer = Nesting(weights, lr=0.1)
+                restore_optimizer(optimizer, load_file(tmp_path / "state.safetensors"), json.loads(json.dumps(plain)))
+            for weight in weights:
+                weight.grad = weight.detach() * (step + 1)
+            optimizer.step()
+        return [weight.detach() for weight in weights]
+
+    for whole, resumed in zip(stepped(4), stepped(4, saved_after=2), strict=True):
+        assert torch.equal(whole, resumed)
 
 
 @pytest.mark.parametrize("is_autoencoder", [False, True], ids=["denoiser", "autoencoder"])
