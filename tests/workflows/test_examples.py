@@ -224,6 +224,22 @@ def test_training_workflow_runs(path: Path, tmp_path: Path) -> None:
     assert any((tmp_path / "output").rglob("*.*"))
 
 
+@pytest.mark.slow
+def test_a_stage_of_the_embedded_model_that_is_finished_is_not_trained_again(tmp_path: Path) -> None:
+    """What ``make train`` relies on to go on: even with no result cached, states stand for what is done."""
+    shorten(named("train_text_encoder"), tmp_path)
+
+    def trained() -> dict[str, tuple[int, bytes]]:
+        assert run(tmp_path / "train_text_encoder.json", tmp_path) == 0
+        shutil.rmtree(tmp_path / "data" / "cache")
+        states = sorted((tmp_path / "data" / "state" / "training").rglob("*.safetensors"))
+        return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in states}
+
+    first = trained()
+    assert {Path(name).parent.name for name in first} == {"embedded-text", "embedded-text-wide"}
+    assert trained() == first
+
+
 def shorten(path: Path, folder: Path) -> None:
     """Copy a workflow, with two steps of small batches for each training, and for each sampler."""
     document = json.loads(path.read_bytes())
