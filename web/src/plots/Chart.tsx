@@ -6,12 +6,15 @@ import { useUi } from "../stores/uiStore";
 import type { Columns } from "./series";
 
 const HEIGHT = 240;
-const DASHES = [[], [6, 4], [2, 3], [8, 3, 2, 3]];
+/** Of lines of one colour. */
+export const DASHES = [[], [6, 4], [2, 3], [8, 3, 2, 3]];
 
 interface Props {
   metric: string;
   labels: readonly string[];
   colors: readonly string[];
+  /** Which of the dashes each line has. */
+  dashes: readonly number[];
   columns: Columns;
   logarithmic: boolean;
   /** Told the step under the pointer, or that it is over none. */
@@ -19,10 +22,10 @@ interface Props {
 }
 
 /** Lines of one metric by step, one for each run. */
-export function Chart({ metric, labels, colors, columns, logarithmic, pointAt }: Props) {
+export function Chart({ metric, labels, colors, dashes, columns, logarithmic, pointAt }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
-  const names = labels.join("\n");
+  const names = labels.map((label, place) => `${dashes[place]} ${label}`).join("\n");
   // biome-ignore lint/correctness/useExhaustiveDependencies: data and size come by the effects below
   useEffect(() => {
     const element = place.current;
@@ -51,7 +54,7 @@ export function Chart({ metric, labels, colors, columns, logarithmic, pointAt }:
             label,
             stroke: colors[place % colors.length] ?? "gray",
             width: 1.8,
-            dash: DASHES[Math.floor(place / colors.length) % DASHES.length] ?? [],
+            dash: DASHES[(dashes[place] ?? 0) % DASHES.length] ?? [],
             spanGaps: true,
             points: { show: false },
           })),

@@ -1,9 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { columnsOf, joinResumed, metricNames, type Run, valueAt } from "./series";
+import { columnsOf, joinResumed, linesOf, metricNames, type Run, secondsLeft, valueAt, viewsOf } from "./series";
 
+const OF = { job: "1", node: "train", goesOn: false };
 const RUNS: Run[] = [
-  { id: "1/a", origin: "a", label: "a", metrics: [1, 2, 3].map((step) => ({ step, values: { loss: step, lr: 0.1 } })) },
   {
+    ...OF,
+    id: "1/a",
+    origin: "a",
+    label: "a",
+    metrics: [1, 2, 3].map((step) => ({ step, values: { loss: step, lr: 0.1 } })),
+  },
+  {
+    ...OF,
     id: "1/b",
     origin: "b",
     label: "b",
@@ -11,23 +19,48 @@ const RUNS: Run[] = [
   },
 ];
 
+const LOSSES = RUNS.map((run) => ({ run, metric: "loss" }));
+
 describe("columnsOf", () => {
   it("lays runs with other steps over each other", () => {
-    expect(columnsOf(RUNS, "loss")).toEqual([
+    expect(columnsOf(LOSSES)).toEqual([
       [1, 2, 3, 4],
       [1, 2, 3, null],
       [null, 8, null, null],
     ]);
   });
   it("smooths each run by itself", () => {
-    expect(columnsOf(RUNS, "loss", { smoothing: 0.5, logarithmic: false })[1]).toEqual([1, 1.5, 2.25, null]);
+    expect(columnsOf(LOSSES, { smoothing: 0.5, logarithmic: false })[1]).toEqual([1, 1.5, 2.25, null]);
   });
   it("leaves out what has no logarithm", () => {
     const run = { ...(RUNS[0] as Run), metrics: [4, 0, -1].map((loss, step) => ({ step, values: { loss } })) };
-    expect(columnsOf([run], "loss", { smoothing: 0, logarithmic: true })[1]).toEqual([4, null, null]);
+    expect(columnsOf([{ run, metric: "loss" }], { smoothing: 0, logarithmic: true })[1]).toEqual([4, null, null]);
   });
   it("finds all metrics", () => {
     expect(metricNames(RUNS)).toEqual(["loss", "lr"]);
+  });
+});
+
+describe("viewsOf", () => {
+  const names = ["learning_rate", "loss", "loss_noise_50_75", "loss_noise_0_25", "eta_s", "held_out_loss", "score"];
+  it("draws the held-out loss with the loss, and the loss by noise by itself", () => {
+    expect(viewsOf(names, "by noise")).toEqual([
+      { name: "loss", metrics: ["loss", "held_out_loss"] },
+      { name: "by noise", metrics: ["loss_noise_0_25", "loss_noise_50_75"] },
+      { name: "learning_rate", metrics: ["learning_rate"] },
+      { name: "held_out_loss", metrics: ["held_out_loss"] },
+      { name: "score", metrics: ["score"] },
+    ]);
+    expect(viewsOf(["score"], "by noise")).toEqual([{ name: "score", metrics: ["score"] }]);
+  });
+  it("leaves out the lines that a run hasn't", () => {
+    const lines = linesOf(RUNS, { name: "", metrics: ["loss", "lr"] });
+    expect(lines.map(({ run, metric }) => `${run.id} ${metric}`)).toEqual(["1/a loss", "1/a lr", "1/b loss"]);
+  });
+  it("knows what a run said last of the time that is left", () => {
+    const metrics = [{ eta_s: 9 }, { eta_s: 5 }, { score: 1 }].map((values, step) => ({ step, values }));
+    expect(secondsLeft({ metrics: metrics as Run["metrics"] })).toBe(5);
+    expect(secondsLeft(RUNS[0] as Run)).toBeNull();
   });
 });
 
@@ -44,6 +77,7 @@ describe("valueAt", () => {
 
 describe("joinResumed", () => {
   const run = (id: string, steps: number[], origin = "t"): Run => ({
+    ...OF,
     id,
     origin,
     label: id,

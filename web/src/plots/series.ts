@@ -5,6 +5,10 @@ export interface Run {
   /** Its job and node. */
   id: string;
   label: string;
+  job: string;
+  node: string;
+  /** Whether it still runs. */
+  goesOn: boolean;
   /** The same for the runs of one node of one workflow. */
   origin: string;
   metrics: readonly Metric[];
@@ -30,16 +34,57 @@ export interface Look {
 
 const PLAIN: Look = { smoothing: 0, logarithmic: false };
 
-export function columnsOf(runs: readonly Run[], name: string, { smoothing, logarithmic }: Look = PLAIN): Columns {
-  const steps = [...new Set(runs.flatMap(({ metrics }) => metrics.map(({ step }) => step)))].sort(
+/** A curve: what is drawn of a run. */
+export interface Line {
+  run: Run;
+  metric: string;
+}
+
+/** What is drawn over each other: a metric alone, or those that are compared with it. */
+export interface View {
+  name: string;
+  metrics: readonly string[];
+}
+
+const TIME_LEFT = "eta_s";
+const BAND = /^loss_noise_\d+_\d+$/;
+
+/** The views of all that was measured, the loss first. */
+export function viewsOf(names: readonly string[], bands: string): View[] {
+  const held = names.filter((name) => name === "held_out_loss");
+  const loss = names.filter((name) => name === "loss");
+  const byNoise = names.filter((name) => BAND.test(name)).sort();
+  const others = names.filter((name) => name !== "loss" && name !== TIME_LEFT && !BAND.test(name));
+  return [
+    ...loss.map((name) => ({ name, metrics: [name, ...held] })),
+    ...(byNoise.length > 0 ? [{ name: bands, metrics: byNoise }] : []),
+    ...others.map((name) => ({ name, metrics: [name] })),
+  ];
+}
+
+/** The curves of a view: of each run those that it has. */
+export function linesOf(runs: readonly Run[], { metrics }: View): Line[] {
+  return runs.flatMap((run) => {
+    const measured = new Set(metricNames([run]));
+    return metrics.filter((metric) => measured.has(metric)).map((metric) => ({ run, metric }));
+  });
+}
+
+/** How long a run that goes on says that it still takes; null if it doesn't. */
+export function secondsLeft({ metrics }: Pick<Run, "metrics">): number | null {
+  return metrics.findLast((each) => each.values[TIME_LEFT] !== undefined)?.values[TIME_LEFT] ?? null;
+}
+
+export function columnsOf(lines: readonly Line[], { smoothing, logarithmic }: Look = PLAIN): Columns {
+  const steps = [...new Set(lines.flatMap(({ run }) => run.metrics.map(({ step }) => step)))].sort(
     (one, other) => one - other,
   );
   const places = new Map(steps.map((step, place) => [step, place]));
-  const columns = runs.map(({ metrics }) => {
+  const columns = lines.map(({ run, metric }) => {
     const column = new Array<number | null>(steps.length).fill(null);
     let kept: number | null = null;
-    for (const { step, values } of metrics) {
-      const value = values[name];
+    for (const { step, values } of run.metrics) {
+      const value = values[metric];
       if (value === undefined || !Number.isFinite(value) || (logarithmic && value <= 0)) continue;
       kept = kept === null ? value : kept * smoothing + value * (1 - smoothing);
       column[places.get(step) as number] = kept;

@@ -89,6 +89,17 @@ describe("reduceEvents", () => {
     const events = [event("job_started", {}), ...measured([1, 2, 3]), event("job_started", {}), ...measured([3, 4])];
     expect(reduceEvents(unheardJob("a"), events, 0).metrics["t"]?.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
   });
+  it("adds what a look at a training tells to what its step measured", () => {
+    const events = [
+      event("node_metrics", { node: "t", step: 1, values: { loss: 1 } }),
+      event("node_metrics", { node: "t", step: 2, values: { loss: 0.5 } }),
+      event("node_metrics", { node: "t", step: 2, values: { score: 7 } }),
+    ];
+    expect(reduceEvents(unheardJob("a"), events, 0).metrics["t"]).toEqual([
+      { step: 1, values: { loss: 1 } },
+      { step: 2, values: { loss: 0.5, score: 7 } },
+    ]);
+  });
   it("keeps metrics by step; those of a repeated step replace the old ones, and texts become numbers", () => {
     const events = [0, 10, 20, 10].map((step) => event("node_metrics", { node: "t", step, values: { loss: "NaN" } }));
     expect(reduceEvents(unheardJob("a"), events, 0).metrics["t"]).toEqual([

@@ -133,13 +133,9 @@ function addMetric(metrics: readonly Metric[], event: JobEvent): Metric[] {
     name,
     Number(value),
   ]);
-  const metric = { step, values: Object.fromEntries(values) };
-  return [
-    ...(metrics.length > 0 && (metrics.at(-1) as Metric).step >= step
-      ? metrics.filter((each) => each.step < step)
-      : metrics),
-    metric,
-  ];
+  // a look at a training comes after the step's own numbers; a step that is done again replaces what came after it
+  const same = metrics.at(-1)?.step === step ? metrics.at(-1)?.values : {};
+  return [...metrics.filter((each) => each.step < step), { step, values: { ...same, ...Object.fromEntries(values) } }];
 }
 
 function end(job: JobView, event: JobEvent): void {
