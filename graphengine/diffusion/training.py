@@ -35,7 +35,7 @@ from graphengine.errors import InputError
 from graphengine.training_types import Dataset, Lora, Recipe, Report
 from graphengine.types import Clip, ControlNet, LearnedVectors, Model, Vae
 
-__all__ = ["StepResult", "Trained", "TrainingDiverged", "TrainingStateError", "is_look_due", "train"]
+__all__ = ["StepResult", "Trained", "TrainingDiverged", "TrainingStateError", "train"]
 
 Subject = TypeVar("Subject", Model, Vae, Clip, ControlNet)
 
@@ -132,7 +132,7 @@ def train(
             hash of all that decides the weights); None saves nothing.
         device: Where to compute. The result is on the CPU.
         held_out: Examples to measure the loss on without training on them; changes nothing else.
-        look_every: Steps between those measurements; the last step has one too.
+        look_every: Steps between those measurements, and between results that say so; the last step has one too.
         base: The denoiser that a ControlNet steers; it stays as it is.
         devices: More than one trains in a process for each, which computes a batch of its own; ``device`` is unused.
             The result is that of one device with a batch so many times as large, but for rounding and dropout.
@@ -193,8 +193,9 @@ def take_steps(
         try:
             while run.step < steps:
                 result = recovery.advance() if recovery else run.advance()
-                if held_out and is_look_due(run.step, steps, asked.look_every):
-                    result = replace(result, held_out_loss=run.held_out_loss(held_out))
+                if run.step == steps or run.step % asked.look_every == 0:
+                    measured = run.held_out_loss(held_out) if held_out else None
+                    result = replace(result, is_look_due=True, held_out_loss=measured)
                 if folder and _is_save_due(recipe, run.step, steps, minutes=(time.monotonic() - saved_at) / 60):
                     run.note(folder.save(run.state()))
                     saved, saved_at = run.step, time.monotonic()
@@ -221,11 +222,6 @@ def _resume(run: TrainingRun, folder: StateFolder, steps: int) -> None:
         run.restore(state)
     for notice in folder.take_damaged():
         run.note(notice)
-
-
-def is_look_due(step: int, steps: int, look_every: int) -> bool:
-    """Whether a training is looked at after a step."""
-    return step == steps or step % look_every == 0
 
 
 def _is_save_due(recipe: Recipe, step: int, steps: int, *, minutes: float) -> bool:

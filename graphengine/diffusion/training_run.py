@@ -51,6 +51,7 @@ class StepResult:
         items_per_s: Examples a second, averaged over the last steps.
         so_far: Gives a copy of what was trained up to here, to be called before the next step.
         held_out_loss: Over examples that are not trained on, if it was measured after this step.
+        is_look_due: Whether ``look_every`` steps have passed, or all.
         notices: What the user should know since the last step, such as a state that could not be saved.
         bands: After some of the steps, the loss by how noisy the examples were, see LossBands.
     """
@@ -64,6 +65,7 @@ class StepResult:
     items_per_s: float
     so_far: Callable[[], Finished] = field(repr=False)
     held_out_loss: float | None = None
+    is_look_due: bool = False
     notices: tuple[str, ...] = ()
     bands: Mapping[str, float] = field(default_factory=dict)
 

@@ -136,7 +136,7 @@ def train_loop(
     )
     look = None if watch is None else partial(_look, ctx, watch, {"clip": clip, "vae": vae, "base": base} | inputs)
     with closing(record), ctx.saving_when_stopped(), closing(training):  # a Stop raises here; closing saves the state
-        trained = _follow(ctx, training, record, look, look_every)
+        trained = _follow(ctx, training, record, look)
     return TrainLoopOutputs(trained.subject, trained.clip or clip, trained.lora, trained.report, trained.word)
 
 
@@ -152,11 +152,8 @@ def _follow(
     training: Generator[StepResult, None, Trained[Any]],  # Any: of three kinds
     record: TrainingRecord,
     look: Callable[[StepResult], Mapping[str, Any]] | None,  # Any: sockets' values
-    look_every: int,
 ) -> Trained[Any]:
     """Run a training to its end, reporting each step."""
-    from graphengine.diffusion.training import is_look_due
-
     first = began = 0.0
     while True:
         try:
@@ -175,7 +172,7 @@ def _follow(
             ctx.warn(notice)
         ctx.report(result.step, **measured)
         ctx.report_progress(result.step, result.steps)
-        if look is not None and is_look_due(result.step, result.steps, look_every):
+        if look is not None and result.is_look_due:
             seen = look(result)
             record.pictured(result.step, seen)
             numbers = {name: float(value) for name, value in seen.items() if isinstance(value, int | float)}

@@ -94,9 +94,10 @@ def gpu_rows(_folder: Path) -> Rows:
     ratio = None if place is None else gpu.picture_ratio(place)
     yield "SD1.5 fp16 512 px, 50 steps, compiled, over diffusers", ratio, "×", 1 / 1.5
     speed = None if place is None else training.lora_speed(place)
-    yield "SD1.5 LoRA bf16 512 px, batch 4, over the bare loop", speed and speed.ratio, "×", _BARE
-    yield "the same, a step", speed and speed.seconds, "s", None
-    yield "the same, its memory over what TryTraining says", speed and speed.memory_share, "×", 1.1
+    yield "SD1.5 LoRA bf16 512 px, batch 4, over the bare loop", speed.ratio if speed else None, "×", _BARE
+    yield "the same, a step", speed.seconds if speed else None, "s", None
+    memory = speed.memory_share if speed else None
+    yield "the same, its memory over what TryTraining says", memory, "×", 1.1
 
 
 def data_rows(folder: Path) -> Rows:

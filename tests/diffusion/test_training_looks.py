@@ -76,6 +76,11 @@ def test_looking_changes_nothing() -> None:
     assert same_weights(weights_of(done.subject.network), plain)
 
 
+def test_a_result_says_when_a_look_is_due() -> None:
+    results, _ = trained(steps=5, look_every=2)
+    assert [each.step for each in results if each.is_look_due] == [2, 4, 5]
+
+
 def test_the_held_out_loss_falls_with_what_is_learnt() -> None:
     results, done = trained(steps=40, held_out=HELD_OUT, look_every=15)
     losses = held_out_of(results)
