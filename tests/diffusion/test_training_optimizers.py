@@ -207,12 +207,12 @@ def test_batches_in_parts_equal_the_whole_batch(is_autoencoder: bool) -> None:
     for recipe in (whole, replace(whole, batch_size=2, accumulate=4)):
         if is_autoencoder:
             data = Blocks(length=10, channels=3, fields=("images", "latents"))
-            training = train(tiny_vae(), data, recipe, steps=3, seed=1)
-            network = (done := finish(training))[1].subject.autoencoder
+            results, autoencoder = finish(train(tiny_vae(), data, recipe, steps=3, seed=1))
+            network = autoencoder.subject.autoencoder
         else:
-            done = finish(train(tiny_model(), Blocks(length=10), recipe, steps=3, seed=1))
-            network = done[1].subject.network
-        losses.append([result.loss for result in done[0]])
+            results, model = finish(train(tiny_model(), Blocks(length=10), recipe, steps=3, seed=1))
+            network = model.subject.network
+        losses.append([result.loss for result in results])
         parts.append(weights_of(network))
 
     assert losses[1] == pytest.approx(losses[0], rel=1e-6)
