@@ -20,7 +20,7 @@ from graphengine.errors import InputError
 from graphengine.training_types import Report
 from graphengine.types import Image, Model
 
-_COLOURS = ((31, 119, 180), (214, 93, 14), (44, 140, 60))
+_COLOURS = ((31, 119, 180), (214, 93, 14), (44, 140, 60), (148, 82, 178), (170, 130, 20), (30, 150, 165))
 _MARGIN_LEFT, _MARGIN_TOP, _MARGIN_RIGHT, _MARGIN_BOTTOM = 64, 28, 16, 32
 _TICKS = 5
 
@@ -42,14 +42,15 @@ def plot_curves(
     count = max(len(values) for values in curves.values())
     picture = PilImage.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(picture)
-    box = (_MARGIN_LEFT, _MARGIN_TOP, width - _MARGIN_RIGHT, height - _MARGIN_BOTTOM)
+    ordered = sorted(curves.items(), key=lambda curve: curve[0] != faint)
+    places = _legend_places([name for name, _ in ordered], width)
+    lowest = max((row for _, row in places), default=0)
+    box = (_MARGIN_LEFT, _MARGIN_TOP + lowest, width - _MARGIN_RIGHT, height - _MARGIN_BOTTOM)
     _draw_axes(draw, box, low=low, high=high, first=first, last=first + count - 1)
-    left = _MARGIN_LEFT
-    for number, (name, values) in enumerate(sorted(curves.items(), key=lambda curve: curve[0] != faint)):
+    for number, ((name, values), (left, row)) in enumerate(zip(ordered, places, strict=True)):
         colour = (205, 205, 205) if name == faint else _COLOURS[number % len(_COLOURS)]
         _draw_curve(draw, box, values, low=low, high=high, colour=colour)
-        draw.text((left, 8), name, fill=colour if name != faint else (150, 150, 150), font=_font())
-        left += int(draw.textlength(name, font=_font())) + 18
+        draw.text((left, 8 + row), name, fill=colour if name != faint else (150, 150, 150), font=_font())
     return Image(torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None])
 
 
@@ -64,6 +65,29 @@ def plot_losses(report: Report, *, smoothing: float, width: int = 640, height: i
     if report.held_out:
         curves["held out"] = [report.held_out.get(step, math.nan) for step in range(1, len(report.losses) + 1)]
     return plot_curves(curves, first=1, width=width, height=height, faint="loss" if smoothing > 0 else "")
+
+
+def compare_losses(reports: Sequence[Report], *, smoothing: float, width: int = 640, height: int = 400) -> Image:
+    """Draw the losses of trainings over each other, each named by what it was given that others weren't."""
+    longest = max((len(report.losses) for report in reports), default=0)
+    curves = {}
+    for number, (name, report) in enumerate(zip(difference_names(reports), reports, strict=True), start=1):
+        rest = [math.nan] * (longest - len(report.losses))
+        curves[f"{number}  {name}".strip()] = [*smooth(report.losses, smoothing), *rest]
+    return plot_curves(curves, first=1, width=width, height=height)
+
+
+def difference_names(reports: Sequence[Report]) -> list[str]:
+    """Name trainings by what differs in what they were given; an empty name where nothing is known to differ."""
+    known = {name: None for report in reports for name in report.training if name != "steps"}
+    differing = [name for name in known if len({report.training.get(name) for report in reports}) > 1]
+    told = [{name: report.training.get(name, "-") for name in differing} for report in reports]
+    # A changed dataset changes its digest, and a changed model that of its weights, which nobody could read.
+    return [", ".join(f"{name} {_brief(value)}" for name, value in each.items()) for each in told]
+
+
+def _brief(value: str) -> str:
+    return value if len(value) <= 16 else f"{value[:7]}…"
 
 
 def plot_schedule(model: Model, *, width: int = 640, height: int = 400) -> Image:
@@ -123,6 +147,19 @@ def _timed(model: Model) -> Model:
     if model.prediction == "mixing":
         raise InputError("model", "it mixes with uniform noise and has no schedule.", "Link a model with timesteps.")
     return model
+
+
+def _legend_places(names: Sequence[str], width: int) -> list[tuple[int, int]]:
+    """Place names beside each other, and below where there is no room; how far from the left, and below the first."""
+    places = []
+    left, row = _MARGIN_LEFT, 0
+    for name in names:
+        length = int(_font().getlength(name)) + 18
+        if left > _MARGIN_LEFT and left + length > width:
+            left, row = _MARGIN_LEFT, row + 16
+        places.append((left, row))
+        left += length
+    return places
 
 
 def _draw_axes(

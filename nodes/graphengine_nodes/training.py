@@ -338,3 +338,23 @@ def loss_plot(
     from graphengine.diffusion.plots import plot_losses
 
     return plot_losses(report, smoothing=smoothing, width=width, height=height)
+
+
+@node("ComparePlot", category="training")
+def compare_plot(
+    reports: list[Report],
+    smoothing: Annotated[float, Field(ge=0, lt=1), Widget("slider", step=0.01)] = 0.98,
+    width: Annotated[int, Field(ge=64, le=8192)] = 960,
+    height: Annotated[int, Field(ge=64, le=8192)] = 400,
+) -> Image:
+    """Draw the losses of several trainings over each other; each is named by what it was given that others weren't.
+
+    Args:
+        reports: Of trainings, from TrainLoop by JoinLists, or of one TrainLoop that ran for each item of a list.
+        smoothing: Decay of the moving average that is drawn; 0 draws the losses themselves.
+        width: Of the picture, in pixels.
+        height: Of the picture, in pixels.
+    """
+    from graphengine.diffusion.plots import compare_losses
+
+    return compare_losses(reports, smoothing=smoothing, width=width, height=height)

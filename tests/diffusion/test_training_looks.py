@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from graphengine.diffusion.plots import plot_losses
+from graphengine.diffusion.plots import compare_losses, difference_names, plot_losses
 from graphengine.diffusion.training import Trained, train
 from graphengine.diffusion.training_denoisers import DenoisingTask
 from graphengine.diffusion.training_run import StepResult, TrainingRun
@@ -160,3 +160,21 @@ def test_a_training_that_is_rolled_back_forgets_what_was_measured_since() -> Non
     run.restore(before)
     assert run.report().held_out == {}
     run.close()
+
+
+def test_trainings_are_compared_by_what_differs_in_them() -> None:
+    def report(loss: float, **training: str) -> Report:
+        curve = [loss] * 50
+        return Report(steps=50, losses=curve, learning_rates=curve, grad_norms=curve, training=training)
+
+    rates = [report(1, learning_rate="0.1", seed="1", steps="50"), report(2, learning_rate="0.2", seed="1", steps="99")]
+    assert difference_names(rates) == ["learning_rate 0.1", "learning_rate 0.2"]
+    assert difference_names([rates[0], report(3, learning_rate="0.1", dataset="0123456789abcdef0123")]) == [
+        "seed 1, dataset -",
+        "seed -, dataset 0123456…",
+    ]
+    assert difference_names([rates[0], rates[0]]) == ["", ""]
+    drawn = compare_losses(rates, smoothing=0.9, width=200, height=100)
+    assert drawn.shape == (1, 100, 200, 3)
+    colours = {tuple(pixel) for pixel in (drawn[0] * 255).round().int().flatten(0, 1).tolist()}
+    assert {(31, 119, 180), (214, 93, 14)} <= colours

@@ -88,6 +88,30 @@ def test_a_model_is_trained_and_sampled(tmp_path: Path) -> None:
     assert lines[2]["eta_s"] > 0
 
 
+def test_trainings_for_each_item_of_a_list_are_compared_in_one_plot(tmp_path: Path) -> None:
+    kind, recipe = MIXING["recipe"]
+    nodes: Nodes = {
+        "digits": MIXING["digits"],
+        "new": MIXING["new"],
+        "seeds": ("Range", {"start": 1, "stop": 3}),
+        "recipe": (kind, recipe),
+        "train": (
+            "TrainLoop",
+            {
+                "model": "@new.model",
+                "dataset": "@digits.dataset",
+                "recipe": "@recipe.recipe",
+                "steps": 1,
+                "seed": "@seeds.numbers",
+            },
+        ),
+        "compare": ("ComparePlot", {"reports": "@train.report", "width": 200, "height": 100}),
+    }
+    ran = engine(tmp_path).run(workflow(nodes, "compare.image", "train.report"))
+    assert ran.outputs["compare_image"].shape == (1, 100, 200, 3)
+    assert [report.training["seed"] for report in ran.outputs["train_report"]] == ["1", "2"]
+
+
 def test_stopping_a_run_saves_and_the_same_workflow_continues(tmp_path: Path) -> None:
     cancel = threading.Event()
 
