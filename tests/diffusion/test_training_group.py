@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,10 +28,10 @@ from graphengine.diffusion.training_devices import (
     device_of,
     group_environment,
 )
-from graphengine.diffusion.training_group import GroupEnded
+from graphengine.diffusion.training_group import GroupEnded, _Group
 from graphengine.diffusion.training_handover import hand_over, take_over
 from graphengine.errors import InputError
-from graphengine.training_types import ExampleField, Examples, Recipe
+from graphengine.training_types import Recipe
 from tests.diffusion.tiny_training import Blocks, finish, same_weights, tiny_model, weights_of
 
 TWO = ("cpu", "cpu")
@@ -79,21 +83,34 @@ def test_a_process_that_is_killed_ends_the_group_and_what_was_saved_goes_on(tmp_
     _close(weights_of(two.subject.network), weights_of(one.subject.network))
 
 
-@dataclass(frozen=True)
-class Vanishing(Blocks):
-    """One example can't be read; the second device is the first to meet it."""
+def test_the_cause_of_an_end_is_told_before_what_came_of_it() -> None:
+    """When a process ends, others may fail because of that, and may say so first."""
+    lost = {"error": "", "arguments": ["RuntimeError: connection closed by peer"]}
+    gone = {"error": "InputError", "arguments": ["dataset", "picture 7 is gone.", "Bring it back."]}
+    with _saying(lost, gone) as group, pytest.raises(InputError, match="picture 7 is gone"):
+        group.answers(2)
+    with _saying(lost, "kill") as group, pytest.raises(GroupEnded, match=r"process 2 of 2 .* ended by SIGKILL"):
+        group.answers(2)
 
-    def examples(self, indices: Sequence[int], fields: Collection[ExampleField]) -> Examples:
-        if 7 in indices:
-            raise InputError("dataset", "picture 7 is gone.", "Bring it back.")
-        return super().examples(indices, fields)
 
-
-@pytest.mark.slow
-def test_what_one_process_raises_is_raised_here_and_none_is_left() -> None:
-    with pytest.raises(InputError, match="picture 7 is gone"):
-        finish(train(tiny_model(), Vanishing(length=None), EACH, steps=4, seed=1, devices=TWO))
-    assert _processes() == []
+@contextmanager
+def _saying(*said: Mapping[str, object] | str) -> Iterator[_Group]:
+    """Start a group of processes that say this, one each, or kill themselves."""
+    say, kill = "import sys; print(sys.argv[1])", "import os; os.kill(os.getpid(), 9)"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-S", "-c", kill if each == "kill" else say, json.dumps(each)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for each in said
+    ]
+    try:
+        yield _Group(processes, TWO, None)
+    finally:
+        for process in processes:
+            process.communicate()
 
 
 def test_processes_share_every_batch() -> None:

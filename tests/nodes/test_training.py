@@ -16,7 +16,7 @@ from graphengine.config import Settings
 from graphengine.core.events import Event, NodeMetrics, NodeProgress
 from graphengine.core.registry import Registry
 from graphengine.core.workflow import Workflow, parse_workflow
-from graphengine.engine import Engine
+from graphengine.engine import Engine, RunResult
 from graphengine.engine.context import RunServices
 from graphengine.errors import Cancelled, InvalidWorkflow, NodeFailed
 from graphengine_nodes import pack
@@ -151,6 +151,23 @@ def test_another_seed_is_a_training_of_its_own_and_the_first_one_is_kept(tmp_pat
     assert trained(0, 2) == [1, 2]
     assert trained(1, 2) == [1, 2]
     assert trained(0, 3) == [3]
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
+    """By SGD, whose steps are the gradients themselves."""
+
+    def trained(devices: int, batch_size: int) -> RunResult:
+        recipe = {"batch_size": batch_size, "optimizer": "sgd", "learning_rate": 0.01}
+        train = {**MIXING["train"][1], "devices": devices}
+        nodes: Nodes = {**MIXING, "recipe": ("TrainRecipe", recipe), "train": ("TrainLoop", train)}
+        return engine(tmp_path / str(devices)).run(workflow(nodes, "train.model", "train.report"))
+
+    two, one = trained(2, batch_size=2), trained(1, batch_size=4)
+    mine, theirs = (each.outputs["train_model"].network.state_dict() for each in (two, one))
+    for name, weight in theirs.items():
+        torch.testing.assert_close(mine[name], weight, atol=1e-6, rtol=1e-6)
+    assert two.outputs["train_report"].losses == pytest.approx(one.outputs["train_report"].losses, rel=1e-6)
 
 
 def test_a_whole_checkpoint_is_made_from_nothing(tmp_path: Path) -> None:
