@@ -6,9 +6,9 @@ Nodes with ``refine`` state facts of their outputs. From there facts travel alon
     EmptyLatent ─────latent: latent_channels 4──▶ LatentUpscale ───▶    they agree
 
 Two inputs of one node for which one fact has two values don't fit. An input that takes several types, such as what is
-trained, is compared as what is linked there, unless another input takes that alone. What isn't known fits everything. A
-``refine`` that raises ``InputError`` says that a literal, such as a file, doesn't fit what is known of the node's
-inputs, or that one of them must not be left open.
+trained, is compared as what is linked there, unless another input is linked to such a one. What isn't known fits
+everything. A ``refine`` that raises ``InputError`` says that a literal, such as a file, doesn't fit what is known of
+the node's inputs, or that one of them must not be left open.
 
 Facts that the built-in nodes state:
 
@@ -244,7 +244,8 @@ class FactsCheck:
         """Give the inputs that must fit each other with their types, as ``_Flow.compared``."""
         links = self.links[id_]
         linked = {name: self.types.get(links[name], "").strip("[]") for name in flow.open if name in links}
-        added = {name: type_ for name, type_ in linked.items() if type_ not in flow.compared.values()}
+        taken = {type_ for name, type_ in flow.compared.items() if name in links}
+        added = {name: type_ for name, type_ in linked.items() if type_ not in taken}
         return _in_order(kind, {**flow.compared, **added}) if added else flow.compared
 
     def _differences(
