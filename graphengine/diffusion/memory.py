@@ -161,8 +161,9 @@ def training_memory(model: Model | Vae | Clip | ControlNet, recipe: Recipe, base
     trained = [parameter for network in networks for parameter in network.parameters()]
     frozen = [*(base.network.parameters() if base else ()), *(trained if copies == 0 else ())]
     as_loaded = recipe.precision != "float32"
-    kept = sum(parameter.nbytes if as_loaded else 4 * parameter.numel() for parameter in frozen)
-    return kept + 4 * copies * sum(parameter.numel() for parameter in trained)
+    kept: int = sum(parameter.nbytes if as_loaded else 4 * parameter.numel() for parameter in frozen)
+    grown: int = sum(parameter.numel() for parameter in trained)
+    return kept + 4 * copies * grown
 
 
 def _config(network: object) -> Mapping[str, Any]:  # Any: a network's configuration, as its library has it
