@@ -165,7 +165,10 @@ def test_a_word_is_found_wherever_it_stands_alone(text: str) -> None:
     assert not has_word("it unit its", "ni")
 
 
-@pytest.mark.parametrize("change", [{}, {"ema_decay": 0.5, "accumulate": 2}], ids=["plain", "averaged"])
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param({}, id="plain", marks=pytest.mark.slow), pytest.param({"ema_decay": 0.5}, id="averaged")],
+)
 def test_a_stopped_training_of_a_word_goes_on_bit_for_bit(change: dict[str, Any], tmp_path: Path) -> None:
     recipe = replace(RECIPE, **change)
     whole = vectors_of(trained(recipe, steps=4))
@@ -184,8 +187,10 @@ def test_accumulated_batches_are_one_large_one() -> None:
 
 @pytest.mark.parametrize(
     ("change", "tolerance"),
-    [({"gradient_checkpointing": True}, 1e-6), ({"precision": "bfloat16"}, 1e-3)],
-    ids=["sparing", "half precision"],
+    [
+        pytest.param({"gradient_checkpointing": True}, 1e-6, id="sparing"),
+        pytest.param({"precision": "bfloat16"}, 1e-3, id="half precision", marks=pytest.mark.slow),
+    ],
 )
 def test_gradients_reach_the_word_through_frozen_networks(change: dict[str, Any], tolerance: float) -> None:
     recipe = replace(RECIPE, optimizer="sgd", learning_rate=0.1)
@@ -194,6 +199,7 @@ def test_gradients_reach_the_word_through_frozen_networks(change: dict[str, Any]
     assert not torch.equal(changed[0], table(tiny_clip())[WORDS.index("red</w>")])
 
 
+@pytest.mark.slow
 def test_a_word_is_tried_and_measured_as_all_that_is_trained() -> None:
     training = train(tiny_model(), DATA, RECIPE, steps=2, seed=1, clip=tiny_clip(), held_out=DATA, look_every=1)
     results, _ = finish(training)
@@ -259,7 +265,7 @@ def test_a_second_word_is_learnt_by_the_clip_that_knows_the_first() -> None:
     assert not torch.equal(vectors_of(second)[0], vectors_of(apart)[0])
 
 
-@pytest.mark.parametrize("layout", ["web interfaces", "diffusers"])
+@pytest.mark.parametrize("layout", ["web interfaces", pytest.param("diffusers", marks=pytest.mark.slow)])
 def test_a_saved_word_reads_alike_in_diffusers_pipeline_and_from_prompts(
     layout: EmbeddingLayout, tmp_path: Path
 ) -> None:
