@@ -96,6 +96,8 @@ def test_a_new_control_net_says_nothing_and_is_as_its_model(world: World) -> Non
     assert same_weights(copied, weights_of(again.network))
     assert not same_weights(copied, weights_of(other.network))
     assert not weights_of(zero.network)["controlnet_cond_embedding.conv_out.weight"].any()
+    read: Any = world.control_net.network.controlnet_cond_embedding  # Any: as above
+    assert read(given(hints)).std() > 0.01
     with pytest.raises(InputError, match=r"4 numbers make 8 x 8 pixels one cell; .* 2 x 2.\n  Write 2 numbers"):
         new_control_net(world.model, seed=0)
     with pytest.raises(InputError, match="UNet2DModel, which can't be steered"):
