@@ -13,7 +13,7 @@ import logging
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -213,9 +213,10 @@ class StateFolder:
 class FollowedFolder(StateFolder):
     """The saved states of a training that another process saves."""
 
-    def held(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def held(self) -> Iterator[None]:
         """Leave it to the other process."""
-        return nullcontext()
+        yield
 
     def save(self, state: TrainingState) -> str | None:
         """Leave it to the other process."""

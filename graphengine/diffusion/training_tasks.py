@@ -165,8 +165,9 @@ def mask_at(examples: Examples, size: torch.Size) -> Tensor | None:
 
 def mean_error(errors: Tensor, examples: Examples) -> Tensor:
     """Average errors ``[B]`` or ``[B, C, h, w]`` over places and examples as far as these count."""
-    if errors.ndim > 1 and examples.mask is not None:
-        errors = errors * mask_at(examples, errors.shape[2:])
+    mask = mask_at(examples, errors.shape[2:]) if errors.ndim > 1 else None
+    if mask is not None:
+        errors = errors * mask
     if examples.weights is None:
         return errors.mean()
     return (

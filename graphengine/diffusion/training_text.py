@@ -29,7 +29,8 @@ class TextTask:
 
     def __init__(self, clip: Clip, dataset: Dataset, device: torch.device) -> None:
         chosen = choose_fields(dataset, ["captions", "labels"], "Training a text encoder")
-        self.fields: list[ExampleField] = [*chosen, *(["weights"] if "weights" in dataset.fields else [])]
+        counting: list[ExampleField] = ["weights"] if "weights" in dataset.fields else []
+        self.fields: list[ExampleField] = [*chosen, *counting]
         self._clip = clip
         self._encoder = trainable_copy(only_encoder(clip).network, device)
         width: int = config_of(self._encoder).hidden_size
