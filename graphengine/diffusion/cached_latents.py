@@ -177,7 +177,7 @@ def _check_steady(dataset: Dataset) -> None:
     if not is_steady:
         raise InputError(
             "dataset",
-            "its pictures are new in each epoch, so their latents can't be kept.",
+            "its pictures or captions are new in each epoch, so latents can't be kept for them.",
             "Of AugmentDataset use flips only; put CaptionRules and AddRegularisation after CacheLatents.",
         )
 
