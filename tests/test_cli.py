@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -354,6 +356,16 @@ def graphengine(*words: str, **options: Any) -> subprocess.Popen[str]:  # Any: P
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
+@contextmanager
+def heeded(number: signal.Signals) -> Iterator[None]:
+    """Have processes that are started within the block heed a signal, though nohup or a shell's & has it ignored."""
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
 @pytest.mark.parametrize(
     ("number", "again"),
@@ -366,10 +378,11 @@ def graphengine(*words: str, **options: Any) -> subprocess.Popen[str]:  # Any: P
 def test_ctrl_c_ends_with_130_and_whole_files(tmp_path: Path, number: str, again: str) -> None:
     workflow = written(tmp_path, document({"e": "Endless"}))
     out = tmp_path / "out"
-    process = graphengine(
-        *("run", workflow, "--json", "--out", str(out), "--data", str(tmp_path)),
-        *("--pack", str(PACKS / "interruptible.py")),
-    )
+    with heeded(signal.Signals[number]):
+        process = graphengine(
+            *("run", workflow, "--json", "--out", str(out), "--data", str(tmp_path)),
+            *("--pack", str(PACKS / "interruptible.py")),
+        )
     assert process.stdout is not None
     for line in process.stdout:
         if '"node_showed"' in line:

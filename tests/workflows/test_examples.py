@@ -231,7 +231,7 @@ def test_a_stage_of_the_embedded_model_that_is_finished_is_not_trained_again(tmp
 
     def trained() -> dict[str, tuple[int, bytes]]:
         assert run(tmp_path / "train_text_encoder.json", tmp_path) == 0
-        shutil.rmtree(tmp_path / "data" / "cache")
+        shutil.rmtree(tmp_path / "data" / "cache", ignore_errors=True)  # what took no time was never kept
         states = sorted((tmp_path / "data" / "state" / "training").rglob("*.safetensors"))
         return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in states}
 
