@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import cached_property
 from typing import ClassVar
 
-from graphengine.diffusion.dataset_numbers import groups_of, varies
 from graphengine.diffusion.tensor_store import TensorStore
+from graphengine.diffusion.wrapped_dataset import WrappedDataset
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, ExampleField
 
 __all__ = ["CachedField"]
 
 
-class CachedField:
+class CachedField(WrappedDataset):
     """A dataset that gives one more field.
 
     Attributes:
@@ -35,30 +35,15 @@ class CachedField:
     values_name: ClassVar[str]
 
     def __init__(self, dataset: Dataset, encoder: str, store: TensorStore) -> None:
-        self._dataset = dataset
+        super().__init__(dataset)
         self._encoder = encoder
         self._store = store
         self._encoding = threading.Lock()  # several threads read data
 
     @property
-    def length(self) -> int | None:
-        """As many as the dataset has."""
-        return self._dataset.length
-
-    @property
     def fields(self) -> Collection[ExampleField]:
         """What the dataset gives, and this field."""
         return [*(name for name in self._dataset.fields if name != self.field), self.field]
-
-    @property
-    def groups(self) -> Sequence[Sequence[int]]:
-        """The dataset's groups."""
-        return groups_of(self._dataset)
-
-    @property
-    def varies(self) -> bool:
-        """Whether the dataset does."""
-        return varies(self._dataset)
 
     @cached_property
     def digest(self) -> str:

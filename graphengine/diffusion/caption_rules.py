@@ -9,8 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
-from graphengine.diffusion.dataset_numbers import groups_of, varies
+from graphengine.diffusion.dataset_numbers import varies
 from graphengine.diffusion.numbered_random import numbered_uniform
+from graphengine.diffusion.wrapped_dataset import WrappedDataset
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, ExampleField, Examples
 
@@ -60,7 +61,7 @@ class CaptionRules:
         return f"{self.separator.strip()} ".join(kept) if self.separator.strip() else self.separator.join(kept)
 
 
-class CaptionedDataset:
+class CaptionedDataset(WrappedDataset):
     """A dataset whose captions follow rules.
 
     Raises:
@@ -74,13 +75,8 @@ class CaptionedDataset:
             raise InputError("dataset", "its captions are cached already.", "Put CaptionRules before CacheCaptions.")
         if not rules.separator:
             raise InputError("separator", "it is empty.", "Give what stands between tags, e.g. a comma.")
-        self._dataset = dataset
+        super().__init__(dataset)
         self._rules = rules
-
-    @property
-    def length(self) -> int | None:
-        """As many as the dataset has."""
-        return self._dataset.length
 
     @property
     def fields(self) -> Collection[ExampleField]:
@@ -88,14 +84,9 @@ class CaptionedDataset:
         return self._dataset.fields
 
     @property
-    def groups(self) -> Sequence[Sequence[int]]:
-        """The dataset's groups."""
-        return groups_of(self._dataset)
-
-    @property
     def varies(self) -> bool:
         """Whether the dataset's examples or its captions differ between epochs."""
-        return varies(self._dataset) or self._rules.varies
+        return super().varies or self._rules.varies
 
     @cached_property
     def digest(self) -> str:

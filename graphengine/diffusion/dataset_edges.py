@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from graphengine.diffusion.dataset_numbers import groups_of, varies
 from graphengine.diffusion.edge_hints import EdgeHints
 from graphengine.diffusion.picture_dataset import PictureDataset
+from graphengine.diffusion.wrapped_dataset import WrappedDataset
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, ExampleField, Examples
 
@@ -31,32 +31,17 @@ def edged(dataset: Dataset, edges: EdgeHints) -> Dataset:
     return EdgedDataset(dataset, edges)
 
 
-class EdgedDataset:
+class EdgedDataset(WrappedDataset):
     """A dataset with the edges of its pictures, as it gives them."""
 
     def __init__(self, dataset: Dataset, edges: EdgeHints) -> None:
-        self._dataset = dataset
+        super().__init__(dataset)
         self._edges = edges
-
-    @property
-    def length(self) -> int | None:
-        """As many as the dataset has."""
-        return self._dataset.length
 
     @property
     def fields(self) -> Collection[ExampleField]:
         """What the dataset gives, and hints."""
         return [*self._dataset.fields, "hints"]
-
-    @property
-    def groups(self) -> Sequence[Sequence[int]]:
-        """The dataset's groups."""
-        return groups_of(self._dataset)
-
-    @property
-    def varies(self) -> bool:
-        """Whether the dataset does."""
-        return varies(self._dataset)
 
     @cached_property
     def digest(self) -> str:
