@@ -16,7 +16,6 @@ from graphengine.diffusion.lora_names import Part
 from graphengine.diffusion.lora_targets import layer_ranks
 from graphengine.diffusion.lora_writing import base_facts
 from graphengine.diffusion.objectives import distances, mix_with_noise
-from graphengine.diffusion.prompt_tokens import only_encoder, token_limit
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training_adapters import Adapters, as_file
 from graphengine.diffusion.training_bands import LossBands
@@ -283,32 +282,6 @@ def _adapted(model: Model, clip: Clip | None, lora: Lora) -> Finished:
         model, clip, file, strength_model=1, strength_clip=1, source="TrainLoop"
     )
     return Finished(adapted, adapted_clip, lora)
-
-
-def encode_captions(
-    clip: Clip, text_encoder: torch.nn.Module, captions: Sequence[str], device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Encode captions as CLIPEncode does, with gradients if they are on.
-
-    Returns:
-        The last hidden state ``[B, T, D]``, the state at the end-of-text token ``[B, D]``, and which tokens are the
-        caption's own rather than padding, int64 ``[B, T]``.
-    """
-    tokenizer: Any = only_encoder(clip).tokenizer  # Any: calling a tokenizer gives an untyped BatchEncoding
-    tokens = tokenizer(
-        list(captions),
-        padding="max_length",
-        max_length=token_limit(only_encoder(clip)),
-        truncation=True,
-        return_tensors="pt",
-    )
-    output = text_encoder(tokens.input_ids.to(device))
-    return output.last_hidden_state, output.pooler_output, tokens.attention_mask.to(device)
-
-
-def with_network(clip: Clip, trained: torch.nn.Module) -> Clip:
-    """Give a clip of one text encoder with that encoder trained."""
-    return replace(clip, encoders=(replace(only_encoder(clip), network=trained),), source="TrainLoop")
 
 
 def _sample_field(model: Model, dataset: Dataset, vae: Vae | None) -> ExampleField:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from graphengine.diffusion.prompt_tokens import only_encoder
+from graphengine.diffusion.prompt_tokens import only_encoder, token_limit
 from graphengine.diffusion.step_random import StepRandom
-from graphengine.diffusion.training_denoisers import encode_captions, with_network
+from graphengine.diffusion.training_captions import with_encoders
 from graphengine.diffusion.training_tasks import Finished, choose_fields, config_of, finished, trainable_copy
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, ExampleField, Examples
@@ -56,7 +57,7 @@ class TextTask:
         }
 
     def result(self, *, copied: bool = False) -> Finished:
-        return Finished(with_network(self._clip, finished(self._encoder, copied=copied)))
+        return Finished(with_encoders(self._clip, {0: finished(self._encoder, copied=copied)}))
 
     def _cross_entropy(self, attribute: str, labels: Tensor, weights: Tensor | None, **states: Tensor) -> Tensor:
         if int(labels.max()) >= _CLASSES:
@@ -71,3 +72,24 @@ class TextTask:
             return torch.stack([functional.cross_entropy(answer, classes) for answer in answers]).mean()
         errors = [functional.cross_entropy(answer, classes, reduction="none") * weights for answer in answers]
         return torch.stack(errors).mean()
+
+
+def encode_captions(
+    clip: Clip, text_encoder: nn.Module, captions: Sequence[str], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Encode captions as CLIPEncode does, with gradients if they are on.
+
+    Returns:
+        The last hidden state ``[B, T, D]``, the state at the end-of-text token ``[B, D]``, and which tokens are the
+        caption's own rather than padding, int64 ``[B, T]``.
+    """
+    tokenizer: Any = only_encoder(clip).tokenizer  # Any: calling a tokenizer gives an untyped BatchEncoding
+    tokens = tokenizer(
+        list(captions),
+        padding="max_length",
+        max_length=token_limit(only_encoder(clip)),
+        truncation=True,
+        return_tensors="pt",
+    )
+    output = text_encoder(tokens.input_ids.to(device))
+    return output.last_hidden_state, output.pooler_output, tokens.attention_mask.to(device)

@@ -22,7 +22,7 @@ from graphengine.diffusion.picture_dataset import PictureDataset, augmented, buc
 from graphengine.diffusion.picture_shapes import Buckets
 from graphengine.diffusion.tensor_store import TensorStore
 from graphengine.diffusion.training import train
-from graphengine.diffusion.training_denoisers import encode_captions
+from graphengine.diffusion.training_text import encode_captions
 from graphengine.diffusion.vae import encode
 from graphengine.errors import GraphEngineError, InputError
 from graphengine.training_types import ExampleField, Examples, Recipe

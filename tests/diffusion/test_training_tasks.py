@@ -14,9 +14,9 @@ from graphengine.diffusion.networks import new_basic_unet, new_unet_2d
 from graphengine.diffusion.step_random import StepRandom
 from graphengine.diffusion.training import train
 from graphengine.diffusion.training_autoencoder import AutoencoderTask
-from graphengine.diffusion.training_denoisers import DenoisingTask, MixingTask, encode_captions
+from graphengine.diffusion.training_denoisers import DenoisingTask, MixingTask
 from graphengine.diffusion.training_tasks import TrainingTask
-from graphengine.diffusion.training_text import TextTask
+from graphengine.diffusion.training_text import TextTask, encode_captions
 from graphengine.errors import InputError
 from graphengine.training_types import Dataset, ExampleField, Examples, Recipe
 from graphengine.types import Clip, Image, Model
