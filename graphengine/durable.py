@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["sync_file", "sync_folder"]
+__all__ = ["sync_file", "sync_folder", "whole_file"]
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a place to write a file at, which gets its name after the block: it appears there complete or not at all.
+
+    Its folder is made; an earlier file of that name is replaced.
+
+    Raises:
+        OSError: it can't be written; nothing is left behind.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        sync_file(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def sync_file(path: Path) -> None:

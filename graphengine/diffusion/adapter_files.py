@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import save
 from torch import Tensor
 
-from graphengine.durable import sync_file
+from graphengine.durable import whole_file
 
 __all__ = ["modelspec", "write_whole"]
 
@@ -45,11 +44,5 @@ def write_whole(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
     Raises:
         OSError: if it can't be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with whole_file(path) as partial:
         partial.write_bytes(save(dict(tensors), dict(sorted(metadata.items()))))
-        sync_file(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

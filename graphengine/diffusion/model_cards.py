@@ -10,7 +10,6 @@ Whoever writes a trained thing calls ``write_card`` with the folder that it lies
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -20,7 +19,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from graphengine.diffusion.plots import plot_losses, smooth
-from graphengine.durable import sync_file
+from graphengine.durable import whole_file
 from graphengine.training_types import ModelCard, Report
 
 __all__ = ["CardKind", "write_card"]
@@ -231,11 +230,5 @@ def _png(picture: Tensor) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
         partial.write_bytes(content)
-        sync_file(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

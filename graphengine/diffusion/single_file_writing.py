@@ -8,7 +8,6 @@ again here.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from graphengine.diffusion.joint_names import joint_places
 from graphengine.diffusion.original_names import text_places, unet_places, vae_places, written_weights
 from graphengine.diffusion.safetensors_writing import write_safetensors
 from graphengine.diffusion.written_tokenizers import written_tokenizer
+from graphengine.durable import whole_file
 from graphengine.errors import ModelFileError
 from graphengine.types import Clip, Family, Model, TextEncoder, Vae
 
@@ -82,21 +82,17 @@ def write_weights_file(
         ModelFileError: if writing fails (disk full).
     """
     metadata = {"format": "pt", **{key: json.dumps(note) for key, note in notes.items()}}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_safetensors(partial, tensors, metadata | ({"workflow": workflow} if workflow else {}), dtype)
-        for encoder in encoders:
-            if isinstance(encoder.network, T5EncoderModel):
-                encoder.tokenizer.save_pretrained(path.with_suffix(""))
-        partial.replace(path)
+        with whole_file(path) as partial:
+            write_safetensors(partial, tensors, metadata | ({"workflow": workflow} if workflow else {}), dtype)
+            for encoder in encoders:
+                if isinstance(encoder.network, T5EncoderModel):
+                    encoder.tokenizer.save_pretrained(path.with_suffix(""))
     except OSError as error:
         raise ModelFileError(
             f"{path}: the file couldn't be written: {error}\n"
             "  Nothing was left behind. Free some space or choose another place."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def single_file_contents(
