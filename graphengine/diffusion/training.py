@@ -55,12 +55,8 @@ class Asked:
     look_every: int = 500
     base: Model | None = None
 
-    def begin(self, device: torch.device, share: Share | None = None) -> tuple[TrainingTask, TrainingRun]:
-        """Make the task, and what changes while it is trained.
-
-        Args:
-            share: Of a process of several; a device alone has all of it.
-        """
+    def check(self) -> None:
+        """Refuse what can't be trained so, see ``check_training``."""
         check_training(
             self.subject,
             self.dataset,
@@ -71,6 +67,13 @@ class Asked:
             held_out=self.held_out,
             base=self.base,
         )
+
+    def begin(self, device: torch.device, share: Share | None = None) -> tuple[TrainingTask, TrainingRun]:
+        """Make the task, and what changes while it is trained; it was checked before.
+
+        Args:
+            share: Of a process of several; a device alone has all of it.
+        """
         with seeded_globally(derive_seed(self.seed, "new weights")):
             task = _make_task(
                 self.subject, self.dataset, self.recipe, device, clip=self.clip, vae=self.vae, base=self.base
@@ -146,6 +149,7 @@ def train(
         GroupEnded: if a process of several ends before its time.
     """
     asked = Asked(subject, dataset, recipe, steps, seed, clip, vae, held_out, look_every, base)
+    asked.check()
     if len(devices) > 1:
         check_group(devices)
         whole = replace(asked, recipe=replace(recipe, batch_size=recipe.batch_size * len(devices)))

@@ -149,7 +149,7 @@ def _name_stays_inside(name: Any) -> None:  # Any: a literal
 
 def _follow(
     ctx: Context,
-    training: Generator[StepResult, None, Trained[Any]],  # Any: of three kinds
+    training: Generator[StepResult, None, Trained[Any]],  # Any: of each kind
     record: TrainingRecord,
     look: Callable[[StepResult], Mapping[str, Any]] | None,  # Any: sockets' values
 ) -> Trained[Any]:
