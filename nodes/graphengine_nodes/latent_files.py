@@ -8,6 +8,7 @@ from typing import Annotated
 from graphengine import Context, FilesIn, node
 from graphengine.types import Latent
 from graphengine_nodes.inputs import FileNamePrefix, check_prefix
+from graphengine_nodes.saving import workflow_text
 
 
 @node("SaveLatent", category="latent", output_node=True)
@@ -22,7 +23,7 @@ def save_latent(ctx: Context, samples: Latent, filename_prefix: FileNamePrefix =
     """
     from graphengine.diffusion import latent_files
 
-    workflow = "" if ctx.workflow is None else ctx.workflow.dump()
+    workflow = workflow_text(ctx)
     ctx.outputs.write_file(
         lambda path: latent_files.save(samples, path, workflow=workflow), filename_prefix, ".safetensors"
     )

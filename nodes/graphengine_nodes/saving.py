@@ -19,6 +19,11 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 Precision = Literal["float32", "float16", "bfloat16"]
 
 
+def workflow_text(ctx: Context) -> str:
+    """Give the workflow that runs, to be kept in what it saves; an empty text if none does."""
+    return "" if ctx.workflow is None else ctx.workflow.dump()
+
+
 @node("SaveCheckpoint", category="model/saving", output_node=True, outputs="path")
 def save_checkpoint(
     ctx: Context,
@@ -56,7 +61,7 @@ def save_checkpoint(
     if clip is not None and clip.words:
         words = ", ".join(word.placeholder for word in clip.words)
         ctx.warn(f"The clip was taught {words}, which a checkpoint has no room for: save each by SaveEmbedding.")
-    workflow = "" if ctx.workflow is None else ctx.workflow.dump()
+    workflow = workflow_text(ctx)
     write: dict[str, Any] = {"dtype": getattr(torch, precision), "workflow": workflow}  # Any: keyword arguments
     if layout == "diffusers folder":
         folder = ctx.outputs.folder(name)
@@ -109,7 +114,6 @@ def _described(
     if card is None:
         return str(path)
     ctx.outputs.folder(path.with_name("README.md").relative_to(ctx.settings.output.resolve()).as_posix())
-    workflow = "" if ctx.workflow is None else ctx.workflow.dump()
     write_card(
         path.parent,
         card,
@@ -117,7 +121,7 @@ def _described(
         name=path.name,
         pipeline=pipeline,
         for_comfyui=for_comfyui,
-        workflow=workflow,
+        workflow=workflow_text(ctx),
     )
     return str(path.parent)
 
@@ -150,8 +154,7 @@ def save_lora(
     if lora is None:
         raise InputError("lora", "no LoRA was trained.", "Link LoraRecipe to the TrainRecipe of its TrainLoop.")
     path = _place(ctx, name.removesuffix(".safetensors"), card)
-    workflow = "" if ctx.workflow is None else ctx.workflow.dump()
-    write_lora(path, lora, layout=layout, dtype=getattr(torch, precision), workflow=workflow)
+    write_lora(path, lora, layout=layout, dtype=getattr(torch, precision), workflow=workflow_text(ctx))
     is_known = "base version" in lora.training
     pipeline = "DiffusionPipeline" if is_known and lora.recipe.method in ("lora", "dora") else ""
     return _described(ctx, path, card, kind="lora", pipeline=pipeline, for_comfyui=is_known)
@@ -182,8 +185,7 @@ def save_embedding(
     if word is None:
         raise InputError("word", "no word was trained.", "Link WordRecipe to the TrainRecipe of its TrainLoop.")
     path = _place(ctx, (name or word.name).removesuffix(".safetensors"), card)
-    workflow = "" if ctx.workflow is None else ctx.workflow.dump()
-    write_embedding(path, word, layout=layout, workflow=workflow)
+    write_embedding(path, word, layout=layout, workflow=workflow_text(ctx))
     is_known = "base version" in word.training
     pipeline = "DiffusionPipeline" if is_known and len(word.vectors) == 1 else ""
     return _described(ctx, path, card, kind="embedding", pipeline=pipeline, for_comfyui=is_known)
@@ -218,7 +220,7 @@ def save_control_net(
 
     stem = name.removesuffix(".safetensors")
     path = ctx.outputs.folder(stem) if layout == "diffusers folder" else _place(ctx, stem, card)
-    workflow = "" if ctx.workflow is None else ctx.workflow.dump()
+    workflow = workflow_text(ctx)
     write_control_net(path, control_net, layout=layout, dtype=getattr(torch, precision), workflow=workflow)
     is_known = "base version" in control_net.training
     if layout == "single file":
