@@ -135,7 +135,9 @@ class Denoiser:
         sides: dict[Side, Conditioning] = (
             {"positive": positive} if cfg == 1 else {"negative": negative, "positive": positive}
         )
-        self._prompts = ModelPrompts(model, sides, batch=batch, device=device, dtype=weight.dtype)
+        self._prompts = ModelPrompts(
+            model, sides, batch=batch, device=device, dtype=weight.dtype, is_negative=is_negative
+        )
         self._moments = Moments(self._prompts.parts, self.levels, steps=1 if steps is None else steps.total)
         self._step = -1 if steps is None else steps.first - 1
         self._layouts: dict[object, Layout] = {}

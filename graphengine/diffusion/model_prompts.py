@@ -44,6 +44,7 @@ class ModelPrompts:
     Args:
         sides: By side; an unconditional model ignores them.
         batch: Items in the latents.
+        is_negative: Whether whoever asks guides away from the answers, also from those to the positive side.
 
     Attributes:
         parts: Each with its side, the negative ones first.
@@ -60,7 +61,9 @@ class ModelPrompts:
         batch: int,
         device: torch.device | str,
         dtype: torch.dtype,
+        is_negative: bool = False,
     ) -> None:
+        self._is_negative = is_negative
         self._model = model
         self._batch = batch
         self._to: Any = {"device": device, "dtype": dtype}  # Any: named arguments of Tensor.to
@@ -99,7 +102,8 @@ class ModelPrompts:
             pooled = part.pooled
             assert pooled is not None, "it was checked"
             conditions["text_embeds"] = pooled.expand(self._batch, -1).to(**self._to)
-            told = _told(part.size, side, size, self._model.latent_factor, _told_count(config, pooled))
+            as_told: Side = "negative" if self._is_negative else side
+            told = _told(part.size, as_told, size, self._model.latent_factor, _told_count(config, pooled))
             conditions["time_ids"] = torch.tensor([told] * self._batch).to(**self._to)
         if config.get("pooled_projection_dim") is not None:
             assert part.pooled is not None, "it was checked"

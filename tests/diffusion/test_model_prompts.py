@@ -12,11 +12,12 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from graphengine.diffusion import conditioning, conditioning_parts
-from graphengine.diffusion.denoisers import Denoiser
+from graphengine.diffusion.denoisers import Denoiser, RunSteps
+from graphengine.diffusion.guiders import answerer_for
 from graphengine.diffusion.samplers import Ask
 from graphengine.diffusion.sampling import sample
 from graphengine.errors import InputError
-from graphengine.types import Clip, Conditioning, InpaintingGuide, Latent, Mask, Model, PictureSize
+from graphengine.types import Clip, Conditioning, Guider, InpaintingGuide, Latent, Mask, Model, PictureSize
 from tests.diffusion.test_conditioning import tiny_sdxl_clip
 from tests.diffusion.tiny_checkpoint import tiny_clip, tiny_model, tiny_vae
 
@@ -97,29 +98,37 @@ def test_sdxl_is_told_the_size_it_is_given() -> None:
     torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-4)
 
 
-def told(model: Model, positive: Conditioning, negative: Conditioning) -> list[list[float]]:
+def told(guider: Guider) -> list[list[float]]:
     """Give the numbers that the network is told beside the pooled prompts, negative first."""
     seen: list[Tensor] = []
 
     def record(module: torch.nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:  # Any: a hook's
         seen.append(named["added_cond_kwargs"]["time_ids"])
 
-    model.network.register_forward_pre_hook(record, with_kwargs=True)
+    guider.model.network.register_forward_pre_hook(record, with_kwargs=True)
     with torch.no_grad():
-        Denoiser(model, positive, negative, cfg=2.0, batch=1)(Ask(torch.zeros(1, 4, 4, 8), 1.0))
-    return seen[0].tolist()
+        answer = answerer_for(guider, batch=1, device="cpu", sparing=False, steps=RunSteps(0, 1))
+        answer(Ask(torch.zeros(1, 4, 4, 8), 1))
+    return [numbers for each in seen for numbers in each.tolist()]
 
 
 def test_the_refiner_is_told_how_beautiful_the_picture_is() -> None:
     prompt = conditioning.encode(tiny_sdxl_clip(), "red")
-    assert told(sdxl_model(numbers=5), prompt, prompt) == [[8, 16, 0, 0, 2.5], [8, 16, 0, 0, 6]]
+    model = sdxl_model(numbers=5)
+    assert told(Guider(model, prompt, prompt, cfg=2)) == [[8, 16, 0, 0, 2.5], [8, 16, 0, 0, 6]]
     scored = conditioning_parts.set_size(prompt, PictureSize(width=100, height=200, aesthetic_score=9.0))
-    assert told(sdxl_model(numbers=5), scored, prompt) == [[8, 16, 0, 0, 2.5], [200, 100, 0, 0, 9]]
+    assert told(Guider(sdxl_model(numbers=5), scored, prompt, cfg=2)) == [[8, 16, 0, 0, 2.5], [200, 100, 0, 0, 9]]
+
+
+def test_the_refiner_is_told_so_among_three_prompts() -> None:
+    prompt = conditioning.encode(tiny_sdxl_clip(), "red")
+    guider = Guider(sdxl_model(numbers=5), prompt, prompt, cfg=2, middle=prompt, middle_cfg=1.5)
+    assert told(guider) == [[8, 16, 0, 0, 2.5], [8, 16, 0, 0, 6], [8, 16, 0, 0, 6]]
 
 
 def test_the_base_is_told_the_latents_size_where_none_is_given() -> None:
     prompt = conditioning.encode(tiny_sdxl_clip(), "red")
-    assert told(sdxl_model(), prompt, prompt) == [[8, 16, 0, 0, 8, 16]] * 2
+    assert told(Guider(sdxl_model(), prompt, prompt, cfg=2)) == [[8, 16, 0, 0, 8, 16]] * 2
 
 
 def test_inpainting_models_equal_the_pipeline() -> None:
