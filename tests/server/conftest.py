@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from graphengine.server.library import WorkflowLibrary
 from graphengine.server.security import SecurityPolicy
 from graphengine.server.tokens import TokenStore
 from tests.server.asking import POLICY
@@ -43,3 +44,15 @@ def secret(tokens: TokenStore) -> str:
 def locked(tokens: TokenStore) -> SecurityPolicy:
     """A policy that lets nobody in without a token."""
     return SecurityPolicy(POLICY.hosts, POLICY.origins, tokens, True, open_routes=frozenset({"/"}))
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> WorkflowLibrary:
+    """Saved workflows, none yet."""
+    return WorkflowLibrary(tmp_path / "library")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where ``library`` keeps them."""
+    return tmp_path / "library"
