@@ -1,6 +1,6 @@
 """Score a text-to-image checkpoint of drawn shapes: ``python -m tests.quality.score --checkpoint FOLDER``.
 
-Pictures are made for prompts and seeds that training did not use, 20 steps at guidance 3, and judged by image analysis
+Pictures are made for prompts and seeds that training did not use, in 20 steps, and judged by image analysis
 (``judge``). A set of prompts for each skill: one object with everything told; loose prompts that leave attributes out,
 in any order of words; pairs of colour and shape held out of training; two objects with a relation; three objects; one
 inside another; stripes and dots; digits. Further: what the autoencoder loses, and how much pictures of one prompt vary
@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", type=Path, default=EMBEDDED, help="a diffusers folder; the embedded model")
     parser.add_argument("--prompts", type=int, default=300, help="prompts in each set")
     parser.add_argument("--seed", type=int, default=0, help="of the noise; the item's number is added")
-    parser.add_argument("--cfg", type=float, default=GUIDANCE, help="guidance; the goals are meant at the default")
+    parser.add_argument("--cfg", type=float, default=GUIDANCE, help="guidance; the shipped workflows use 1.5")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(arguments)
     started = time.monotonic()
